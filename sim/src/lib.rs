@@ -1,0 +1,1 @@
+//! Many routers in virtual time under faults.
