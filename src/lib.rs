@@ -1,1 +1,7 @@
 //! fau3 keeps voice going when the main server or the uplink is gone.
+//!
+//! `wire` and `router` are pure: no sockets, no clocks, no files. The rest is
+//! the program around them and needs the feature `net`.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod wire;

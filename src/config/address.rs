@@ -1,0 +1,153 @@
+//! Where to listen and whom to call: addresses with a port, and `ws://` URLs.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use core::str::FromStr;
+
+/// The longest name of a network interface, in bytes (`IFNAMSIZ` less its end).
+const ZONE_LEN_MAX: usize = 15;
+/// The longest host name, in bytes (RFC 1035, section 2.3.4).
+const HOST_LEN_MAX: usize = 253;
+
+/// Text that is no address or URL; what would be right is said by the option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("malformed")
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// An IP address with its port: `0.0.0.0:8901`, `[::]:8901`, `[fe80::1%br-lan]:8902`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Address {
+    /// The address.
+    pub ip: IpAddr,
+    /// The interface to which a link-local IPv6 address belongs: its name or number (RFC 4007).
+    pub zone: Option<String>,
+    /// The port; 0 where the system may choose one.
+    pub port: u16,
+}
+
+impl Address {
+    /// Every address of this host, IPv4 included: `[::]:port`.
+    #[must_use]
+    pub const fn any(port: u16) -> Self {
+        Self { ip: IpAddr::V6(Ipv6Addr::UNSPECIFIED), zone: None, port }
+    }
+
+    /// Reached from this host alone: `127.0.0.1:port`.
+    #[must_use]
+    pub const fn loopback(port: u16) -> Self {
+        Self { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), zone: None, port }
+    }
+
+    /// As the system wants it. `number_of` gives the number of the interface
+    /// of that name, asked at the moment of use since interfaces come and go;
+    /// `None` where there is no such interface now.
+    pub fn socket_addr(&self, number_of: impl FnOnce(&str) -> Option<u32>) -> Option<SocketAddr> {
+        let IpAddr::V6(ip) = self.ip else { return Some(SocketAddr::new(self.ip, self.port)) };
+        let scope = match &self.zone {
+            None => 0,
+            Some(zone) => zone.parse().ok().or_else(|| number_of(zone))?,
+        };
+        Some(SocketAddrV6::new(ip, self.port, 0, scope).into())
+    }
+}
+
+impl FromStr for Address {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let Some(bracketed) = text.strip_prefix('[') else {
+            let plain: core::net::SocketAddrV4 = text.parse().map_err(|_| Malformed)?;
+            return Ok(Self { ip: IpAddr::V4(*plain.ip()), zone: None, port: plain.port() });
+        };
+        let (inside, port) = bracketed.split_once("]:").ok_or(Malformed)?;
+        let (ip, zone) = inside.split_once('%').map_or((inside, None), |(ip, zone)| (ip, Some(zone)));
+        if zone.is_some_and(|zone| !is_zone(zone)) {
+            return Err(Malformed);
+        }
+        let ip: Ipv6Addr = ip.parse().map_err(|_| Malformed)?;
+        Ok(Self { ip: IpAddr::V6(ip), zone: zone.map(str::to_owned), port: port_of(port)? })
+    }
+}
+
+fn is_zone(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !b"/%[]".contains(&byte);
+    (1..=ZONE_LEN_MAX).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn port_of(text: &str) -> Result<u16, Malformed> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Malformed);
+    }
+    text.parse().map_err(|_| Malformed)
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.ip, &self.zone) {
+            (IpAddr::V4(ip), _) => write!(f, "{ip}:{}", self.port),
+            (IpAddr::V6(ip), None) => write!(f, "[{ip}]:{}", self.port),
+            (IpAddr::V6(ip), Some(zone)) => write!(f, "[{ip}%{zone}]:{}", self.port),
+        }
+    }
+}
+
+/// The default server's URL: `ws://HOST:PORT[/PATH]`. The port is always
+/// said, since what RFC 6455 presumes (80) is not where these servers are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WsUrl {
+    /// A host name or an IP address, IPv6 without its brackets.
+    pub host: String,
+    /// The port, not 0.
+    pub port: u16,
+    /// Path and query, beginning with `/`.
+    pub path: String,
+}
+
+impl FromStr for WsUrl {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let (scheme, rest) = text.split_once("://").ok_or(Malformed)?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let path_is_right = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        if !scheme.eq_ignore_ascii_case("ws") || !path_is_right {
+            return Err(Malformed);
+        }
+        let (host, port) = match authority.parse::<Address>() {
+            Ok(Address { ip, zone, port }) => {
+                (zone.map_or(ip.to_string(), |zone| format!("{ip}%{zone}")), port)
+            }
+            Err(Malformed) => {
+                let (host, port) = authority.rsplit_once(':').ok_or(Malformed)?;
+                (is_host(host).then(|| host.to_owned()).ok_or(Malformed)?, port_of(port)?)
+            }
+        };
+        if port == 0 {
+            return Err(Malformed);
+        }
+        Ok(Self { host, port, path: if path.is_empty() { "/".to_owned() } else { path.to_owned() } })
+    }
+}
+
+/// A host name; what looks like an address must be one, so that a mistyped
+/// `10.10.11.1560` is not asked of the name server.
+fn is_host(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let last = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let is_numeric = last.bytes().all(|byte| byte.is_ascii_digit());
+    (1..=HOST_LEN_MAX).contains(&text.len()) && text.bytes().all(allowed) && !is_numeric
+}
+
+impl fmt::Display for WsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
+        write!(f, "ws://{open}{}{close}:{}{}", self.host, self.port, self.path)
+    }
+}

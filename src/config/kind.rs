@@ -1,0 +1,239 @@
+//! Kinds of values: what an option may hold, how it is read and written, and
+//! the words by which an error says what would be right.
+
+use super::{Address, Discovery, LogLevel, Storage, WsUrl};
+use core::marker::PhantomData;
+use core::str::FromStr;
+use std::path::PathBuf;
+
+/// Turns an option's text into its value and back: `read(show(v)) == v`.
+pub(super) trait Kind {
+    /// What the program works with.
+    type Value: PartialEq + Clone;
+
+    /// `None` where `text` is not what [`Self::expected`] says.
+    fn read(&self, text: &str) -> Option<Self::Value>;
+
+    /// As [`Self::read`] takes it.
+    fn show(&self, value: &Self::Value) -> String;
+
+    /// What would be right, to stand after "is not".
+    fn expected(&self) -> String;
+}
+
+/// A whole number with bounds, both included.
+pub struct Number {
+    /// The least that is accepted.
+    pub min: u32,
+    /// The most that is accepted.
+    pub max: u32,
+}
+
+impl Kind for Number {
+    type Value = u32;
+
+    fn read(&self, text: &str) -> Option<u32> {
+        let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|_| digits_only)?;
+        (self.min..=self.max).contains(&number).then_some(number)
+    }
+
+    fn show(&self, value: &u32) -> String {
+        value.to_string()
+    }
+
+    fn expected(&self) -> String {
+        format!("a whole number from {} to {}", self.min, self.max)
+    }
+}
+
+/// One word of a few, each with its meaning. The first of a meaning is the one written.
+pub(super) struct Choice<T: 'static>(pub(super) &'static [(&'static str, T)]);
+
+impl<T: PartialEq + Copy> Kind for Choice<T> {
+    type Value = T;
+
+    fn read(&self, text: &str) -> Option<T> {
+        self.0.iter().find(|(word, _)| *word == text).map(|(_, value)| *value)
+    }
+
+    fn show(&self, value: &T) -> String {
+        self.0.iter().find(|(_, meaning)| meaning == value).map_or("", |(word, _)| word).to_owned()
+    }
+
+    fn expected(&self) -> String {
+        let words: Vec<_> = self.0.iter().map(|(word, _)| *word).collect();
+        words.join(" or ")
+    }
+}
+
+/// Booleans: the words that UCI's own scripts take (`config_get_bool`).
+pub(super) const FLAG: Choice<bool> = Choice(&[
+    ("1", true),
+    ("0", false),
+    ("on", true),
+    ("off", false),
+    ("true", true),
+    ("false", false),
+    ("yes", true),
+    ("no", false),
+    ("enabled", true),
+    ("disabled", false),
+]);
+
+/// Where records are kept. Without the feature `disk` there is only one place.
+#[cfg(feature = "disk")]
+pub(super) const STORAGE: Choice<Storage> = Choice(&[("ram", Storage::Ram), ("disk", Storage::Disk)]);
+#[cfg(not(feature = "disk"))]
+pub(super) const STORAGE: Choice<Storage> = Choice(&[("ram", Storage::Ram)]);
+
+/// Ways to find other routers.
+pub(super) const DISCOVERY: Choice<Discovery> =
+    Choice(&[("mdns", Discovery::Mdns), ("batman", Discovery::Batman)]);
+
+/// From the quietest to the loudest.
+pub(super) const LOG: Choice<LogLevel> = Choice(&[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+]);
+
+/// Text of which every character passes a test.
+pub(super) struct Text {
+    pub(super) len_max: usize,
+    pub(super) test: fn(&str) -> bool,
+    pub(super) meaning: &'static str,
+}
+
+impl Text {
+    fn is_right(&self, text: &str) -> bool {
+        (1..=self.len_max).contains(&text.len()) && (self.test)(text)
+    }
+}
+
+impl Kind for Text {
+    type Value = String;
+
+    fn read(&self, text: &str) -> Option<String> {
+        self.is_right(text).then(|| text.to_owned())
+    }
+
+    fn show(&self, value: &String) -> String {
+        value.clone()
+    }
+
+    fn expected(&self) -> String {
+        format!("{} (1 to {} bytes)", self.meaning, self.len_max)
+    }
+}
+
+/// A router's name: it travels in JSON, in file names and in mDNS.
+pub(super) const ROUTER_NAME: Text = Text {
+    len_max: 64,
+    test: |text| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)),
+    meaning: "a name of letters, digits, '.', '_' and '-'",
+};
+
+/// PROTOCOLS.md, section 1, "client id".
+pub(super) const CLIENT_ID: Text = Text {
+    len_max: 64,
+    test: |text| text.trim() == text && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+    meaning: "a client id of printable ASCII without spaces around it",
+};
+
+/// A path of the file system, at most so many bytes long.
+pub(super) struct FilePath(pub(super) usize);
+
+impl FilePath {
+    fn text(&self) -> Text {
+        Text { len_max: self.0, test: |text| !text.chars().any(char::is_control), meaning: "a path" }
+    }
+}
+
+impl Kind for FilePath {
+    type Value = PathBuf;
+
+    fn read(&self, text: &str) -> Option<PathBuf> {
+        self.text().read(text).map(PathBuf::from)
+    }
+
+    fn show(&self, value: &PathBuf) -> String {
+        value.to_string_lossy().into_owned()
+    }
+
+    fn expected(&self) -> String {
+        self.text().expected()
+    }
+}
+
+/// What its own `FromStr` and `Display` read and write.
+pub(super) struct Parsed<T> {
+    test: fn(&T) -> bool,
+    meaning: &'static str,
+    value: PhantomData<T>,
+}
+
+impl<T: FromStr + ToString + PartialEq + Clone> Kind for Parsed<T> {
+    type Value = T;
+
+    fn read(&self, text: &str) -> Option<T> {
+        text.parse().ok().filter(self.test)
+    }
+
+    fn show(&self, value: &T) -> String {
+        value.to_string()
+    }
+
+    fn expected(&self) -> String {
+        self.meaning.to_owned()
+    }
+}
+
+/// Where to listen; port 0 lets the system choose.
+pub(super) const LISTEN: Parsed<Address> = Parsed {
+    test: |_| true,
+    meaning: "an IP address with its port, such as [::]:8901 or 192.168.1.1:8901",
+    value: PhantomData,
+};
+
+/// Whom to call.
+pub(super) const PEER: Parsed<Address> = Parsed {
+    test: |address| address.port != 0,
+    meaning: "an IP address with its port, such as 192.168.1.2:8902 or [fe80::1%br-lan]:8902",
+    value: PhantomData,
+};
+
+/// The default server.
+pub(super) const URL: Parsed<WsUrl> = Parsed {
+    test: |_| true,
+    meaning: "a WebSocket URL with its port and without TLS, such as ws://10.10.11.156:8901",
+    value: PhantomData,
+};
+
+/// A value, or nothing: written as one of two words, of which the first is
+/// printed. An empty `option` does not outlive `uci commit`, `off` does.
+pub(super) struct Maybe<K> {
+    pub(super) kind: K,
+    pub(super) nothing: [&'static str; 2],
+}
+
+impl<K: Kind> Kind for Maybe<K> {
+    type Value = Option<K::Value>;
+
+    fn read(&self, text: &str) -> Option<Self::Value> {
+        if self.nothing.contains(&text) { Some(None) } else { self.kind.read(text).map(Some) }
+    }
+
+    fn show(&self, value: &Self::Value) -> String {
+        value.as_ref().map_or(self.nothing[0].to_owned(), |value| self.kind.show(value))
+    }
+
+    fn expected(&self) -> String {
+        match self.nothing[0] {
+            "" => self.kind.expected(),
+            word => format!("{}, or {word}", self.kind.expected()),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! From a message to a frame. Each function appends to `out`; fields stand in
+//! the seed's order. What many receivers share is printed apart from what is
+//! each receiver's own (`*_tail` and `*_head`), so that it is printed once.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::Status;
+use crate::wire::{ClientId, RoomId, Uuid};
+
+/// A client's line in a Monitor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectedClient {
+    /// Who.
+    pub client_id: ClientId,
+    /// Where; `None` before its first Subscribe, printed as an empty string.
+    pub room: Option<RoomId>,
+    /// Seconds since the session began.
+    pub alive_s: u64,
+}
+
+/// The answer to a message.
+pub fn confirm(out: &mut Vec<u8>, message_uuid: &str, status: Status) {
+    out.extend_from_slice(br#"{"MessageType":"Confirm","MessageUuid":"#);
+    string(out, message_uuid);
+    out.extend_from_slice(br#","Status":"#);
+    number(out, i64::from(status.0));
+    out.push(b'}');
+}
+
+/// Asks whether the client is there.
+pub fn ping(out: &mut Vec<u8>, message_uuid: Uuid) {
+    out.extend_from_slice(br#"{"MessageType":"Ping","MessageUuid":""#);
+    out.extend_from_slice(&message_uuid.text());
+    out.extend_from_slice(br#""}"#);
+}
+
+/// A Playlist up to where its [`playlist_tail`] follows.
+pub fn playlist_head(out: &mut Vec<u8>, message_uuid: Uuid) {
+    out.extend_from_slice(br#"{"MessageType":"Playlist","MessageUuid":""#);
+    out.extend_from_slice(&message_uuid.text());
+}
+
+/// The one record of a Playlist: the same for all who receive it.
+pub fn playlist_tail(out: &mut Vec<u8>, client_id: &ClientId, payload: &[u8]) {
+    out.extend_from_slice(br#"","Records":[{"ClientId":"#);
+    string(out, client_id.as_str());
+    out.extend_from_slice(br#","Payload":""#);
+    base64(out, payload);
+    out.extend_from_slice(br#""}]}"#);
+}
+
+/// A Monitor up to where its [`monitor_tail`] follows.
+pub fn monitor_head(out: &mut Vec<u8>, message_uuid: Uuid) {
+    out.extend_from_slice(br#"{"MessageType":"Monitor","MessageUuid":""#);
+    out.extend_from_slice(&message_uuid.text());
+}
+
+/// The clients of a Monitor: the same for all who receive it.
+pub fn monitor_tail(out: &mut Vec<u8>, clients: &[ConnectedClient]) {
+    out.extend_from_slice(br#"","ConnectedClients":["#);
+    for (at, client) in clients.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { br#"{"ClientId":"# } else { br#",{"ClientId":"# });
+        string(out, client.client_id.as_str());
+        out.extend_from_slice(br#","RoomId":"#);
+        string(out, client.room.as_ref().map_or("", RoomId::as_str));
+        out.extend_from_slice(br#","AliveTime":"#);
+        number(out, i64::try_from(client.alive_s).unwrap_or(i64::MAX));
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}");
+}
+
+/// What a client sends to move to a room; periods in seconds, 0 for none.
+pub fn subscribe(out: &mut Vec<u8>, message_uuid: &str, room: &RoomId, monitor_s: u32, ping_s: u32) {
+    out.extend_from_slice(br#"{"MessageType":"Subscribe","MessageUuid":"#);
+    string(out, message_uuid);
+    out.extend_from_slice(br#","RoomId":"#);
+    string(out, room.as_str());
+    out.extend_from_slice(br#","IsMonitorRequired":"#);
+    number(out, i64::from(monitor_s));
+    out.extend_from_slice(br#","IsPingRequired":"#);
+    number(out, i64::from(ping_s));
+    out.push(b'}');
+}
+
+/// What a client sends to be heard in a room.
+pub fn propogate(out: &mut Vec<u8>, message_uuid: &str, room: &RoomId, payload: &[u8]) {
+    out.extend_from_slice(br#"{"MessageType":"Propogate","MessageUuid":"#);
+    string(out, message_uuid);
+    out.extend_from_slice(br#","RoomId":"#);
+    string(out, room.as_str());
+    out.extend_from_slice(br#","Payload":""#);
+    base64(out, payload);
+    out.extend_from_slice(br#""}"#);
+}
+
+/// The body that answers `GET /fau3vom/GetExtraServersList` for a list without
+/// entries: the mesh, which knows some, is not there yet.
+#[must_use]
+pub fn extra_servers_list(version: u64) -> String {
+    format!(r#"{{"MessageType":"ExtraServersList","Version":{version},"Servers":[]}}"#)
+}
+
+fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    let length = bytes.len().div_ceil(3) * 4;
+    out.resize(start + length, b'=');
+    let written = STANDARD.encode_slice(bytes, &mut out[start..]);
+    debug_assert_eq!(written, Ok(length), "the room was measured for it");
+}
+
+fn string(out: &mut Vec<u8>, text: &str) {
+    let plain = text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+    if plain {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
+    }
+}
+
+fn number(out: &mut Vec<u8>, number: i64) {
+    out.extend_from_slice(number.to_string().as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(print: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        print(&mut out);
+        let text = String::from_utf8(out).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).expect(&text);
+        text
+    }
+
+    #[test]
+    fn frames_have_the_seeds_fields_in_the_seeds_order() {
+        let uuid = Uuid::from_hash(0);
+        let who = ClientId::new(r#"a"b"#).unwrap();
+        let text = printed(|out| {
+            playlist_head(out, uuid);
+            playlist_tail(out, &who, b"\xff\x00");
+        });
+        assert_eq!(
+            text,
+            r#"{"MessageType":"Playlist","MessageUuid":"00000000-0000-8000-8000-000000000000","Records":[{"ClientId":"a\"b","Payload":"/wA="}]}"#
+        );
+        let text = printed(|out| confirm(out, "u\n", Status::SERROR));
+        assert_eq!(text, r#"{"MessageType":"Confirm","MessageUuid":"u\n","Status":-2}"#);
+    }
+
+    #[test]
+    fn alive_time_is_a_number_and_no_room_an_empty_string() {
+        let clients: Vec<_> = [None, Some(RoomId::new("r").unwrap())]
+            .into_iter()
+            .map(|room| ConnectedClient { client_id: ClientId::new("c").unwrap(), room, alive_s: 7 })
+            .collect();
+        let text = printed(|out| {
+            monitor_head(out, Uuid::from_hash(0));
+            monitor_tail(out, &clients);
+        });
+        assert!(
+            text.ends_with(
+                r#""ConnectedClients":[{"ClientId":"c","RoomId":"","AliveTime":7},{"ClientId":"c","RoomId":"r","AliveTime":7}]}"#
+            ),
+            "{text}"
+        );
+    }
+}

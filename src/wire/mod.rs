@@ -1,0 +1,9 @@
+//! Messages as types: what stands on the wire, parsed and printed, and nothing
+//! else. Knows no socket, no clock, no session and no router.
+
+pub mod fau3d;
+mod names;
+mod uuid;
+
+pub use names::{CLIENT_ID_CHARS_MAX, ClientId, NameError, ROOM_CHARS_MAX, RoomId};
+pub use uuid::Uuid;
