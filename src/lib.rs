@@ -4,4 +4,7 @@
 //! the program around them and needs the feature `net`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(feature = "net")]
+pub mod config;
+pub mod router;
 pub mod wire;

@@ -1,0 +1,190 @@
+//! Who is let in, taken over, waited for and let go.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use fau3_election::Time;
+
+use super::io::{CloseReason, ConnId, Output, Refusal};
+use super::session::{Link, Session};
+use super::settings::{
+    CONTEST_PAUSE, CONTEST_WINDOW, CONTESTED_MAX, DETACHED_SESSIONS_MAX, PROBE_INTERVAL, TAKEOVERS_MAX,
+};
+use super::{Router, SessionKey};
+use crate::wire::ClientId;
+
+/// Addresses that belong to one place: one of IPv4, or an IPv6 network of 64
+/// bits, which is what one site gets (RFC 6177).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct AddressBlock(u128);
+
+impl From<IpAddr> for AddressBlock {
+    fn from(address: IpAddr) -> Self {
+        let bits = match address.to_canonical() {
+            IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped().to_bits()),
+            IpAddr::V6(v6) => v6.to_bits() & !u128::from(u64::MAX),
+        };
+        Self(bits)
+    }
+}
+
+/// Ids that several devices take from each other, and until when each is
+/// refused.
+#[derive(Debug, Default)]
+pub(super) struct Contests(BTreeMap<ClientId, Time>);
+
+impl Contests {
+    fn is_refused(&self, client_id: &ClientId, now: Time) -> bool {
+        self.0.get(client_id).is_some_and(|until| *until > now)
+    }
+
+    fn refuse(&mut self, client_id: ClientId, now: Time) {
+        self.0.retain(|_, until| *until > now);
+        if self.0.len() >= CONTESTED_MAX {
+            let oldest = self.0.iter().min_by_key(|(_, until)| **until).map(|(id, _)| id.clone());
+            oldest.and_then(|id| self.0.remove(&id));
+        }
+        self.0.insert(client_id, now + CONTEST_PAUSE);
+    }
+}
+
+impl Router {
+    pub(super) fn is_allowed(&self, client_id: &ClientId) -> bool {
+        self.settings.allow_clients.is_empty() || self.settings.allow_clients.contains(client_id)
+    }
+
+    pub(super) fn connect(&mut self, conn: ConnId, client_id: ClientId, address: IpAddr) {
+        let block = AddressBlock::from(address);
+        match self.admit(&client_id, block) {
+            Ok(()) => {
+                let key = self.session_of(client_id);
+                self.attach(key, conn, block);
+            }
+            Err(why) => {
+                self.stats.refused += 1;
+                self.outputs.push_back(Output::Refuse { conn, why });
+            }
+        }
+    }
+
+    fn admit(&mut self, client_id: &ClientId, block: AddressBlock) -> Result<(), Refusal> {
+        if self.shutting_down {
+            return Err(Refusal::ShuttingDown);
+        }
+        if !self.is_allowed(client_id) {
+            return Err(Refusal::NotAllowed);
+        }
+        if self.contests.is_refused(client_id, self.now) {
+            return Err(Refusal::Contested);
+        }
+        if let Some(old) = self.connection_of(client_id) {
+            return self.take_over(client_id, old);
+        }
+        if self.by_conn.len() >= self.settings.max_clients {
+            return Err(Refusal::Full);
+        }
+        let from_there = self.by_address.get(&block).copied().unwrap_or(0);
+        if from_there >= self.settings.clients_per_address_max() {
+            return Err(Refusal::AddressFull);
+        }
+        Ok(())
+    }
+
+    fn connection_of(&self, client_id: &ClientId) -> Option<ConnId> {
+        let key = self.by_client.get(client_id)?;
+        self.sessions[*key].link.as_ref().map(|link| link.conn)
+    }
+
+    /// The newest connection wins, unless two devices do this to each other
+    /// again and again: then neither is served for a while.
+    fn take_over(&mut self, client_id: &ClientId, old: ConnId) -> Result<(), Refusal> {
+        let now = self.now;
+        let Some(&key) = self.by_client.get(client_id) else { return Ok(()) };
+        let takeovers = &mut self.sessions[key].takeovers;
+        while takeovers.front().is_some_and(|at| now.since(*at) >= CONTEST_WINDOW) {
+            takeovers.pop_front();
+        }
+        if takeovers.len() >= TAKEOVERS_MAX {
+            takeovers.clear();
+            self.contests.refuse(client_id.clone(), now);
+            self.close(old, CloseReason::Contested);
+            return Err(Refusal::Contested);
+        }
+        takeovers.push_back(now);
+        self.stats.takeovers += 1;
+        self.close(old, CloseReason::TakenOver);
+        Ok(())
+    }
+
+    fn session_of(&mut self, client_id: ClientId) -> SessionKey {
+        if let Some(&key) = self.by_client.get(&client_id) {
+            return key;
+        }
+        let key = self.sessions.insert(Session::new(client_id.clone(), self.now));
+        self.by_client.insert(client_id, key);
+        self.detached.insert((self.now, key));
+        key
+    }
+
+    fn attach(&mut self, key: SessionKey, conn: ConnId, block: AddressBlock) {
+        let session = &mut self.sessions[key];
+        self.detached.remove(&(session.detached_at, key));
+        let mut link = Link::new(conn, block, self.now);
+        link.schedule(self.now, session.monitor_period_s, session.ping_period_s);
+        link.probe_at = self.now + PROBE_INTERVAL;
+        session.link = Some(Box::new(link));
+        self.by_conn.insert(conn, key);
+        *self.by_address.entry(block).or_default() += 1;
+        self.outputs.push_back(Output::Accept { conn });
+        self.pump(key);
+        self.set_timer(key);
+    }
+
+    /// Ends a connection from this side; the session stays for its grace.
+    pub(super) fn close(&mut self, conn: ConnId, why: CloseReason) {
+        if self.by_conn.contains_key(&conn) {
+            self.outputs.push_back(Output::Close { conn, why });
+            self.disconnected(conn);
+        }
+    }
+
+    /// The connection is gone; its session waits for the client's return.
+    pub(super) fn disconnected(&mut self, conn: ConnId) {
+        let Some(key) = self.by_conn.remove(&conn) else { return };
+        let session = &mut self.sessions[key];
+        let Some(link) = session.link.take() else { return };
+        if let Some(count) = self.by_address.get_mut(&link.block) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&link.block);
+            }
+        }
+        if let Some(at) = link.timer {
+            self.timers.remove(&(at, key));
+        }
+        session.detached_at = self.now;
+        self.detached.insert((self.now, key));
+    }
+
+    /// Ends the sessions whose grace is over, and those over the bound.
+    pub(super) fn end_detached(&mut self) {
+        while let Some(&(since, key)) = self.detached.first() {
+            let over = self.detached.len() > DETACHED_SESSIONS_MAX;
+            if !over && self.now.since(since) < self.settings.session_grace {
+                break;
+            }
+            self.detached.pop_first();
+            self.end_session(key);
+        }
+    }
+
+    fn end_session(&mut self, key: SessionKey) {
+        let session = self.sessions.remove(key);
+        self.by_client.remove(&session.client_id);
+        if let Some(room) = session.room {
+            self.leave_room(key, &room);
+        }
+        self.stats.sessions_ended += 1;
+        self.save_ended(key, session.client_id);
+    }
+}

@@ -1,0 +1,187 @@
+//! Playlists: sent in order, a few in flight, again when unconfirmed, given up
+//! without being lost.
+//!
+//! A resend must not overtake a slow link. So T counts from when the frame has
+//! left the socket buffer, and once it has passed, a WebSocket ping is sent and
+//! awaited: only what is still unconfirmed behind its answer is sent again.
+
+use std::sync::Arc;
+
+use super::io::{ConnId, FrameNo, Output, ToClient};
+use super::record::Record;
+use super::session::{Departure, InFlight, Session, Wait};
+use super::settings::IN_FLIGHT_MAX;
+use super::{Router, SessionKey};
+use crate::wire::Uuid;
+use crate::wire::fau3d::Status;
+
+impl Router {
+    /// Sends what the session has not settled, until its window is full.
+    pub(super) fn pump(&mut self, key: SessionKey) {
+        let session = &mut self.sessions[key];
+        let Some(room) = session.room.as_ref().and_then(|room| self.rooms.get(room)) else { return };
+        while let Some(link) = &mut session.link
+            && link.playlists.len() < IN_FLIGHT_MAX
+            && let Some((position, record)) = room.records.range(link.next..).next()
+        {
+            link.next = position + 1;
+            if record.client_id == session.client_id || session.has_settled(&record.id) {
+                continue;
+            }
+            let uuid = record.playlist_uuid(&session.client_id);
+            let Some(link) = &mut session.link else { return };
+            link.frames += 1;
+            let wait = Wait::ToLeave(link.frames);
+            let in_flight = InFlight { uuid, what: record.clone(), sent: 1, wait, since: self.now };
+            link.playlists.push_back(in_flight);
+            let frame = ToClient::Playlist { message_uuid: uuid, record: record.clone() };
+            self.outputs.push_back(Output::ToClient { conn: link.conn, frame });
+            self.stats.playlists_sent += 1;
+        }
+    }
+
+    /// A Confirm came in. One for something that is not in flight to this
+    /// client changes nothing.
+    pub(super) fn confirmed(&mut self, key: SessionKey, message_uuid: Option<Uuid>, status: Status) {
+        let Some(uuid) = message_uuid else {
+            self.stats.confirms_unmatched += 1;
+            return;
+        };
+        let Some(link) = &mut self.sessions[key].link else { return };
+        if let Some(at) = link.playlists.iter().position(|playlist| playlist.uuid == uuid) {
+            self.playlist_confirmed(key, at, status);
+        } else if let Some(at) = link.pings.iter().position(|(ping, _)| *ping == uuid) {
+            // Whatever it says, somebody is there.
+            link.pings.drain(..=at);
+        } else if link.monitor.as_ref().is_some_and(|monitor| monitor.uuid == uuid) {
+            self.monitor_confirmed(key, status);
+        } else {
+            self.stats.confirms_unmatched += 1;
+        }
+    }
+
+    fn playlist_confirmed(&mut self, key: SessionKey, at: usize, status: Status) {
+        let Some(link) = &mut self.sessions[key].link else { return };
+        if status.settles() {
+            let Some(playlist) = link.playlists.remove(at) else { return };
+            self.stats.delivered(self.now.since(playlist.since));
+            self.settle(key, &playlist.what);
+            self.pump(key);
+        } else {
+            // A failed try: the next one comes after T, as if it had been lost.
+            link.playlists[at].wait = Wait::Until(self.now + self.settings.retry_interval);
+        }
+    }
+
+    fn monitor_confirmed(&mut self, key: SessionKey, status: Status) {
+        let Some(link) = &mut self.sessions[key].link else { return };
+        if status.settles() {
+            link.monitor = None;
+        } else if let Some(monitor) = &mut link.monitor {
+            monitor.wait = Wait::Until(self.now + self.settings.retry_interval);
+        }
+    }
+
+    fn settle(&mut self, key: SessionKey, record: &Arc<Record>) {
+        let Session { settled, room, client_id, .. } = &mut self.sessions[key];
+        let Some(room) = room.as_ref().and_then(|room| self.rooms.get(room)) else { return };
+        let origin = record.id.origin;
+        let of_origin = settled.entry(origin).or_default();
+        let after = room.after(&origin, of_origin.prefix, client_id);
+        if of_origin.insert(record.id.sequence, after) {
+            self.stats.gaps_given_up += 1;
+        }
+        // Origins of which the room holds nothing any more need no entry.
+        if settled.len() > 1 {
+            settled.retain(|origin, _| room.knows(origin) || *origin == self.origin);
+        }
+        self.save_soon(key, false);
+    }
+
+    /// Frames have left the socket buffer: T begins for those that wait.
+    pub(super) fn frames_left(&mut self, conn: ConnId, frame: FrameNo) {
+        let Some(&key) = self.by_conn.get(&conn) else { return };
+        let until = Wait::Until(self.now + self.settings.retry_interval);
+        let Some(link) = &mut self.sessions[key].link else { return };
+        link.alive_at = self.now;
+        let waits = link.playlists.iter_mut().map(|playlist| &mut playlist.wait);
+        for wait in waits.chain(link.monitor.as_mut().map(|monitor| &mut monitor.wait)) {
+            if matches!(wait, Wait::ToLeave(number) if *number <= frame) {
+                *wait = until;
+            }
+        }
+        for (_, departure) in &mut link.pings {
+            if matches!(departure, Departure::Waiting(number) if *number <= frame) {
+                *departure = Departure::At(self.now);
+            }
+        }
+        self.set_timer(key);
+    }
+
+    /// A probe came back: whatever waited for it is sent again.
+    pub(super) fn pong(&mut self, conn: ConnId, probe: u32) {
+        let Some(&key) = self.by_conn.get(&conn) else { return };
+        let Some(link) = &mut self.sessions[key].link else { return };
+        if probe > link.probes {
+            return; // Nothing that we sent.
+        }
+        link.alive_at = self.now;
+        if link.probe.is_some_and(|(newest, _)| newest <= probe) {
+            link.probe = None;
+        }
+        let back = |wait: &Wait| matches!(wait, Wait::Pong(number) if *number <= probe);
+        let mut resends = 0;
+        for playlist in link.playlists.iter_mut().filter(|playlist| back(&playlist.wait)) {
+            link.frames += 1;
+            let frame = ToClient::Playlist { message_uuid: playlist.uuid, record: playlist.what.clone() };
+            playlist.resent(link.frames);
+            self.outputs.push_back(Output::ToClient { conn, frame });
+            resends += 1;
+        }
+        for monitor in link.monitor.iter_mut().filter(|monitor| back(&monitor.wait)) {
+            link.frames += 1;
+            let frame = ToClient::Monitor { message_uuid: monitor.uuid, clients: monitor.what.clone() };
+            monitor.resent(link.frames);
+            self.outputs.push_back(Output::ToClient { conn, frame });
+            resends += 1;
+        }
+        self.stats.resends += resends;
+        self.set_timer(key);
+    }
+
+    /// T has passed for some: those with tries left wait for a probe, the
+    /// others are given up. They stay unsettled, so the client gets them when
+    /// it comes back.
+    pub(super) fn retry_due(&mut self, key: SessionKey) {
+        let now = self.now;
+        let sends_max = self.settings.retry_count.saturating_add(1);
+        let Some(link) = &mut self.sessions[key].link else { return };
+        let due = |wait: &Wait| matches!(wait, Wait::Until(at) if *at <= now);
+        let before = link.playlists.len();
+        link.playlists.retain(|playlist| !due(&playlist.wait) || playlist.sent < sends_max);
+        let given_up = before - link.playlists.len();
+        link.monitor.take_if(|monitor| due(&monitor.wait) && monitor.sent >= sends_max);
+        let waits = link.playlists.iter().map(|playlist| &playlist.wait);
+        if waits.chain(link.monitor.iter().map(|monitor| &monitor.wait)).any(due) {
+            let probe = self.probe(key);
+            let Some(link) = &mut self.sessions[key].link else { return };
+            let waits = link.playlists.iter_mut().map(|playlist| &mut playlist.wait);
+            for wait in waits.chain(link.monitor.as_mut().map(|monitor| &mut monitor.wait)) {
+                if due(wait) {
+                    *wait = Wait::Pong(probe);
+                }
+            }
+        }
+        if given_up > 0 {
+            self.stats.given_up += given_up as u64;
+            self.pump(key);
+        }
+    }
+}
+
+impl<T> InFlight<T> {
+    fn resent(&mut self, frame: FrameNo) {
+        self.sent += 1;
+        self.wait = Wait::ToLeave(frame);
+    }
+}

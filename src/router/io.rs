@@ -1,0 +1,281 @@
+//! What goes into a router and what comes out of it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::record::{Record, RecordId};
+use super::session::SavedSession;
+use super::settings::Settings;
+use crate::wire::fau3d::{ConnectedClient, FromClient, Invalid, Status};
+use crate::wire::{ClientId, Uuid};
+
+/// One connection of a client, for as long as it lasts. Never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// A frame's number on its connection: the first [`Output::ToClient`] is 1.
+pub type FrameNo = u64;
+
+/// All that can happen to a router.
+#[derive(Debug)]
+pub enum Input {
+    /// Somebody asks to be let in. Answered by `Accept` or `Refuse`.
+    Connect {
+        /// The new connection.
+        conn: ConnId,
+        /// Who it says it is.
+        client_id: ClientId,
+        /// Where it comes from.
+        address: IpAddr,
+    },
+    /// A frame came in, parsed.
+    FromClient {
+        /// On which connection.
+        conn: ConnId,
+        /// What it says.
+        message: Result<FromClient, Invalid>,
+    },
+    /// All frames up to this one have left the connection's socket buffer.
+    Left {
+        /// On which connection.
+        conn: ConnId,
+        /// The newest frame that is gone.
+        frame: FrameNo,
+    },
+    /// The answer to a probe came in.
+    Pong {
+        /// On which connection.
+        conn: ConnId,
+        /// The probe's number.
+        probe: u32,
+    },
+    /// The connection is gone, whoever ended it.
+    Disconnected {
+        /// Which one.
+        conn: ConnId,
+    },
+    /// The store has committed or given up this and every earlier commit.
+    Stored {
+        /// The newest one that is done with.
+        commit: u64,
+        /// False: nothing of it is on disk.
+        ok: bool,
+    },
+    /// The configuration was read again.
+    Configure(Box<Settings>),
+    /// The router is going down: say goodbye.
+    Shutdown,
+    /// The moment that [`super::Router::poll_timeout`] named has come.
+    Tick,
+}
+
+/// All that a router asks for.
+#[derive(Debug)]
+pub enum Output {
+    /// Let the connection in; frames may follow.
+    Accept {
+        /// Which one.
+        conn: ConnId,
+    },
+    /// Turn the connection away.
+    Refuse {
+        /// Which one.
+        conn: ConnId,
+        /// What to say.
+        why: Refusal,
+    },
+    /// Send a frame.
+    ToClient {
+        /// On which connection.
+        conn: ConnId,
+        /// What.
+        frame: ToClient,
+    },
+    /// Send a WebSocket ping with this number, behind all frames sent before.
+    Probe {
+        /// On which connection.
+        conn: ConnId,
+        /// Its number.
+        probe: u32,
+    },
+    /// End the connection. Nothing more is sent on it.
+    Close {
+        /// Which one.
+        conn: ConnId,
+        /// What to say.
+        why: CloseReason,
+    },
+    /// Put this on disk, all or nothing, and answer with [`Input::Stored`].
+    Store(Box<Commit>),
+}
+
+/// A frame for a client. Those with an `Arc` are the same for many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToClient {
+    /// The answer to a message.
+    Confirm {
+        /// The message's own.
+        message_uuid: Box<str>,
+        /// What became of it.
+        status: Status,
+    },
+    /// Is the client there?
+    Ping {
+        /// Fresh for each.
+        message_uuid: Uuid,
+    },
+    /// Who is connected.
+    Monitor {
+        /// Fresh for each, the same when sent again.
+        message_uuid: Uuid,
+        /// All of them.
+        clients: Arc<[ConnectedClient]>,
+    },
+    /// One voice message.
+    Playlist {
+        /// Derived from client and record.
+        message_uuid: Uuid,
+        /// The message.
+        record: Arc<Record>,
+    },
+    /// Live audio, marks included.
+    Stream(Arc<[u8]>),
+}
+
+/// Why a connection is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// `clients.max_clients` are connected.
+    Full,
+    /// One address holds all places but those kept for others.
+    AddressFull,
+    /// `clients.allow_client` does not name it.
+    NotAllowed,
+    /// Several devices take this id from each other.
+    Contested,
+    /// The router is going down.
+    ShuttingDown,
+}
+
+impl Refusal {
+    /// The HTTP status (RFC 9110, section 15) that says so.
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Self::Full | Self::AddressFull | Self::ShuttingDown => 503,
+            Self::NotAllowed => 403,
+            Self::Contested => 409,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "this router serves as many clients as it may (clients.max_clients)",
+            Self::AddressFull => "too many clients from your address; the last places are for others",
+            Self::NotAllowed => "this client id is not in the list clients.allow_client",
+            Self::Contested => "several devices use this client id; give each its own, then wait 30 s",
+            Self::ShuttingDown => "this router is going down",
+        })
+    }
+}
+
+/// Why a connection is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The same client id has connected again.
+    TakenOver,
+    /// Several devices take this id from each other.
+    Contested,
+    /// A Ping was not answered for two periods.
+    PingUnanswered,
+    /// No sign of life at all.
+    Silent,
+    /// The router is going down.
+    ShuttingDown,
+    /// `clients.allow_client` no longer names it.
+    NotAllowed,
+}
+
+impl CloseReason {
+    /// The WebSocket close code (RFC 6455, section 7.4).
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::ShuttingDown => 1001,
+            Self::NotAllowed => 1008,
+            Self::TakenOver => 4001,
+            Self::Contested => 4002,
+            Self::PingUnanswered => 4003,
+            Self::Silent => 4004,
+        }
+    }
+
+    /// One line for people; fits a close frame (123 bytes).
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::TakenOver => "the same client id connected again",
+            Self::Contested => "several devices use this client id; give each its own, then wait 30 s",
+            Self::PingUnanswered => "a Ping was not answered for two periods",
+            Self::Silent => "no sign of life",
+            Self::ShuttingDown => "the router is going down",
+            Self::NotAllowed => "this client id is not in the list clients.allow_client",
+        }
+    }
+}
+
+/// What shall be on disk together. Applied in order of `number`; several may be
+/// grouped into one transaction.
+#[derive(Debug, Default, Clone)]
+pub struct Commit {
+    /// Counts up by one from 1.
+    pub number: u64,
+    /// The router's clock, in ms since its start: ages of what is stored are
+    /// reckoned from it.
+    pub clock_ms: u64,
+    /// New records, oldest first.
+    pub records: Vec<StoredRecord>,
+    /// Records at positions below this one are gone.
+    pub floor: u64,
+    /// Sessions as they are now.
+    pub sessions: Vec<SavedSession>,
+    /// Sessions that have ended.
+    pub ended: Vec<ClientId>,
+}
+
+/// A record with what its row needs.
+#[derive(Debug, Clone)]
+pub struct StoredRecord {
+    /// Its place among all records held here: counts up, never reused.
+    pub position: u64,
+    /// The record.
+    pub record: Arc<Record>,
+    /// How old it is already, in ms.
+    pub age_ms: u64,
+    /// By which a resent Propogate is recognised.
+    pub key: u128,
+}
+
+/// What a router held in its life before this one, ages reckoned until its last
+/// commit.
+#[derive(Debug, Default, Clone)]
+pub struct Restored {
+    /// Records, by position.
+    pub records: Vec<StoredRecord>,
+    /// Sessions, all of them detached.
+    pub sessions: Vec<SavedSession>,
+    /// Remembered messages, oldest first: key, age in ms.
+    pub remembered: Vec<(u128, u64)>,
+    /// The highest position ever used.
+    pub top: u64,
+}
+
+/// A record's id in the form in which it is sorted and printed.
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.origin.router, self.origin.incarnation, self.sequence)
+    }
+}

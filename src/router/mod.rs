@@ -1,0 +1,245 @@
+//! The router as a pure state machine: sessions, rooms, records, delivery.
+//!
+//! It does not know sockets, files, clocks, random sources or tokio: what
+//! happens comes in as an [`Input`] with the time at which it happens, what is
+//! to be done leaves as an [`Output`]. The same inputs give the same outputs on
+//! every machine. Every rule of PROTOCOLS.md section 1 that is not about bytes
+//! is decided here.
+//!
+//! A record's way: `propogate` takes it in, `saving` has it stored, `rooms`
+//! and `delivery` bring it to every session of its room until it is confirmed.
+
+mod clients;
+mod delivery;
+mod io;
+mod liveness;
+mod propogate;
+mod record;
+mod rooms;
+mod saving;
+mod session;
+mod settings;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use fau3_election::Time;
+use slab::Slab;
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::wire::fau3d::{FromClient, Invalid, Status};
+use crate::wire::{ClientId, RoomId, Uuid};
+use clients::{AddressBlock, Contests};
+use propogate::{Remembered, Uncommitted};
+use record::Log;
+use rooms::Room;
+use saving::SavePlan;
+use session::Session;
+use status::MonitorList;
+
+pub use io::{
+    CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
+};
+pub use record::{Origin, Position, Record, RecordId, propogate_key};
+pub use session::{SavedSession, Settled};
+pub use settings::*;
+pub use status::{LATENCY_BOUNDS_MS, RoomStatus, Snapshot, Stats};
+
+/// Where a session stands in the table of sessions.
+type SessionKey = usize;
+
+/// One router. See the module's text.
+#[derive(Debug)]
+pub struct Router {
+    /// Who this is, in this life.
+    origin: Origin,
+    settings: Settings,
+    /// The latest `now` that was seen.
+    now: Time,
+    sessions: Slab<Session>,
+    by_client: BTreeMap<ClientId, SessionKey>,
+    by_conn: BTreeMap<ConnId, SessionKey>,
+    /// Connections for each address, for sharing the places.
+    by_address: BTreeMap<AddressBlock, usize>,
+    /// Sessions without a connection, longest first.
+    detached: BTreeSet<(Time, SessionKey)>,
+    contests: Contests,
+    rooms: BTreeMap<RoomId, Room>,
+    log: Log,
+    remembered: Remembered,
+    /// Records on their way to the disk, oldest first.
+    uncommitted: VecDeque<Uncommitted>,
+    save: SavePlan,
+    /// When which link needs attention ([`session::Link::timer`]).
+    timers: BTreeSet<(Time, SessionKey)>,
+    outputs: VecDeque<Output>,
+    /// The newest record made here.
+    sequence: u64,
+    /// Lamport time: later than every record known.
+    lamport: u64,
+    /// MessageUuids made for Pings and Monitors.
+    uuids: u64,
+    monitor_list: MonitorList,
+    shutting_down: bool,
+    stats: Stats,
+}
+
+impl Router {
+    /// A router in a new life, with what an earlier one kept. Its clock stands
+    /// at zero.
+    #[must_use]
+    pub fn new(origin: Origin, settings: Settings, restored: Restored) -> Self {
+        let mut router = Self {
+            origin,
+            settings,
+            now: Time::ZERO,
+            sessions: Slab::new(),
+            by_client: BTreeMap::new(),
+            by_conn: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            detached: BTreeSet::new(),
+            contests: Contests::default(),
+            rooms: BTreeMap::new(),
+            log: Log::after(restored.top),
+            remembered: Remembered::default(),
+            uncommitted: VecDeque::new(),
+            save: SavePlan::default(),
+            timers: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            sequence: 0,
+            lamport: 0,
+            uuids: 0,
+            monitor_list: MonitorList::default(),
+            shutting_down: false,
+            stats: Stats::default(),
+        };
+        router.restore(restored);
+        router
+    }
+
+    /// Takes in what happened at `now`, which never runs backwards. Never
+    /// blocks; does work bounded by the tables' bounds; what follows from it is
+    /// fetched with [`Self::poll_output`].
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Connect { conn, client_id, address } => self.connect(conn, client_id, address),
+            Input::FromClient { conn, message } => self.from_client(conn, message),
+            Input::Left { conn, frame } => self.frames_left(conn, frame),
+            Input::Pong { conn, probe } => self.pong(conn, probe),
+            Input::Disconnected { conn } => self.disconnected(conn),
+            Input::Stored { commit, ok } => self.stored(commit, ok),
+            Input::Configure(settings) => self.configure(*settings),
+            Input::Shutdown => self.shutdown(),
+            Input::Tick => {}
+        }
+        self.run_timers();
+    }
+
+    /// What to do next, in the order in which it is to be done; `None` until
+    /// the next [`Self::handle`].
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Self::handle`] with [`Input::Tick`], if nothing else
+    /// happens before. May lie in the past.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let link = self.timers.first().map(|(at, _)| *at);
+        let grace = self.detached.first().map(|(since, _)| *since + self.settings.session_grace);
+        let age = self.log.due(self.settings.storage_age_max);
+        [link, grace, age, self.save.due()].into_iter().flatten().min()
+    }
+
+    fn run_timers(&mut self) {
+        while let Some(&(at, key)) = self.timers.first() {
+            if at > self.now {
+                break;
+            }
+            self.link_due(key);
+        }
+        self.end_detached();
+        self.drop_over_bounds(0);
+        self.save_if_due();
+    }
+
+    fn from_client(&mut self, conn: ConnId, message: Result<FromClient, Invalid>) {
+        // A frame of a connection that was taken over meanwhile.
+        let Some(&key) = self.by_conn.get(&conn) else { return };
+        if let Some(link) = &mut self.sessions[key].link {
+            link.alive_at = self.now;
+        }
+        match message {
+            Ok(FromClient::Ping { message_uuid }) => self.confirm(key, message_uuid, Status::PONG),
+            Ok(FromClient::Confirm { message_uuid, status }) => self.confirmed(key, message_uuid, status),
+            Ok(FromClient::Propogate { message_uuid, room, payload }) => {
+                self.propogate(key, message_uuid, room, payload);
+            }
+            Ok(FromClient::Subscribe { message_uuid, room, monitor_period_s, ping_period_s }) => {
+                self.subscribe(key, room, monitor_period_s, ping_period_s);
+                self.confirm(key, message_uuid, Status::OK);
+                self.pump(key);
+            }
+            Ok(FromClient::Stream(frame)) => self.stream(key, frame.into()),
+            Err(invalid) => {
+                self.stats.invalid += 1;
+                // Answering a Confirm would start an endless conversation.
+                if !invalid.was_confirm {
+                    self.confirm(key, invalid.message_uuid, Status::INVALID);
+                }
+            }
+        }
+        self.set_timer(key);
+    }
+
+    fn configure(&mut self, settings: Settings) {
+        // Where records are kept is decided once, at the start.
+        self.settings = Settings { disk: self.settings.disk, ..settings };
+        let unwanted: Vec<ConnId> = self
+            .by_conn
+            .iter()
+            .filter(|&(_, &key)| !self.is_allowed(&self.sessions[key].client_id))
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in unwanted {
+            self.close(conn, CloseReason::NotAllowed);
+        }
+    }
+
+    fn shutdown(&mut self) {
+        self.shutting_down = true;
+        let conns: Vec<ConnId> = self.by_conn.keys().copied().collect();
+        for conn in conns {
+            self.close(conn, CloseReason::ShuttingDown);
+        }
+        self.save_now();
+    }
+
+    fn confirm(&mut self, key: SessionKey, message_uuid: Box<str>, status: Status) {
+        self.send(key, ToClient::Confirm { message_uuid, status });
+    }
+
+    /// Sends a frame if the session is connected, and says which number it has.
+    fn send(&mut self, key: SessionKey, frame: ToClient) -> Option<FrameNo> {
+        let link = self.sessions.get_mut(key)?.link.as_mut()?;
+        link.frames += 1;
+        self.outputs.push_back(Output::ToClient { conn: link.conn, frame });
+        Some(link.frames)
+    }
+
+    /// A MessageUuid that no router makes a second time.
+    fn fresh_uuid(&mut self) -> Uuid {
+        self.uuids += 1;
+        let mut bytes = [0; 36];
+        bytes[..16].copy_from_slice(&self.origin.router.0);
+        bytes[16..20].copy_from_slice(&self.origin.incarnation.counter.to_le_bytes());
+        bytes[20..28].copy_from_slice(&self.origin.incarnation.random.to_le_bytes());
+        bytes[28..].copy_from_slice(&self.uuids.to_le_bytes());
+        // A Playlist's has a client id behind this, so that the two never hash
+        // the same bytes.
+        Uuid::from_hash(xxh3_128(&bytes))
+    }
+}

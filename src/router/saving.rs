@@ -1,0 +1,136 @@
+//! What goes to the disk, and when: records at once, sessions with the next
+//! record or a little later, since flash wears with every write.
+//!
+//! A commit holds every subscription that was made before its records, so a
+//! record that survives a crash finds the sessions it is meant for.
+
+use std::collections::BTreeSet;
+
+use fau3_election::Time;
+
+use super::io::{Commit, Output, Restored, StoredRecord};
+use super::session::Session;
+use super::settings::SESSION_SAVE_DELAY;
+use super::{Router, SessionKey};
+use crate::wire::ClientId;
+
+/// What has changed since the last commit.
+#[derive(Debug, Default)]
+pub(super) struct SavePlan {
+    /// Commits so far.
+    number: u64,
+    /// Sessions that have subscribed: they go with the next record.
+    subscribed: BTreeSet<SessionKey>,
+    /// Sessions that have settled something: a lost change costs a repeated
+    /// Playlist, which clients recognise.
+    settled: BTreeSet<SessionKey>,
+    ended: Vec<ClientId>,
+    floor: bool,
+    /// When the above goes to the disk even if no record does.
+    at: Option<Time>,
+}
+
+impl SavePlan {
+    pub(super) fn due(&self) -> Option<Time> {
+        self.at
+    }
+}
+
+impl Router {
+    /// A record goes out at once. Says with which commit.
+    pub(super) fn save_record(&mut self, record: StoredRecord) -> u64 {
+        let subscribed = std::mem::take(&mut self.save.subscribed);
+        self.commit(vec![record], subscribed)
+    }
+
+    pub(super) fn save_soon(&mut self, key: SessionKey, subscribed: bool) {
+        if self.settings.disk {
+            let set = if subscribed { &mut self.save.subscribed } else { &mut self.save.settled };
+            set.insert(key);
+            self.save_within_delay();
+        }
+    }
+
+    pub(super) fn save_ended(&mut self, key: SessionKey, client_id: ClientId) {
+        if self.settings.disk {
+            self.save.subscribed.remove(&key);
+            self.save.settled.remove(&key);
+            self.save.ended.push(client_id);
+            self.save_within_delay();
+        }
+    }
+
+    pub(super) fn save_floor(&mut self) {
+        if self.settings.disk {
+            self.save.floor = true;
+            self.save_within_delay();
+        }
+    }
+
+    fn save_within_delay(&mut self) {
+        self.save.at.get_or_insert(self.now + SESSION_SAVE_DELAY);
+    }
+
+    pub(super) fn save_if_due(&mut self) {
+        if self.save.at.is_some_and(|at| at <= self.now) {
+            self.save_now();
+        }
+    }
+
+    /// Everything that has changed goes out.
+    pub(super) fn save_now(&mut self) {
+        if self.save.at.take().is_some() {
+            let mut sessions = std::mem::take(&mut self.save.subscribed);
+            sessions.append(&mut self.save.settled);
+            self.commit(Vec::new(), sessions);
+        }
+    }
+
+    fn commit(&mut self, records: Vec<StoredRecord>, sessions: BTreeSet<SessionKey>) -> u64 {
+        self.save.number += 1;
+        self.save.floor = false;
+        let sessions = sessions.iter().filter_map(|key| self.sessions.get(*key)).map(Session::saved);
+        let commit = Commit {
+            number: self.save.number,
+            clock_ms: self.now.as_millis(),
+            records,
+            floor: self.floor(),
+            sessions: sessions.collect(),
+            ended: std::mem::take(&mut self.save.ended),
+        };
+        self.outputs.push_back(Output::Store(Box::new(commit)));
+        self.save.number
+    }
+
+    /// Records on their way to the disk lie above everything in the log.
+    fn floor(&self) -> u64 {
+        let on_the_way = self.uncommitted.front().map(|waiting| waiting.position);
+        on_the_way.map_or(self.log.floor(), |position| position.min(self.log.floor()))
+    }
+
+    /// Takes over what an earlier life kept. All sessions wait for their
+    /// clients, and their grace begins anew.
+    pub(super) fn restore(&mut self, restored: Restored) {
+        for (key, age_ms) in restored.remembered {
+            self.remembered.insert(key, self.now, age_ms);
+        }
+        for stored in restored.records {
+            self.lamport = self.lamport.max(stored.record.lamport);
+            self.restore_record(stored.position, stored.age_ms, stored.record);
+        }
+        for saved in restored.sessions {
+            let room = saved.room.clone();
+            let session = Session::restored(saved, self.now);
+            let client_id = session.client_id.clone();
+            let key = self.sessions.insert(session);
+            if let Some(replaced) = self.by_client.insert(client_id, key) {
+                debug_assert!(false, "a client has one session, not also {replaced}");
+            }
+            if let Some(room) = room {
+                self.rooms.entry(room).or_default().members.insert(key);
+            }
+            self.detached.insert((self.now, key));
+        }
+        self.end_detached();
+    }
+}

@@ -1,0 +1,225 @@
+//! One client, wherever and whether it is connected: its room, its intervals,
+//! and what is settled for it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use fau3_election::Time;
+
+use super::clients::AddressBlock;
+use super::io::{ConnId, FrameNo};
+use super::record::{Origin, Position, Record, RecordId};
+use super::settings::{SETTLED_BEYOND_MAX, TAKEOVERS_MAX};
+use crate::wire::fau3d::ConnectedClient;
+use crate::wire::{ClientId, RoomId, Uuid};
+
+/// What of one origin's records is settled for a client: all up to `prefix`,
+/// and some beyond it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Every record of the client's room up to this sequence.
+    pub prefix: u64,
+    /// Settled ones beyond; at most [`SETTLED_BEYOND_MAX`].
+    pub beyond: BTreeSet<u64>,
+}
+
+impl Settled {
+    /// Whether this record need not be sent any more.
+    #[must_use]
+    pub fn contains(&self, sequence: u64) -> bool {
+        sequence <= self.prefix || self.beyond.contains(&sequence)
+    }
+
+    /// Settles one record. `room` are the sequences of the room's records after
+    /// the prefix, rising, each with whether it is the client's own: the prefix
+    /// moves on over those that are settled or own. Says whether a gap had to
+    /// be given up, since there were too many.
+    pub(super) fn insert(&mut self, sequence: u64, room: impl Iterator<Item = (u64, bool)>) -> bool {
+        if sequence > self.prefix {
+            self.beyond.insert(sequence);
+        }
+        for (next, own) in room {
+            if !own && next > self.prefix && !self.beyond.contains(&next) {
+                break;
+            }
+            self.prefix = self.prefix.max(next);
+        }
+        let gap_given_up = self.beyond.len() > SETTLED_BEYOND_MAX && {
+            self.prefix = self.prefix.max(self.beyond.first().copied().unwrap_or(0));
+            true
+        };
+        self.beyond = self.beyond.split_off(&(self.prefix + 1));
+        gap_given_up
+    }
+}
+
+/// A session as it is kept on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedSession {
+    /// Whose.
+    pub client_id: ClientId,
+    /// Its room; `None` before its first Subscribe.
+    pub room: Option<RoomId>,
+    /// Period of Monitor messages in seconds; 0: none.
+    pub monitor_period_s: u32,
+    /// Period of Ping messages in seconds; 0: none.
+    pub ping_period_s: u32,
+    /// What is settled, for each origin.
+    pub settled: BTreeMap<Origin, Settled>,
+}
+
+/// A message that waits for its Confirm.
+#[derive(Debug)]
+pub(super) struct InFlight<T> {
+    pub(super) uuid: Uuid,
+    pub(super) what: T,
+    /// How often it was sent so far.
+    pub(super) sent: u32,
+    pub(super) wait: Wait,
+    /// When it was sent first, for the latency shown.
+    pub(super) since: Time,
+}
+
+/// What an unconfirmed message waits for before it is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Its frame has to leave the socket buffer first.
+    ToLeave(FrameNo),
+    /// T has to pass.
+    Until(Time),
+    /// This probe has to come back, sent when T had passed.
+    Pong(u32),
+}
+
+/// The connected half of a session.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) conn: ConnId,
+    /// Where it comes from.
+    pub(super) block: AddressBlock,
+    /// Frames sent so far on this connection.
+    pub(super) frames: FrameNo,
+    /// Where in the room's records delivery stands: the next one to look at.
+    pub(super) next: Position,
+    /// Playlists, oldest first; at most [`super::settings::IN_FLIGHT_MAX`].
+    pub(super) playlists: VecDeque<InFlight<Arc<Record>>>,
+    /// The newest Monitor, while it is unconfirmed.
+    pub(super) monitor: Option<InFlight<Arc<[ConnectedClient]>>>,
+    /// When the next Monitor is due.
+    pub(super) monitor_at: Option<Time>,
+    /// Unanswered Pings, oldest first, each with when it left the socket
+    /// buffer; at most three, since after two periods the connection ends.
+    pub(super) pings: VecDeque<(Uuid, Departure)>,
+    /// When the next Ping is due.
+    pub(super) ping_at: Option<Time>,
+    /// The newest WebSocket ping and when it was sent, while unanswered.
+    pub(super) probe: Option<(u32, Time)>,
+    /// Probes sent so far.
+    pub(super) probes: u32,
+    /// When the next WebSocket ping is due.
+    pub(super) probe_at: Time,
+    /// The last sign of life: anything received, or a frame that got away.
+    pub(super) alive_at: Time,
+    /// The earliest moment at which one of the above needs attention; the
+    /// router's timers hold it.
+    pub(super) timer: Option<Time>,
+}
+
+/// Whether a frame has left the socket buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Departure {
+    /// Not yet.
+    Waiting(FrameNo),
+    /// At this moment.
+    At(Time),
+}
+
+/// A client's session.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) client_id: ClientId,
+    pub(super) since: Time,
+    pub(super) room: Option<RoomId>,
+    pub(super) monitor_period_s: u32,
+    pub(super) ping_period_s: u32,
+    pub(super) settled: BTreeMap<Origin, Settled>,
+    /// The connection, while there is one. Boxed: detached sessions are many
+    /// and small.
+    pub(super) link: Option<Box<Link>>,
+    /// When it was detached; orders and ends those without a link.
+    pub(super) detached_at: Time,
+    /// The last take-overs, for telling devices that fight over an id.
+    pub(super) takeovers: VecDeque<Time>,
+}
+
+impl Session {
+    pub(super) fn new(client_id: ClientId, now: Time) -> Self {
+        Self {
+            client_id,
+            since: now,
+            room: None,
+            monitor_period_s: 0,
+            ping_period_s: 0,
+            settled: BTreeMap::new(),
+            link: None,
+            detached_at: now,
+            takeovers: VecDeque::with_capacity(TAKEOVERS_MAX),
+        }
+    }
+
+    pub(super) fn restored(saved: SavedSession, now: Time) -> Self {
+        Self {
+            room: saved.room,
+            monitor_period_s: saved.monitor_period_s,
+            ping_period_s: saved.ping_period_s,
+            settled: saved.settled,
+            ..Self::new(saved.client_id, now)
+        }
+    }
+
+    pub(super) fn saved(&self) -> SavedSession {
+        SavedSession {
+            client_id: self.client_id.clone(),
+            room: self.room.clone(),
+            monitor_period_s: self.monitor_period_s,
+            ping_period_s: self.ping_period_s,
+            settled: self.settled.clone(),
+        }
+    }
+
+    pub(super) fn has_settled(&self, id: &RecordId) -> bool {
+        self.settled.get(&id.origin).is_some_and(|settled| settled.contains(id.sequence))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prefix_moves_over_what_is_settled_and_stops_at_a_gap() {
+        let room = [2, 5, 6, 7, 9].map(|sequence| (sequence, sequence == 6));
+        let mut settled = Settled::default();
+        assert!(!settled.insert(5, room.into_iter()));
+        assert_eq!((settled.prefix, settled.contains(5), settled.contains(2)), (0, true, false));
+        assert!(!settled.insert(2, room.into_iter()));
+        assert_eq!((settled.prefix, settled.beyond.len()), (6, 0), "over one's own, too");
+        assert!(!settled.insert(9, room.into_iter().filter(|next| next.0 > 6)));
+        assert_eq!((settled.prefix, settled.contains(7)), (6, false));
+    }
+
+    #[test]
+    fn too_many_gaps_give_up_the_oldest() {
+        let room: Vec<_> =
+            (1..=2 * SETTLED_BEYOND_MAX as u64 + 2).map(|sequence| (sequence, false)).collect();
+        let mut settled = Settled::default();
+        let mut given_up = 0;
+        for (even, _) in room.iter().copied().filter(|(sequence, _)| sequence % 2 == 0) {
+            let prefix = settled.prefix;
+            given_up += u32::from(settled.insert(even, room.iter().copied().filter(|s| s.0 > prefix)));
+        }
+        assert_eq!(given_up, 1);
+        assert!(settled.contains(1) && !settled.contains(3));
+        assert!(settled.beyond.len() <= SETTLED_BEYOND_MAX);
+    }
+}

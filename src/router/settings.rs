@@ -1,0 +1,80 @@
+//! What may be set about a router, and the bounds that may not.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::wire::ClientId;
+
+/// Unconfirmed Playlists in flight to one client (PROTOCOLS.md, section 1).
+pub const IN_FLIGHT_MAX: usize = 5;
+/// Sessions that wait for their client to return; beyond it the one that has
+/// waited longest ends (DESIGN.md, "Session").
+pub const DETACHED_SESSIONS_MAX: usize = 1_024;
+/// Remembered (client id, MessageUuid, payload); beyond it the oldest is
+/// forgotten (DESIGN.md, "Record").
+pub const REMEMBERED_MAX: usize = 16_384;
+/// Records on their way to the disk; beyond it FAU3_SERROR is answered.
+pub const UNCOMMITTED_MAX: usize = 256;
+/// What of a session is settled beyond a gap; beyond it the oldest gap is given
+/// up and counted.
+pub const SETTLED_BEYOND_MAX: usize = 256;
+/// A WebSocket ping this often finds connections that died silently.
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+/// Take-overs of one id within [`CONTEST_WINDOW`] that are still believed.
+pub const TAKEOVERS_MAX: usize = 3;
+/// See [`TAKEOVERS_MAX`].
+pub const CONTEST_WINDOW: Duration = Duration::from_secs(10);
+/// For how long an id that devices take from each other is refused.
+pub const CONTEST_PAUSE: Duration = Duration::from_secs(30);
+/// Ids that are refused at one time; beyond it the oldest is let in again.
+pub const CONTESTED_MAX: usize = 1_024;
+/// The list in a Monitor is made anew at most this often.
+pub const MONITOR_LIST_AGE: Duration = Duration::from_secs(1);
+/// A session's progress reaches the disk at most this much later: flash wears.
+pub const SESSION_SAVE_DELAY: Duration = Duration::from_secs(5);
+/// From this many places on, one in eight is kept for other addresses.
+pub const ADDRESS_SHARE_FROM: usize = 64;
+
+/// Set from the configuration's section `clients`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Connected clients.
+    pub max_clients: usize,
+    /// T: after this long without a Confirm a message is sent again.
+    pub retry_interval: Duration,
+    /// K: how often a message is sent again.
+    pub retry_count: u32,
+    /// How long a session waits for its client.
+    pub session_grace: Duration,
+    /// What the records held may cost together, in bytes.
+    pub storage_bytes_max: usize,
+    /// How old a held record may become.
+    pub storage_age_max: Duration,
+    /// FAU3_STORED only once the record is on disk.
+    pub disk: bool,
+    /// Who may connect; empty: anyone.
+    pub allow_clients: BTreeSet<ClientId>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_clients: 256,
+            retry_interval: Duration::from_secs(5),
+            retry_count: 3,
+            session_grace: Duration::from_secs(60),
+            storage_bytes_max: 4_096 * 1_024,
+            storage_age_max: Duration::from_secs(3_600),
+            disk: false,
+            allow_clients: BTreeSet::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Places that one address may hold.
+    #[must_use]
+    pub const fn clients_per_address_max(&self) -> usize {
+        if self.max_clients < ADDRESS_SHARE_FROM { self.max_clients } else { self.max_clients / 8 * 7 }
+    }
+}

@@ -1,0 +1,148 @@
+//! What a router tells about itself: counters, a snapshot for people, and the
+//! list in a Monitor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fau3_election::Time;
+
+use super::Router;
+use super::settings::MONITOR_LIST_AGE;
+use crate::wire::RoomId;
+use crate::wire::fau3d::ConnectedClient;
+
+/// Upper bounds of the latency buckets, in ms; a last bucket has none.
+pub const LATENCY_BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
+
+/// Counters since the start. They only rise.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each name says what it counts")]
+pub struct Stats {
+    pub records_stored: u64,
+    /// Dropped for age or bytes.
+    pub records_expired: u64,
+    /// Answered FAU3_SERROR.
+    pub records_refused: u64,
+    /// Propogates that had been taken in before.
+    pub duplicates: u64,
+    /// Confirmed while no other router held the record.
+    pub confirmed_single: u64,
+    pub store_failed: u64,
+    pub playlists_sent: u64,
+    /// Playlists confirmed.
+    pub deliveries: u64,
+    /// From first sending to Confirm, one bucket for each of
+    /// [`LATENCY_BOUNDS_MS`] and one beyond.
+    pub latency: [u64; LATENCY_BOUNDS_MS.len() + 1],
+    /// Sum of the same, in microseconds.
+    pub latency_sum_us: u64,
+    /// Playlists and Monitors sent again.
+    pub resends: u64,
+    /// Playlists not sent again until the client returns.
+    pub given_up: u64,
+    /// Gaps in what a client has settled that were too many to remember.
+    pub gaps_given_up: u64,
+    pub streams_in: u64,
+    pub streams_out: u64,
+    pub streams_without_room: u64,
+    /// Answered FAU3_INVALID, broken Confirms included.
+    pub invalid: u64,
+    /// Confirms for nothing that was in flight.
+    pub confirms_unmatched: u64,
+    pub takeovers: u64,
+    pub refused: u64,
+    pub pings_unanswered: u64,
+    /// Connections ended for showing no life at all.
+    pub silent: u64,
+    pub sessions_ended: u64,
+}
+
+impl Stats {
+    pub(super) fn delivered(&mut self, latency: Duration) {
+        self.deliveries += 1;
+        let bucket = LATENCY_BOUNDS_MS.iter().position(|bound| latency <= Duration::from_millis(*bound));
+        self.latency[bucket.unwrap_or(LATENCY_BOUNDS_MS.len())] += 1;
+        self.latency_sum_us += u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+    }
+}
+
+/// A router at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Connected clients, by id.
+    pub clients: Vec<ConnectedClient>,
+    /// Sessions that wait for their client.
+    pub detached: usize,
+    /// Rooms, by name.
+    pub rooms: Vec<RoomStatus>,
+    /// Records held.
+    pub records: usize,
+    /// What they cost, in bytes.
+    pub record_bytes: usize,
+    /// Counters.
+    pub stats: Stats,
+}
+
+/// One room at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomStatus {
+    /// Its name.
+    pub room: RoomId,
+    /// Connected clients in it.
+    pub clients: usize,
+    /// Records held of it.
+    pub records: usize,
+}
+
+/// The list that all Monitors of about the same moment share.
+#[derive(Debug, Default)]
+pub(super) struct MonitorList(Option<(Time, Arc<[ConnectedClient]>)>);
+
+impl Router {
+    /// Everything worth showing, at this moment.
+    #[must_use]
+    pub fn snapshot(&self, now: Time) -> Snapshot {
+        let rooms = self.rooms.iter().map(|(room, content)| RoomStatus {
+            room: room.clone(),
+            clients: content.members.iter().filter(|key| self.sessions[**key].link.is_some()).count(),
+            records: content.records.len(),
+        });
+        Snapshot {
+            clients: self.list_clients(now).collect(),
+            detached: self.detached.len(),
+            rooms: rooms.collect(),
+            records: self.log.count(),
+            record_bytes: self.log.bytes(),
+            stats: self.stats.clone(),
+        }
+    }
+
+    /// Counters alone.
+    #[must_use]
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The list for a Monitor, at most a second old.
+    pub(super) fn connected_clients(&mut self) -> Arc<[ConnectedClient]> {
+        if let MonitorList(Some((made, list))) = &self.monitor_list
+            && self.now.since(*made) < MONITOR_LIST_AGE
+        {
+            return list.clone();
+        }
+        let list: Arc<[ConnectedClient]> = self.list_clients(self.now).collect();
+        self.monitor_list = MonitorList(Some((self.now, list.clone())));
+        list
+    }
+
+    fn list_clients(&self, now: Time) -> impl Iterator<Item = ConnectedClient> {
+        let attached: BTreeMap<_, _> =
+            self.by_client.iter().filter(|&(_, &key)| self.sessions[key].link.is_some()).collect();
+        attached.into_iter().map(move |(client_id, &key)| ConnectedClient {
+            client_id: client_id.clone(),
+            room: self.sessions[key].room.clone(),
+            alive_s: now.since(self.sessions[key].since).as_secs(),
+        })
+    }
+}

@@ -1,0 +1,1 @@
+//! The rules of PROTOCOLS.md section 1 in virtual time.
