@@ -2,6 +2,7 @@
 //! the words by which an error says what would be right.
 
 use super::{Address, Discovery, LogLevel, Storage, WsUrl};
+use crate::wire::{CLIENT_ID_CHARS_MAX, ClientId};
 use core::marker::PhantomData;
 use core::str::FromStr;
 use std::path::PathBuf;
@@ -50,6 +51,13 @@ impl Kind for Number {
 /// One word of a few, each with its meaning. The first of a meaning is the one written.
 pub(super) struct Choice<T: 'static>(pub(super) &'static [(&'static str, T)]);
 
+impl<T: PartialEq + Copy> Choice<T> {
+    /// The word that is written for `value`.
+    pub(super) fn word(&self, value: T) -> &'static str {
+        self.0.iter().find(|(_, meaning)| *meaning == value).map_or("", |(word, _)| word)
+    }
+}
+
 impl<T: PartialEq + Copy> Kind for Choice<T> {
     type Value = T;
 
@@ -58,12 +66,12 @@ impl<T: PartialEq + Copy> Kind for Choice<T> {
     }
 
     fn show(&self, value: &T) -> String {
-        self.0.iter().find(|(_, meaning)| meaning == value).map_or("", |(word, _)| word).to_owned()
+        self.word(*value).to_owned()
     }
 
     fn expected(&self) -> String {
         let words: Vec<_> = self.0.iter().map(|(word, _)| *word).collect();
-        words.join(" or ")
+        if words.len() <= 2 { words.join(" or ") } else { format!("one of {}", words.join(", ")) }
     }
 }
 
@@ -136,12 +144,26 @@ pub(super) const ROUTER_NAME: Text = Text {
     meaning: "a name of letters, digits, '.', '_' and '-'",
 };
 
-/// PROTOCOLS.md, section 1, "client id".
-pub(super) const CLIENT_ID: Text = Text {
-    len_max: 64,
-    test: |text| text.trim() == text && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
-    meaning: "a client id of printable ASCII without spaces around it",
-};
+/// A client's id, by the rule that clients meet when they connect.
+pub(super) struct Client;
+
+impl Kind for Client {
+    type Value = ClientId;
+
+    fn read(&self, text: &str) -> Option<ClientId> {
+        ClientId::new(text).ok()
+    }
+
+    fn show(&self, value: &ClientId) -> String {
+        value.to_string()
+    }
+
+    fn expected(&self) -> String {
+        format!(
+            "a client id: 1 to {CLIENT_ID_CHARS_MAX} printable ASCII characters without spaces around them"
+        )
+    }
+}
 
 /// A path of the file system, at most so many bytes long.
 pub(super) struct FilePath(pub(super) usize);

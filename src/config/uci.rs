@@ -365,11 +365,9 @@ impl<'a> Scanner<'a> {
 
     /// To the begin of the line after `line`, which may lie behind.
     fn go_to_line_after(&mut self, line: u32) {
-        let start = |wanted: u32| {
-            let lines_before = usize::try_from(wanted.saturating_sub(2)).unwrap_or(usize::MAX);
-            self.text.match_indices('\n').nth(lines_before).map_or(self.text.len(), |(at, _)| at + 1)
-        };
-        self.at = start(line + 1);
+        let lines_before = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
+        let end = self.text.match_indices('\n').nth(lines_before);
+        self.at = end.map_or(self.text.len(), |(at, _)| at + 1);
         self.line = line + 1;
     }
 }

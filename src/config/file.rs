@@ -1,0 +1,103 @@
+//! Which file is read, and its text.
+
+use super::diagnostic::{Diagnostic, Errors, Origin};
+use super::uci::FILE_LEN_MAX;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// What is read where no `--config` and no `--set` is given.
+pub const DEFAULT_FILE: &str = "/etc/config/fau3";
+
+/// The file to be read, if one is, and its text. `default` is read if it
+/// exists and neither `named` nor `sets` is given.
+pub(super) fn choose(
+    named: Option<&Path>,
+    sets: &[String],
+    default: &Path,
+) -> Result<Option<(PathBuf, String)>, Errors> {
+    match named {
+        Some(path) => Ok(Some((path.to_owned(), text_of(path)?))),
+        None if sets.is_empty() && is_there(default) => Ok(Some((default.to_owned(), text_of(default)?))),
+        None => Ok(None),
+    }
+}
+
+/// A file that may not be looked at is there: not to be taken for none.
+fn is_there(path: &Path) -> bool {
+    path.try_exists().unwrap_or(true)
+}
+
+fn text_of(path: &Path) -> Result<String, Errors> {
+    let fail = |line, message| {
+        let origin = Origin::File(path.to_owned(), line);
+        Errors(vec![Diagnostic { origin, subject: String::new(), message }])
+    };
+    let bytes = bytes_of(path).map_err(|error| {
+        fail(0, format!("cannot be read: {error}; name another with --config, or leave it out"))
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let lines = good.iter().filter(|byte| **byte == b'\n').count();
+        let line = u32::try_from(lines).unwrap_or(u32::MAX).saturating_add(1);
+        fail(line, "the line is not UTF-8 text; save the file as UTF-8".to_owned())
+    })
+}
+
+/// At most one byte more than is accepted, so that the parser sees that it is too much.
+fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(FILE_LEN_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("fau3-config-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_named_file_is_read_even_beside_sets() {
+        let file = folder("named").join("fau3");
+        std::fs::write(&file, "config node\n").unwrap();
+        let sets = ["node.log=debug".to_owned()];
+        let chosen = choose(Some(&file), &sets, Path::new("/nonexistent")).unwrap();
+        assert_eq!(chosen, Some((file, "config node\n".to_owned())));
+    }
+
+    #[test]
+    fn the_default_file_is_read_only_if_it_exists_and_nothing_is_set() {
+        let folder = folder("default");
+        let (file, missing) = (folder.join("fau3"), folder.join("missing"));
+        std::fs::write(&file, "").unwrap();
+        let sets = ["node.log=debug".to_owned()];
+        assert_eq!(choose(None, &[], &file).unwrap(), Some((file.clone(), String::new())));
+        assert_eq!(choose(None, &sets, &file).unwrap(), None);
+        assert_eq!(choose(None, &[], &missing).unwrap(), None);
+    }
+
+    #[test]
+    fn a_named_file_must_exist_and_be_a_file() {
+        let folder = folder("wrong");
+        let missing = folder.join("missing");
+        for path in [&missing, &folder] {
+            let text = choose(Some(path), &[], path).unwrap_err().to_string();
+            assert!(text.starts_with(&format!("{}: cannot be read: ", path.display())), "{text}");
+            assert!(text.contains("--config"), "{text}");
+        }
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_refused_with_its_line() {
+        let file = folder("utf8").join("fau3");
+        std::fs::write(&file, b"config node\n\toption name 'a'\n\toption log '\xff'\n").unwrap();
+        let text = choose(Some(&file), &[], &file).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("{}:3: the line is not UTF-8", file.display())), "{text}");
+    }
+}

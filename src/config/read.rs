@@ -1,0 +1,329 @@
+//! From sections and `--set` to a `Config`, with UCI's rules: `option`
+//! replaces what was given before, `list` adds to it, an empty value is none.
+
+use super::diagnostic::{Diagnostic, Errors, Origin, Warning, nearest};
+use super::table::{OptionSpec, SECTIONS, SectionSpec, Shape, options};
+use super::uci::{self, Section, shown};
+use super::{Config, Surroundings};
+use std::path::Path;
+
+/// What the file, or the command line, gives for one option.
+struct Given {
+    section: &'static SectionSpec,
+    option: &'static OptionSpec,
+    values: Vec<(String, Origin)>,
+}
+
+/// Everything given for every option, in the order in which it was first given.
+#[derive(Default)]
+struct Gathered(Vec<Given>);
+
+impl Gathered {
+    fn of(&mut self, section: &'static SectionSpec, option: &'static OptionSpec) -> &mut Given {
+        let same = |given: &Given| (given.section.name, given.option.name) == (section.name, option.name);
+        let at = self.0.iter().position(same).unwrap_or_else(|| {
+            self.0.push(Given { section, option, values: Vec::new() });
+            self.0.len() - 1
+        });
+        &mut self.0[at]
+    }
+}
+
+/// Reads `file` (its path, for messages, and its text) and then `sets` on top of the defaults.
+///
+/// # Errors
+/// Everything that is wrong in either, not only the first.
+pub(super) fn read(
+    file: Option<(&Path, &str)>,
+    sets: &[String],
+    around: &Surroundings,
+) -> Result<(Config, Vec<Warning>), Errors> {
+    let mut reader = Reader::new(around);
+    if let Some((path, text)) = file {
+        let gathered = reader.gather_file(path, text);
+        reader.assign(&gathered);
+    }
+    let gathered = reader.gather_sets(sets);
+    reader.assign(&gathered);
+    reader.check_whole();
+    if reader.errors.is_empty() { Ok((reader.config, reader.warnings)) } else { Err(reader.into_errors()) }
+}
+
+struct Reader {
+    config: Config,
+    defaults: Config,
+    /// From where each value given last came, for what is wrong only together.
+    origins: Vec<(String, Origin)>,
+    warnings: Vec<Warning>,
+    errors: Vec<Diagnostic>,
+}
+
+impl Reader {
+    fn new(around: &Surroundings) -> Self {
+        let defaults = Config::defaults(around);
+        Self {
+            config: defaults.clone(),
+            defaults,
+            origins: Vec::new(),
+            warnings: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn warn(&mut self, origin: &Origin, subject: &str, message: String) {
+        self.warnings.push(Diagnostic { origin: origin.clone(), subject: subject.to_owned(), message });
+    }
+
+    fn fail(&mut self, origin: &Origin, subject: &str, message: String) {
+        self.errors.push(Diagnostic { origin: origin.clone(), subject: subject.to_owned(), message });
+    }
+
+    /// In the order of the file, whatever found them.
+    fn into_errors(mut self) -> Errors {
+        self.errors.sort_by_key(|error| match error.origin {
+            Origin::File(_, line) => line,
+            Origin::Set | Origin::Default => u32::MAX,
+        });
+        Errors(self.errors)
+    }
+
+    fn gather_file(&mut self, path: &Path, text: &str) -> Gathered {
+        let (sections, errors) = uci::parse_all(text);
+        let at = |line| Origin::File(path.to_owned(), line);
+        for error in errors {
+            self.fail(&at(error.line), "", error.message);
+        }
+        let mut gathered = Gathered::default();
+        let mut first_lines: Vec<(&str, u32)> = Vec::new();
+        for section in &sections {
+            let Some(spec) = SECTIONS.iter().find(|spec| spec.name == section.kind) else {
+                self.warn(&at(section.line), "", unknown_section(section));
+                continue;
+            };
+            if spec.is_repeated {
+                self.gather_repeated(spec, section, &at, &mut gathered);
+                continue;
+            }
+            match first_lines.iter().find(|(name, _)| *name == spec.name) {
+                None => first_lines.push((spec.name, section.line)),
+                Some((_, line)) => {
+                    let message = format!("begun in line {line} already; both are read as one section");
+                    self.warn(&at(section.line), spec.name, message);
+                }
+            }
+            self.gather_section(spec, section, &at, &mut gathered);
+        }
+        gathered
+    }
+
+    fn gather_section(
+        &mut self,
+        spec: &'static SectionSpec,
+        section: &Section,
+        at: &dyn Fn(u32) -> Origin,
+        gathered: &mut Gathered,
+    ) {
+        for entry in &section.entries {
+            let origin = at(entry.line);
+            match spec.options.iter().find(|option| option.name == entry.name) {
+                None => {
+                    let subject = format!("{}.{}", spec.name, entry.name);
+                    self.warn(&origin, &subject, unknown_option(spec, &entry.name));
+                }
+                Some(option) => {
+                    let is_added = entry.is_list && option.shape != Shape::One;
+                    let given = gathered.of(spec, option);
+                    self.give(given, is_added, entry.value.clone(), origin);
+                }
+            }
+        }
+    }
+
+    /// A section of which each one is an entry: within it, an option stands once.
+    fn gather_repeated(
+        &mut self,
+        spec: &'static SectionSpec,
+        section: &Section,
+        at: &dyn Fn(u32) -> Origin,
+        gathered: &mut Gathered,
+    ) {
+        let mut own = Gathered::default();
+        let entries = section.entries.iter().cloned();
+        let entries = entries.map(|entry| uci::Entry { is_list: false, ..entry }).collect();
+        self.gather_section(spec, &Section { entries, ..section.clone() }, at, &mut own);
+        for option in spec.options {
+            match own.of(spec, option).values.pop().filter(|(value, _)| !value.is_empty()) {
+                Some(value) => gathered.of(spec, option).values.push(value),
+                None => {
+                    let message = format!("has no {0}; add: option {0} 'VALUE'", option.name);
+                    self.fail(&at(section.line), spec.name, message);
+                }
+            }
+        }
+    }
+
+    fn gather_sets(&mut self, sets: &[String]) -> Gathered {
+        let mut gathered = Gathered::default();
+        for set in sets {
+            match find_set(set) {
+                Err(message) => self.fail(&Origin::Set, "", message),
+                Ok((section, option, value)) => {
+                    let is_list = option.shape != Shape::One;
+                    let given = gathered.of(section, option);
+                    self.give(given, is_list, value.to_owned(), Origin::Set);
+                }
+            }
+        }
+        gathered
+    }
+
+    /// One more value for an option: added to the others, or in their place.
+    fn give(&mut self, given: &mut Given, is_added: bool, value: String, origin: Origin) {
+        if let (false, Some((earlier, before))) = (is_added, given.values.last()) {
+            let place = match before {
+                Origin::File(_, line) => format!(" in line {line}"),
+                Origin::Set | Origin::Default => String::new(),
+            };
+            let message = format!("given already{place} as {}; the last one counts", shown(earlier));
+            self.warn(&origin, &subject(given.section, given.option), message);
+            given.values.clear();
+        }
+        given.values.push((value, origin));
+    }
+
+    fn assign(&mut self, gathered: &Gathered) {
+        for given in &gathered.0 {
+            let subject = subject(given.section, given.option);
+            if let Some((_, origin)) = given.values.last() {
+                self.origins.push((subject.clone(), origin.clone()));
+            }
+            match given.option.shape {
+                Shape::One => self.assign_one(given, &subject),
+                Shape::List { len_max, may_be_empty, nothing } => {
+                    self.assign_list(given, &subject, len_max, nothing);
+                    if !may_be_empty && given.values.iter().all(|(value, _)| value.is_empty()) {
+                        let message = format!("needs at least one value: {}", (given.option.expected)());
+                        self.fail(&last_origin(given), &subject, message);
+                    }
+                }
+            }
+        }
+    }
+
+    fn assign_one(&mut self, given: &Given, subject: &str) {
+        let Some((value, origin)) = given.values.last() else { return };
+        if (given.option.take)(&mut self.config, value) {
+            return;
+        }
+        if value.is_empty() {
+            (given.option.copy)(&self.defaults, &mut self.config);
+        } else {
+            self.fail(origin, subject, not_expected(value, given.option));
+        }
+    }
+
+    /// What is given replaces what was there before, empty values add nothing.
+    fn assign_list(&mut self, given: &Given, subject: &str, len_max: usize, nothing: Option<&str>) {
+        (given.option.clear)(&mut self.config);
+        let is_nothing = matches!(&given.values[..], [(only, _)] if Some(only.as_str()) == nothing);
+        let filled = given.values.iter().filter(|(value, _)| !value.is_empty() && !is_nothing);
+        let mut taken = std::collections::BTreeSet::new();
+        for (value, origin) in filled {
+            if !taken.insert(value.as_str()) {
+                self.warn(origin, subject, format!("{} is in the list already", shown(value)));
+            } else if taken.len() > len_max {
+                self.fail(origin, subject, format!("{len_max} values are the most; remove some"));
+                return;
+            } else if !(given.option.take)(&mut self.config, value) {
+                self.fail(origin, subject, not_expected(value, given.option));
+            }
+        }
+    }
+
+    fn origin_of(&self, subject: &str) -> Origin {
+        let found = self.origins.iter().rev().find(|(known, _)| known == subject);
+        found.map_or(Origin::Default, |(_, origin)| origin.clone())
+    }
+
+    /// What no option is wrong in by itself.
+    fn check_whole(&mut self) {
+        let Config { node, clients, mesh, default_server, .. } = &self.config;
+        let console = node.console.iter().map(|address| (address, "node.console"));
+        let clients = clients.listen.iter().map(|address| (address, "clients.listen"));
+        let mesh = mesh.listen.iter().filter(|_| mesh.enabled).map(|address| (address, "mesh.listen"));
+        let listened: Vec<_> = console.chain(clients).chain(mesh).filter(|(a, _)| a.port != 0).collect();
+        let mut failures = Vec::new();
+        for (at, (address, option)) in listened.iter().enumerate() {
+            if let Some((_, other)) = listened[..at].iter().find(|(other, _)| other == address) {
+                let given = [option, other].into_iter().find(|of| self.origin_of(of) != Origin::Default);
+                let origin = given.map_or(Origin::Default, |of| self.origin_of(of));
+                let message = format!("'{address}' is taken by {other} already; give one another port");
+                failures.push((origin, *option, message));
+            }
+        }
+        let server = self.origins.iter().find(|(known, _)| known.starts_with("default_server."));
+        let idle = server.filter(|_| default_server.url.is_none()).map(|(_, origin)| origin.clone());
+        for (origin, option, message) in failures {
+            self.fail(&origin, option, message);
+        }
+        if let Some(origin) = idle {
+            let message = "no url is given, so there is no default server and the mesh leads itself";
+            self.warn(&origin, "default_server", message.to_owned());
+        }
+    }
+}
+
+fn subject(section: &SectionSpec, option: &OptionSpec) -> String {
+    format!("{}.{}", section.name, option.name)
+}
+
+fn last_origin(given: &Given) -> Origin {
+    given.values.last().map_or(Origin::Default, |(_, origin)| origin.clone())
+}
+
+fn not_expected(value: &str, option: &OptionSpec) -> String {
+    let nothing = match option.shape {
+        Shape::List { nothing: Some(word), .. } => format!(", or {word} alone"),
+        _ => String::new(),
+    };
+    let hint = if value.contains('\n') { " (is a quote missing in this line?)" } else { "" };
+    format!("{} is not {}{nothing}{hint}", shown(value), (option.expected)())
+}
+
+fn unknown_section(section: &Section) -> String {
+    let names = || SECTIONS.iter().map(|spec| spec.name);
+    let by_name = section.name.as_deref().and_then(|name| names().find(|known| *known == name));
+    let what = format!("unknown section {}, ignored", shown(&section.kind));
+    match by_name.or_else(|| nearest(&section.kind, names())) {
+        Some(name) => format!("{what}; did you mean '{name}'?"),
+        None => format!("{what}; known are: {}", names().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn unknown_option(section: &SectionSpec, given: &str) -> String {
+    let names = || section.options.iter().map(|option| option.name);
+    if let Some(name) = nearest(given, names()) {
+        return format!("unknown option, ignored; did you mean '{name}'?");
+    }
+    match options().find(|(_, option)| option.name == given) {
+        Some((other, _)) => format!("unknown option, ignored; it belongs in section '{}'", other.name),
+        None => format!("unknown option, ignored; known are: {}", names().collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// `SECTION.OPTION=VALUE`. A mistyped name is an error here, not a warning:
+/// whoever typed it is there to see it.
+fn find_set(set: &str) -> Result<(&'static SectionSpec, &'static OptionSpec, &str), String> {
+    let form = "write: --set SECTION.OPTION=VALUE, such as --set clients.max_clients=64";
+    let (name, value) = set.split_once('=').ok_or_else(|| format!("{} has no '='; {form}", shown(set)))?;
+    let parts = name.split_once('.').ok_or_else(|| format!("{} has no '.'; {form}", shown(name)))?;
+    let found = options().find(|(section, option)| (section.name, option.name) == parts);
+    let (section, option) = found.ok_or_else(|| {
+        let known: Vec<_> = options().map(|(section, option)| subject(section, option)).collect();
+        let guess = nearest(name, known.iter().map(String::as_str));
+        let hint = guess.map_or_else(|| known.join(", "), |guess| format!("did you mean {guess}?"));
+        let lead = if guess.is_some() { "" } else { "known are: " };
+        format!("there is no option {}; {lead}{hint}", shown(name))
+    })?;
+    Ok((section, option, value))
+}

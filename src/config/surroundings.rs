@@ -1,0 +1,117 @@
+//! What the defaults depend on: the host's name, and where files go.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// Where files go when nothing else is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// `node.data_dir`
+    pub data_dir: PathBuf,
+    /// `node.identity`
+    pub identity: PathBuf,
+    /// `node.control`
+    pub control: PathBuf,
+    /// `mesh.key`
+    pub mesh_key: PathBuf,
+}
+
+impl Places {
+    /// A router's, where a configuration file is read: keys on flash, the rest in memory.
+    #[must_use]
+    pub fn of_system() -> Self {
+        Self {
+            data_dir: "/tmp/fau3".into(),
+            identity: "/etc/fau3/identity.key".into(),
+            control: "/var/run/fau3.sock".into(),
+            mesh_key: "/etc/fau3/mesh.key".into(),
+        }
+    }
+
+    /// Everything in one folder, where no file is read.
+    #[must_use]
+    pub fn inside(folder: &Path) -> Self {
+        Self {
+            data_dir: folder.join("data"),
+            identity: folder.join("identity.key"),
+            control: folder.join("fau3.sock"),
+            mesh_key: folder.join("mesh.key"),
+        }
+    }
+}
+
+/// What the defaults depend on beside the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The default of `node.name`.
+    pub host_name: String,
+    /// The defaults of the paths.
+    pub places: Places,
+}
+
+impl Surroundings {
+    /// This host's; with the user's places, or the system's where a file is read.
+    #[must_use]
+    pub fn of_this_process(reads_file: bool) -> Self {
+        let uname = rustix::system::uname();
+        let user = rustix::process::geteuid();
+        let var = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let (state, home) = (var("XDG_STATE_HOME"), var("HOME"));
+        let folder = state_folder(state.as_deref(), home.as_deref(), user.as_raw());
+        let places = if reads_file { Places::of_system() } else { Places::inside(&folder) };
+        Self { host_name: router_name(&uname.nodename().to_string_lossy()), places }
+    }
+}
+
+/// The user's state folder (XDG Base Directory Specification: a relative path
+/// there is invalid and ignored). Services of root have no home, or `/`.
+fn state_folder(state: Option<&OsStr>, home: Option<&OsStr>, user: u32) -> PathBuf {
+    let absolute = |path: &OsStr| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    let home = home.and_then(absolute).filter(|home| home != Path::new("/"));
+    if let Some(state) = state.and_then(absolute) {
+        return state.join("fau3");
+    }
+    match (home, user) {
+        (Some(home), _) => home.join(".local/state/fau3"),
+        (None, 0) => PathBuf::from("/var/lib/fau3"),
+        (None, user) => env::temp_dir().join(format!("fau3-{user}")),
+    }
+}
+
+/// A host's name as a router's name: what that may not hold becomes `-`.
+fn router_name(host: &str) -> String {
+    let fit = |char: char| if char.is_ascii_alphanumeric() || "._-".contains(char) { char } else { '-' };
+    let name: String = host.chars().take(super::kind::ROUTER_NAME.len_max).map(fit).collect();
+    if name.bytes().any(|byte| byte.is_ascii_alphanumeric()) { name } else { "fau3".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(state: &str, home: &str, user: u32) -> PathBuf {
+        let var = |text| Some(OsStr::new(text)).filter(|text: &&OsStr| !text.is_empty());
+        state_folder(var(state), var(home), user)
+    }
+
+    #[test]
+    fn the_state_folder_follows_xdg_then_home_then_the_system() {
+        assert_eq!(folder("/s", "/home/u", 1000), Path::new("/s/fau3"));
+        assert_eq!(folder("", "/home/u", 1000), Path::new("/home/u/.local/state/fau3"));
+        assert_eq!(folder("relative", "/home/u", 1000), Path::new("/home/u/.local/state/fau3"));
+        assert_eq!(folder("", "/root", 0), Path::new("/root/.local/state/fau3"));
+        assert_eq!(folder("", "", 0), Path::new("/var/lib/fau3"));
+        assert_eq!(folder("", "/", 0), Path::new("/var/lib/fau3"));
+        assert_eq!(folder("", "", 1000), env::temp_dir().join("fau3-1000"));
+    }
+
+    #[test]
+    fn a_host_name_becomes_a_router_name() {
+        assert_eq!(router_name("router-a.lan"), "router-a.lan");
+        assert_eq!(router_name("Küche 1"), "K-che-1");
+        assert_eq!(router_name(""), "fau3");
+        assert_eq!(router_name("((("), "fau3");
+        assert_eq!(router_name(&"h".repeat(100)).len(), 64);
+    }
+}
