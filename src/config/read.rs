@@ -7,6 +7,9 @@ use super::uci::{self, Section, shown};
 use super::{Config, Surroundings};
 use std::path::Path;
 
+/// The most errors, and the most warnings, that are told; of the rest only the number.
+const TOLD_MAX: usize = 64;
+
 /// What the file, or the command line, gives for one option.
 struct Given {
     section: &'static SectionSpec,
@@ -46,7 +49,38 @@ pub(super) fn read(
     let gathered = reader.gather_sets(sets);
     reader.assign(&gathered);
     reader.check_whole();
-    if reader.errors.is_empty() { Ok((reader.config, reader.warnings)) } else { Err(reader.into_errors()) }
+    let (errors, warnings) = (reader.errors.sorted(), reader.warnings.sorted());
+    if errors.is_empty() { Ok((reader.config, warnings)) } else { Err(Errors(errors)) }
+}
+
+/// What is told, up to [`TOLD_MAX`], and how much more there was.
+#[derive(Default)]
+struct Told {
+    diagnostics: Vec<Diagnostic>,
+    untold: usize,
+}
+
+impl Told {
+    fn tell(&mut self, diagnostic: Diagnostic) {
+        if self.diagnostics.len() < TOLD_MAX {
+            self.diagnostics.push(diagnostic);
+        } else {
+            self.untold += 1;
+        }
+    }
+
+    /// In the order of the file, whatever found them, and then the command line's.
+    fn sorted(mut self) -> Vec<Diagnostic> {
+        self.diagnostics.sort_by_key(|told| match told.origin {
+            Origin::File(_, line) => line,
+            Origin::Set | Origin::Default => u32::MAX,
+        });
+        if self.untold > 0 {
+            let (origin, message) = (Origin::Default, format!("and {} more", self.untold));
+            self.diagnostics.push(Diagnostic { origin, subject: String::new(), message });
+        }
+        self.diagnostics
+    }
 }
 
 struct Reader {
@@ -54,8 +88,8 @@ struct Reader {
     defaults: Config,
     /// From where each value given last came, for what is wrong only together.
     origins: Vec<(String, Origin)>,
-    warnings: Vec<Warning>,
-    errors: Vec<Diagnostic>,
+    warnings: Told,
+    errors: Told,
 }
 
 impl Reader {
@@ -65,26 +99,17 @@ impl Reader {
             config: defaults.clone(),
             defaults,
             origins: Vec::new(),
-            warnings: Vec::new(),
-            errors: Vec::new(),
+            warnings: Told::default(),
+            errors: Told::default(),
         }
     }
 
     fn warn(&mut self, origin: &Origin, subject: &str, message: String) {
-        self.warnings.push(Diagnostic { origin: origin.clone(), subject: subject.to_owned(), message });
+        self.warnings.tell(Diagnostic { origin: origin.clone(), subject: subject.to_owned(), message });
     }
 
     fn fail(&mut self, origin: &Origin, subject: &str, message: String) {
-        self.errors.push(Diagnostic { origin: origin.clone(), subject: subject.to_owned(), message });
-    }
-
-    /// In the order of the file, whatever found them.
-    fn into_errors(mut self) -> Errors {
-        self.errors.sort_by_key(|error| match error.origin {
-            Origin::File(_, line) => line,
-            Origin::Set | Origin::Default => u32::MAX,
-        });
-        Errors(self.errors)
+        self.errors.tell(Diagnostic { origin: origin.clone(), subject: subject.to_owned(), message });
     }
 
     fn gather_file(&mut self, path: &Path, text: &str) -> Gathered {

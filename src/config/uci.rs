@@ -12,6 +12,8 @@ use core::fmt;
 pub const FILE_LEN_MAX: usize = 256 * 1024;
 /// The longest line of a file, in bytes without its end.
 pub const LINE_LEN_MAX: usize = 4096;
+/// The most sections of a file.
+pub const SECTIONS_MAX: usize = 1024;
 /// After so many errors of one file the rest of it is not looked at.
 pub const ERRORS_MAX: usize = 64;
 
@@ -182,6 +184,10 @@ impl Reader<'_> {
     fn open_section(&mut self, kind: String, name: Option<String>, line: u32) -> Result<(), Error> {
         if !kind.bytes().all(|byte| byte.is_ascii_graphic()) {
             let message = format!("the type {} may hold only printable ASCII without spaces", shown(&kind));
+            return Err(Error { line, message });
+        }
+        if self.sections.len() == SECTIONS_MAX {
+            let message = format!("one section too many; {SECTIONS_MAX} are the most");
             return Err(Error { line, message });
         }
         let name = name.filter(|name| !name.is_empty());

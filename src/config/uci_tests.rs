@@ -185,12 +185,11 @@ fn the_size_of_files_lines_and_error_lists_is_bounded() {
     let largest = "\n".repeat(FILE_LEN_MAX);
     assert_eq!(parse(&largest), Ok(Vec::new()));
     assert_eq!(error(&format!("{largest}\n")), "line 1: the file has 262145 bytes; 262144 are the most");
-    for bad in ["x\n", "\u{1}\n", "\""] {
-        assert_eq!(
-            parse_all(&bad.repeat(1_000)).1.len(),
-            if bad == "\"" { 0 } else { ERRORS_MAX }.max(1),
-            "{bad:?}"
-        );
+    let most = "config a\n".repeat(SECTIONS_MAX);
+    assert_eq!(parse(&most).unwrap().len(), SECTIONS_MAX);
+    assert_eq!(error(&format!("{most}config a\n")), "line 1025: one section too many; 1024 are the most");
+    for bad in ["x\n", "\u{1}\n"] {
+        assert_eq!(parse_all(&bad.repeat(1_000)).1.len(), ERRORS_MAX, "{bad:?}");
     }
 }
 
