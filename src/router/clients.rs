@@ -46,6 +46,11 @@ impl Contests {
         }
         self.0.insert(client_id, now + CONTEST_PAUSE);
     }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 impl Router {
@@ -181,10 +186,11 @@ impl Router {
     fn end_session(&mut self, key: SessionKey) {
         let session = self.sessions.remove(key);
         self.by_client.remove(&session.client_id);
+        self.stats.sessions_ended += 1;
+        // One that never subscribed was never saved.
         if let Some(room) = session.room {
             self.leave_room(key, &room);
+            self.save_ended(key, session.client_id);
         }
-        self.stats.sessions_ended += 1;
-        self.save_ended(key, session.client_id);
     }
 }

@@ -59,7 +59,8 @@ pub enum Input {
     Stored {
         /// The newest one that is done with.
         commit: u64,
-        /// False: nothing of it is on disk.
+        /// False: none of its records is on disk. What it says of sessions goes
+        /// with the next transaction that succeeds.
         ok: bool,
     },
     /// The configuration was read again.
@@ -242,7 +243,7 @@ pub struct Commit {
     pub floor: u64,
     /// Sessions as they are now.
     pub sessions: Vec<SavedSession>,
-    /// Sessions that have ended.
+    /// Sessions that have ended; one of the same client in `sessions` is newer.
     pub ended: Vec<ClientId>,
 }
 

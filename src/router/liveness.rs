@@ -37,6 +37,8 @@ impl Link {
         self.monitor_at = period(monitor_s).map(|period| now + period);
         self.ping_at = period(ping_s).map(|period| now + period);
         self.pings.clear();
+        // Nor is one that is unconfirmed sent again once they are switched off.
+        self.monitor.take_if(|_| monitor_s == 0);
     }
 
     /// When the oldest unanswered Ping has been so for two periods.

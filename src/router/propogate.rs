@@ -26,16 +26,24 @@ impl Remembered {
         self.since.get(&key).is_some_and(|since| since.age(now) < age_max)
     }
 
-    /// `age_ms`: how long ago it was taken in.
-    pub(super) fn insert(&mut self, key: u128, now: Time, age_ms: u64) {
+    /// `age_ms`: how long ago it was taken in. Those older than `age_max` give
+    /// way, and the oldest at the bound.
+    pub(super) fn insert(&mut self, key: u128, now: Time, age_ms: u64, age_max: Duration) {
+        while let Some(oldest) = self.order.front()
+            && (self.order.len() >= REMEMBERED_MAX || !self.contains(*oldest, now, age_max))
+        {
+            self.since.remove(oldest);
+            self.order.pop_front();
+        }
         if self.since.insert(key, Moment::before(now, age_ms)).is_none() {
             self.order.push_back(key);
         }
-        if self.order.len() > REMEMBERED_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.since.remove(&oldest);
-        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        assert_eq!(self.order.len(), self.since.len());
+        self.order.len()
     }
 }
 
@@ -60,8 +68,7 @@ impl Router {
         payload: Box<[u8]>,
     ) {
         let message = propogate_key(&self.sessions[key].client_id, &message_uuid, &payload);
-        let age_max = self.settings.storage_age_max.saturating_mul(2);
-        if self.remembered.contains(message, self.now, age_max) {
+        if self.remembered.contains(message, self.now, self.remembered_age_max()) {
             self.stats.duplicates += 1;
             return self.confirm(key, message_uuid, Status::STORED);
         }
@@ -70,7 +77,8 @@ impl Router {
             return;
         }
         let record = self.new_record(key, message_uuid.clone(), room, payload);
-        let too_large = record.cost_bytes() > self.settings.storage_bytes_max;
+        let on_the_way: usize = self.uncommitted.iter().map(|waiting| waiting.record.cost_bytes()).sum();
+        let too_large = record.cost_bytes() + on_the_way > self.settings.storage_bytes_max;
         if self.shutting_down || too_large || self.uncommitted.len() >= UNCOMMITTED_MAX {
             self.stats.records_refused += 1;
             return self.confirm(key, message_uuid, Status::SERROR);
@@ -147,8 +155,18 @@ impl Router {
         }
     }
 
+    pub(super) fn remember(&mut self, message: u128, age_ms: u64) {
+        let age_max = self.remembered_age_max();
+        self.remembered.insert(message, self.now, age_ms, age_max);
+    }
+
+    /// Twice as long as records live.
+    fn remembered_age_max(&self) -> Duration {
+        self.settings.storage_age_max.saturating_mul(2)
+    }
+
     fn taken_in(&mut self, message: u128) {
-        self.remembered.insert(message, self.now, 0);
+        self.remember(message, 0);
         self.stats.records_stored += 1;
         // As long as a router is alone, no second one holds what it confirms.
         self.stats.confirmed_single += 1;

@@ -25,7 +25,6 @@ pub(super) struct SavePlan {
     /// Playlist, which clients recognise.
     settled: BTreeSet<SessionKey>,
     ended: Vec<ClientId>,
-    floor: bool,
     /// When the above goes to the disk even if no record does.
     at: Option<Time>,
 }
@@ -62,7 +61,6 @@ impl Router {
 
     pub(super) fn save_floor(&mut self) {
         if self.settings.disk {
-            self.save.floor = true;
             self.save_within_delay();
         }
     }
@@ -88,23 +86,28 @@ impl Router {
 
     fn commit(&mut self, records: Vec<StoredRecord>, sessions: BTreeSet<SessionKey>) -> u64 {
         self.save.number += 1;
-        self.save.floor = false;
         let sessions = sessions.iter().filter_map(|key| self.sessions.get(*key)).map(Session::saved);
         let commit = Commit {
             number: self.save.number,
             clock_ms: self.now.as_millis(),
+            floor: self.floor(records.first()),
             records,
-            floor: self.floor(),
             sessions: sessions.collect(),
             ended: std::mem::take(&mut self.save.ended),
         };
         self.outputs.push_back(Output::Store(Box::new(commit)));
+        // Every commit holds all but what is settled, so that may be the end of it.
+        if self.save.settled.is_empty() {
+            self.save.at = None;
+        }
         self.save.number
     }
 
-    /// Records on their way to the disk lie above everything in the log.
-    fn floor(&self) -> u64 {
+    /// Records on their way to the disk, of which `new` is the newest, lie above
+    /// everything in the log, which may be empty.
+    fn floor(&self, new: Option<&StoredRecord>) -> u64 {
         let on_the_way = self.uncommitted.front().map(|waiting| waiting.position);
+        let on_the_way = on_the_way.or(new.map(|stored| stored.position));
         on_the_way.map_or(self.log.floor(), |position| position.min(self.log.floor()))
     }
 
@@ -112,7 +115,7 @@ impl Router {
     /// clients, and their grace begins anew.
     pub(super) fn restore(&mut self, restored: Restored) {
         for (key, age_ms) in restored.remembered {
-            self.remembered.insert(key, self.now, age_ms);
+            self.remember(key, age_ms);
         }
         for stored in restored.records {
             self.lamport = self.lamport.max(stored.record.lamport);

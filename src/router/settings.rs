@@ -13,7 +13,8 @@ pub const DETACHED_SESSIONS_MAX: usize = 1_024;
 /// Remembered (client id, MessageUuid, payload); beyond it the oldest is
 /// forgotten (DESIGN.md, "Record").
 pub const REMEMBERED_MAX: usize = 16_384;
-/// Records on their way to the disk; beyond it FAU3_SERROR is answered.
+/// Records on their way to the disk, which together cost no more than the
+/// storage; beyond either FAU3_SERROR is answered.
 pub const UNCOMMITTED_MAX: usize = 256;
 /// What of a session is settled beyond a gap; beyond it the oldest gap is given
 /// up and counted.

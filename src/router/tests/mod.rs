@@ -1,1 +1,15 @@
 //! The rules of PROTOCOLS.md section 1 in virtual time.
+
+mod device;
+mod disk;
+mod harness;
+mod watch;
+
+mod confirm;
+mod delivery;
+mod limits;
+mod liveness;
+mod once;
+mod rooms;
+mod storage;
+mod takeover;

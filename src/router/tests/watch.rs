@@ -1,0 +1,139 @@
+//! What must hold at every step of every test, whatever it is about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fau3_election::Time;
+
+use crate::router::settings::{
+    CONTESTED_MAX, DETACHED_SESSIONS_MAX, IN_FLIGHT_MAX, REMEMBERED_MAX, SETTLED_BEYOND_MAX, UNCOMMITTED_MAX,
+};
+use crate::router::{ConnId, Input, Origin, Output, RecordId, Router, ToClient};
+use crate::wire::fau3d::Status;
+use crate::wire::{ClientId, Uuid};
+
+/// Looks at everything that goes into a router and comes out of it.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    open: BTreeSet<ConnId>,
+    /// Playlists sent, by receiver: their MessageUuids.
+    playlists: BTreeMap<ClientId, BTreeSet<Uuid>>,
+    /// The newest record sent, by receiver, origin and sender.
+    newest: BTreeMap<(ClientId, Origin, ClientId), u64>,
+    /// The newest Monitor, by connection.
+    monitors: BTreeMap<ConnId, Uuid>,
+    /// MessageUuids of Pings, and of Monitors when they are new.
+    uuids: BTreeSet<Uuid>,
+    /// Records on their way to the disk, by commit.
+    on_the_way: BTreeMap<u64, Vec<(RecordId, ClientId, Box<str>)>>,
+    committed: BTreeSet<RecordId>,
+    stored: BTreeSet<(ClientId, Box<str>)>,
+}
+
+impl Watch {
+    pub(super) fn input(&mut self, _: &Router, input: &Input) {
+        match input {
+            Input::Disconnected { conn } => {
+                self.open.remove(conn);
+            }
+            Input::Stored { commit, ok } => {
+                let later = self.on_the_way.split_off(&(commit + 1));
+                let done = std::mem::replace(&mut self.on_the_way, later);
+                for (id, client_id, uuid) in done.into_values().flatten().filter(|_| *ok) {
+                    self.committed.insert(id);
+                    self.stored.insert((client_id, uuid));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn restarted(&mut self) {
+        self.open.clear();
+        self.on_the_way.clear();
+    }
+
+    pub(super) fn output(&mut self, router: &Router, output: &Output) {
+        match output {
+            Output::Accept { conn } => assert!(self.open.insert(*conn), "accepted once"),
+            Output::Refuse { conn, .. } => assert!(!self.open.contains(conn)),
+            Output::Probe { conn, .. } => assert!(self.open.contains(conn), "{conn:?} is closed"),
+            Output::Close { conn, .. } => assert!(self.open.remove(conn), "closed once"),
+            Output::ToClient { conn, frame } => {
+                assert!(self.open.contains(conn), "{conn:?} is closed");
+                self.frame(router, *conn, frame);
+            }
+            Output::Store(commit) => {
+                assert!(router.settings.disk, "ram writes nothing");
+                let known = commit.records.iter().map(|stored| &stored.record);
+                let known = known.map(|new| (new.id, new.client_id.clone(), new.message_uuid.clone()));
+                self.on_the_way.insert(commit.number, known.collect());
+            }
+        }
+    }
+
+    fn frame(&mut self, router: &Router, conn: ConnId, frame: &ToClient) {
+        // A connection that is closed later in the same step has left the table.
+        let session = router.by_conn.get(&conn).map(|key| &router.sessions[*key]);
+        match frame {
+            ToClient::Ping { message_uuid } => assert!(self.uuids.insert(*message_uuid), "fresh"),
+            ToClient::Monitor { message_uuid, .. } => {
+                if self.monitors.get(&conn) != Some(message_uuid) {
+                    assert!(self.uuids.insert(*message_uuid), "no Monitor after a newer one");
+                    self.monitors.insert(conn, *message_uuid);
+                }
+            }
+            ToClient::Playlist { message_uuid, record } => {
+                let Some(session) = session else { return };
+                let receiver = &session.client_id;
+                assert_ne!(*receiver, record.client_id, "no echo");
+                assert_eq!(session.room.as_ref(), Some(&record.room), "of its own room only");
+                assert_eq!(*message_uuid, record.playlist_uuid(receiver), "derived");
+                assert!(!router.settings.disk || self.committed.contains(&record.id), "committed first");
+                if self.playlists.entry(receiver.clone()).or_default().insert(*message_uuid) {
+                    let of_sender = (receiver.clone(), record.id.origin, record.client_id.clone());
+                    let newest = self.newest.insert(of_sender, record.id.sequence);
+                    assert!(newest < Some(record.id.sequence), "in the sender's order");
+                }
+            }
+            ToClient::Confirm { message_uuid, status: Status::STORED } if router.settings.disk => {
+                let Some(session) = session else { return };
+                let message = (session.client_id.clone(), message_uuid.clone());
+                assert!(self.stored.contains(&message), "confirmed before it was on disk");
+            }
+            ToClient::Confirm { .. } => {}
+            ToClient::Stream(_) => {
+                assert!(session.is_none_or(|session| session.room.is_some()), "in a room");
+            }
+        }
+    }
+
+    /// The tables agree with each other and keep their bounds, and the router
+    /// does not ask to be called again at once.
+    pub(super) fn tables(&self, router: &Router, now: Time) {
+        let due = router.poll_timeout();
+        assert!(due.is_none_or(|due| due > now), "due {due:?} at {now}: the shell would spin");
+        assert!(router.detached.len() <= DETACHED_SESSIONS_MAX);
+        assert!(router.uncommitted.len() <= UNCOMMITTED_MAX);
+        assert!(router.remembered.len() <= REMEMBERED_MAX);
+        assert!(router.log.bytes() <= router.settings.storage_bytes_max);
+        assert!(router.contests.len() <= CONTESTED_MAX);
+        assert_eq!(router.sessions.len(), router.by_client.len());
+        assert_eq!(router.sessions.len(), router.by_conn.len() + router.detached.len());
+        assert_eq!(router.by_address.values().sum::<usize>(), router.by_conn.len());
+        assert_eq!(router.by_conn.keys().copied().collect::<BTreeSet<_>>(), self.open);
+        assert_eq!(router.rooms.values().map(|room| room.records.len()).sum::<usize>(), router.log.count());
+        for (key, session) in &router.sessions {
+            let in_room = session.room.as_ref().map(|room| router.rooms[room].members.contains(&key));
+            assert_ne!(in_room, Some(false), "a member of its room");
+            assert!(session.settled.values().all(|settled| settled.beyond.len() <= SETTLED_BEYOND_MAX));
+            if let Some(link) = &session.link {
+                assert!(link.playlists.len() <= IN_FLIGHT_MAX);
+                assert!(link.pings.len() <= 3);
+                assert!(link.timer.is_some_and(|at| router.timers.contains(&(at, key))));
+            }
+        }
+        assert_eq!(router.timers.len(), router.by_conn.len(), "one timer a connection");
+        let members: usize = router.rooms.values().map(|room| room.members.len()).sum();
+        assert_eq!(members, router.sessions.iter().filter(|(_, session)| session.room.is_some()).count());
+    }
+}
