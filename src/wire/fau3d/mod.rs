@@ -1,6 +1,7 @@
 //! FAU3VOM-D: client and router (seed 000, PROTOCOLS.md section 1). JSON
 //! objects, one a frame, and Streams, which are marked bytes.
 
+pub mod from_router;
 mod parse;
 mod print;
 
