@@ -21,7 +21,7 @@ pub(super) struct AddressBlock(u128);
 impl From<IpAddr> for AddressBlock {
     fn from(address: IpAddr) -> Self {
         let bits = match address.to_canonical() {
-            IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped().to_bits()),
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
             IpAddr::V6(v6) => v6.to_bits() & !u128::from(u64::MAX),
         };
         Self(bits)

@@ -126,7 +126,7 @@ impl Router {
         self.now = self.now.max(now);
         match input {
             Input::Connect { conn, client_id, address } => self.connect(conn, client_id, address),
-            Input::FromClient { conn, message } => self.from_client(conn, message),
+            Input::FromClient { conn, message } => self.receive(conn, message),
             Input::Left { conn, frame } => self.frames_left(conn, frame),
             Input::Pong { conn, probe } => self.pong(conn, probe),
             Input::Disconnected { conn } => self.disconnected(conn),
@@ -166,7 +166,7 @@ impl Router {
         self.save_if_due();
     }
 
-    fn from_client(&mut self, conn: ConnId, message: Result<FromClient, Invalid>) {
+    fn receive(&mut self, conn: ConnId, message: Result<FromClient, Invalid>) {
         // A frame of a connection that was taken over meanwhile.
         let Some(&key) = self.by_conn.get(&conn) else { return };
         if let Some(link) = &mut self.sessions[key].link {

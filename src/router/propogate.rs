@@ -136,6 +136,12 @@ impl Router {
         self.uncommitted.push_back(Uncommitted { commit, position, record, key: message, confirm_to });
     }
 
+    /// The newest record of a room that is on its way to the disk.
+    pub(super) fn on_its_way_to(&self, room: &RoomId) -> Option<RecordId> {
+        let of_room = self.uncommitted.iter().rev().find(|waiting| waiting.record.room == *room);
+        of_room.map(|waiting| waiting.record.id)
+    }
+
     /// The disk's answer: what is there is heard and confirmed; what is not is
     /// the sender's to send again.
     pub(super) fn stored(&mut self, commit: u64, ok: bool) {

@@ -96,11 +96,17 @@ impl Router {
     }
 
     fn enter_room(&mut self, key: SessionKey, room_id: RoomId) {
+        let on_its_way = self.on_its_way_to(&room_id);
         let room = self.rooms.entry(room_id.clone()).or_default();
         room.members.insert(key);
         let session = &mut self.sessions[key];
         session.room = Some(room_id);
         session.settled = room.all_settled();
+        // What is on its way to the disk was said before this, and its commit
+        // does not know of this client.
+        if let Some(id) = on_its_way {
+            session.settled.entry(id.origin).or_default().prefix = id.sequence;
+        }
         if let Some(link) = &mut session.link {
             link.next = room.end();
             // What was in flight belongs to the room that was left.

@@ -60,6 +60,8 @@ struct Line {
     frames: FrameNo,
     /// When the newest frame is out of the socket buffer.
     out_at: Time,
+    /// When it is at the device.
+    there_at: Time,
     /// When the newest one from the device reaches the router.
     in_at: Time,
     /// Held back while the device does not read.
@@ -141,13 +143,26 @@ impl Net {
         self.drop_line(id);
         self.conns += 1;
         let conn = ConnId(self.conns);
-        let line = Line { device: id, frames: 0, out_at: self.now, in_at: self.now, held: VecDeque::new() };
+        let line = Line {
+            device: id,
+            frames: 0,
+            out_at: self.now,
+            there_at: self.now,
+            in_at: self.now,
+            held: VecDeque::new(),
+        };
         self.lines.insert(conn, line);
         let device = &mut self[id];
         device.connecting(conn);
         let client_id = device.client_id.clone();
         self.input(Input::Connect { conn, client_id, address });
         conn
+    }
+
+    /// Connects anew while the router still holds the old connection.
+    pub(super) fn connect_over(&mut self, id: Id) -> ConnId {
+        self[id].conn = None;
+        self.connect(id)
     }
 
     /// The line breaks and the router learns of it at once.
@@ -266,11 +281,11 @@ impl Net {
             device.conn = None;
         }
         self.disk.crash();
-        self.watch.restarted();
         self.past += self.now.since(Time::ZERO);
         self.now = Time::ZERO;
         self.lives += 1;
         self.router = Router::new(origin(self.lives), self.settings.clone(), self.disk.restored());
+        self.watch.restarted(&self.router);
     }
 
     /// Lets time pass.
@@ -327,6 +342,9 @@ impl Net {
 
     fn arrive(&mut self, conn: ConnId, frame: &ToClient) {
         let Some(id) = self.lines.get(&conn).map(|line| line.device) else { return };
+        if self[id].conn != Some(conn) {
+            return; // The device has given this line up.
+        }
         let now = self.past + self.now.since(Time::ZERO);
         let answer = self[id].receive(now, frame);
         if let Some(answer) = answer {
@@ -365,9 +383,9 @@ impl Net {
             Output::Probe { conn, probe } => self.carry(conn, Sent::Probe(probe)),
             Output::Close { conn, why } => {
                 let Some(line) = self.lines.get(&conn) else { return };
-                let (id, out_at) = (line.device, line.out_at);
+                let (id, there_at) = (line.device, line.there_at);
                 self[id].closed = Some(why);
-                self.at(out_at.max(self.now) + self[id].latency, Event::Closed(conn));
+                self.at(there_at.max(self.now + self[id].latency), Event::Closed(conn));
             }
             Output::Store(commit) => {
                 let at = self.disk.begin(self.now, *commit);
@@ -384,13 +402,14 @@ impl Net {
             return line.held.push_back(sent);
         }
         line.out_at = line.out_at.max(self.now) + leave;
-        let out_at = line.out_at;
+        line.there_at = line.there_at.max(line.out_at + latency);
+        let (out_at, there_at) = (line.out_at, line.there_at);
         match sent {
             Sent::Frame(number, frame) => {
                 self.at(out_at, Event::Input(Input::Left { conn, frame: number }));
-                self.at(out_at + latency, Event::Frame(conn, frame));
+                self.at(there_at, Event::Frame(conn, frame));
             }
-            Sent::Probe(probe) => self.at(out_at + latency, Event::Probe(conn, probe)),
+            Sent::Probe(probe) => self.at(there_at, Event::Probe(conn, probe)),
         }
     }
 

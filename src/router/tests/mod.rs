@@ -3,12 +3,14 @@
 mod device;
 mod disk;
 mod harness;
+mod ledger;
 mod watch;
 
 mod confirm;
 mod delivery;
 mod limits;
 mod liveness;
+mod model;
 mod once;
 mod rooms;
 mod storage;

@@ -313,3 +313,19 @@ fn a_goodbye_saves_what_is_settled() {
     net.run(T);
     assert_eq!(net[a].playlists().len(), 0);
 }
+
+#[test]
+fn whoever_comes_while_a_record_is_on_its_way_to_the_disk_starts_behind_it() {
+    // Its commit does not know of the newcomer, so a promise could not be kept.
+    let mut net = on_disk();
+    net.disk.delay = secs(1);
+    let sender = net.join("sender", Radio);
+    net.say(sender, "r", "before");
+    let a = net.listener("a", Desktop, "r");
+    net.say(sender, "r", "after");
+    net.run(secs(2));
+    assert_eq!(net[a].heard, ["after"]);
+    net.restart();
+    net.connect(a);
+    assert_eq!(net[a].heard, ["after"]);
+}

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fau3_election::Time;
 
+use super::ledger::Ledger;
 use crate::router::settings::{
     CONTESTED_MAX, DETACHED_SESSIONS_MAX, IN_FLIGHT_MAX, REMEMBERED_MAX, SETTLED_BEYOND_MAX, UNCOMMITTED_MAX,
 };
 use crate::router::{ConnId, Input, Origin, Output, RecordId, Router, ToClient};
 use crate::wire::fau3d::Status;
-use crate::wire::{ClientId, Uuid};
+use crate::wire::{ClientId, RoomId, Uuid};
 
 /// Looks at everything that goes into a router and comes out of it.
 #[derive(Debug, Default)]
@@ -17,8 +18,8 @@ pub(super) struct Watch {
     open: BTreeSet<ConnId>,
     /// Playlists sent, by receiver: their MessageUuids.
     playlists: BTreeMap<ClientId, BTreeSet<Uuid>>,
-    /// The newest record sent, by receiver, origin and sender.
-    newest: BTreeMap<(ClientId, Origin, ClientId), u64>,
+    /// The newest record sent, by receiver, origin, sender and room.
+    newest: BTreeMap<(ClientId, Origin, ClientId, RoomId), u64>,
     /// The newest Monitor, by connection.
     monitors: BTreeMap<ConnId, Uuid>,
     /// MessageUuids of Pings, and of Monitors when they are new.
@@ -27,10 +28,12 @@ pub(super) struct Watch {
     on_the_way: BTreeMap<u64, Vec<(RecordId, ClientId, Box<str>)>>,
     committed: BTreeSet<RecordId>,
     stored: BTreeSet<(ClientId, Box<str>)>,
+    pub(super) ledger: Ledger,
 }
 
 impl Watch {
-    pub(super) fn input(&mut self, _: &Router, input: &Input) {
+    pub(super) fn input(&mut self, router: &Router, input: &Input) {
+        self.ledger.input(router, input);
         match input {
             Input::Disconnected { conn } => {
                 self.open.remove(conn);
@@ -47,12 +50,14 @@ impl Watch {
         }
     }
 
-    pub(super) fn restarted(&mut self) {
+    pub(super) fn restarted(&mut self, router: &Router) {
+        self.ledger.restarted(router);
         self.open.clear();
         self.on_the_way.clear();
     }
 
     pub(super) fn output(&mut self, router: &Router, output: &Output) {
+        self.ledger.output(output);
         match output {
             Output::Accept { conn } => assert!(self.open.insert(*conn), "accepted once"),
             Output::Refuse { conn, .. } => assert!(!self.open.contains(conn)),
@@ -86,11 +91,12 @@ impl Watch {
                 let Some(session) = session else { return };
                 let receiver = &session.client_id;
                 assert_ne!(*receiver, record.client_id, "no echo");
-                assert_eq!(session.room.as_ref(), Some(&record.room), "of its own room only");
+                assert_eq!(self.ledger.room(receiver), Some(&record.room), "of its own room only");
                 assert_eq!(*message_uuid, record.playlist_uuid(receiver), "derived");
                 assert!(!router.settings.disk || self.committed.contains(&record.id), "committed first");
                 if self.playlists.entry(receiver.clone()).or_default().insert(*message_uuid) {
-                    let of_sender = (receiver.clone(), record.id.origin, record.client_id.clone());
+                    let of_sender =
+                        (receiver.clone(), record.id.origin, record.client_id.clone(), record.room.clone());
                     let newest = self.newest.insert(of_sender, record.id.sequence);
                     assert!(newest < Some(record.id.sequence), "in the sender's order");
                 }
@@ -109,7 +115,8 @@ impl Watch {
 
     /// The tables agree with each other and keep their bounds, and the router
     /// does not ask to be called again at once.
-    pub(super) fn tables(&self, router: &Router, now: Time) {
+    pub(super) fn tables(&mut self, router: &Router, now: Time) {
+        self.ledger.end_sessions(router);
         let due = router.poll_timeout();
         assert!(due.is_none_or(|due| due > now), "due {due:?} at {now}: the shell would spin");
         assert!(router.detached.len() <= DETACHED_SESSIONS_MAX);
