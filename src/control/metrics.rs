@@ -1,0 +1,247 @@
+//! The metrics of a router in the text format of Prometheus, version 0.0.4.
+//!
+//! No label holds what a stranger chose: every name that a client makes up
+//! would be a time series that stays for ever.
+
+use std::fmt::Write;
+
+use super::status::drops;
+use crate::node::Report;
+use crate::router::{LATENCY_BOUNDS_MS, Stats};
+
+/// For the header `Content-Type`.
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Everything that is counted. `resident_bytes` is the process's memory, where
+/// it is known.
+pub(super) fn render(report: &Report, resident_bytes: Option<u64>) -> String {
+    let mut text = Text(String::with_capacity(8 * 1_024));
+    this_router(&mut text, report);
+    what_it_holds(&mut text, report);
+    what_it_did(&mut text, &report.router.stats);
+    latency(&mut text, &report.router.stats);
+    store(&mut text, report);
+    if let Some(bytes) = resident_bytes {
+        text.gauge("process_resident_memory_bytes", "Memory that is really there.", bytes);
+    }
+    text.0
+}
+
+fn this_router(text: &mut Text, report: &Report) {
+    text.head("fau3_info", "gauge", "Which router this is.");
+    text.labelled(
+        "fau3_info",
+        &[
+            ("name", &report.identity.name),
+            ("peer_id", &report.identity.peer_id),
+            ("version", env!("CARGO_PKG_VERSION")),
+        ],
+        1,
+    );
+    text.head("fau3_uptime_seconds", "gauge", "Since the start.");
+    text.sample("fau3_uptime_seconds", format_args!("{:.3}", report.uptime.as_secs_f64()));
+}
+
+fn what_it_holds(text: &mut Text, report: &Report) {
+    let router = &report.router;
+    text.gauge("fau3_clients", "Clients that are connected.", router.clients.len());
+    text.gauge("fau3_sessions_detached", "Sessions that wait for their client.", router.detached);
+    text.gauge("fau3_rooms", "Rooms with clients or records.", router.rooms.len());
+    text.gauge("fau3_records", "Records that are held.", router.records);
+    text.gauge("fau3_record_bytes", "What they cost.", router.record_bytes);
+}
+
+fn what_it_did(text: &mut Text, stats: &Stats) {
+    text.counter("fau3_records_stored_total", "Records taken in.", stats.records_stored);
+    text.counter(
+        "fau3_confirmed_single_total",
+        "Records confirmed while no other router held them.",
+        stats.confirmed_single,
+    );
+    text.counter("fau3_playlists_sent_total", "Playlists sent for the first time.", stats.playlists_sent);
+    text.counter("fau3_deliveries_total", "Playlists that were confirmed.", stats.deliveries);
+    text.counter("fau3_resends_total", "Playlists and Monitors sent again.", stats.resends);
+    text.counter("fau3_given_up_total", "Playlists that wait for their client's return.", stats.given_up);
+    text.by(
+        "fau3_streams_total",
+        "Live audio frames.",
+        "direction",
+        &[("in", stats.streams_in), ("out", stats.streams_out)],
+    );
+    text.by("fau3_drops_total", "What was dropped.", "reason", &drops(stats));
+    text.counter("fau3_refused_total", "Clients that were not let in.", stats.refused);
+    text.by(
+        "fau3_disconnects_total",
+        "Connections ended by the router.",
+        "reason",
+        &[
+            ("ping_unanswered", stats.pings_unanswered),
+            ("silent", stats.silent),
+            ("takeover", stats.takeovers),
+        ],
+    );
+    text.counter("fau3_sessions_ended_total", "Sessions whose client stayed away.", stats.sessions_ended);
+}
+
+/// Buckets are cumulative here, and separate in [`Stats`].
+fn latency(text: &mut Text, stats: &Stats) {
+    const NAME: &str = "fau3_delivery_latency_seconds";
+    const BUCKET: &str = "fau3_delivery_latency_seconds_bucket";
+    text.head(NAME, "histogram", "From the first sending of a Playlist to its Confirm.");
+    let mut total = 0;
+    for (bound_ms, count) in LATENCY_BOUNDS_MS.iter().zip(stats.latency) {
+        total += count;
+        text.labelled(BUCKET, &[("le", &(*bound_ms as f64 / 1_000.0).to_string())], total);
+    }
+    total += stats.latency[LATENCY_BOUNDS_MS.len()];
+    text.labelled(BUCKET, &[("le", "+Inf")], total);
+    let micros = stats.latency_sum_us;
+    text.sample(&format!("{NAME}_sum"), format_args!("{}.{:06}", micros / 1_000_000, micros % 1_000_000));
+    text.sample(&format!("{NAME}_count"), total);
+}
+
+/// The same metrics with storage `ram`, so that alerts need not know.
+fn store(text: &mut Text, report: &Report) {
+    let (transactions, failures) =
+        report.store.as_ref().map_or((0, 0), |store| (store.transactions, store.failures));
+    text.counter("fau3_store_transactions_total", "Writes to the disk.", transactions);
+    text.counter("fau3_store_failures_total", "Writes to the disk that failed.", failures);
+}
+
+/// The memory of this process; `None` where the system does not tell.
+pub(super) fn resident_bytes() -> Option<u64> {
+    parse_resident_bytes(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+/// The line `VmRSS` (proc(5)): in KiB, whatever the size of a page.
+fn parse_resident_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1_024)
+}
+
+/// Lines of the format. Writing to a `String` cannot fail.
+struct Text(String);
+
+impl Text {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl std::fmt::Display) {
+        self.head(name, "gauge", help);
+        self.sample(name, value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, "counter", help);
+        self.sample(name, value);
+    }
+
+    /// One counter with a sample for each value of one label.
+    fn by(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) {
+        self.head(name, "counter", help);
+        for (value, count) in values {
+            self.labelled(name, &[(label, value)], *count);
+        }
+    }
+
+    fn labelled(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+        self.0.push_str(name);
+        for (index, (label, text)) in labels.iter().enumerate() {
+            let before = if index == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{before}{label}=\"{}\"", escaped(text));
+        }
+        let _ = writeln!(self.0, "}} {value}");
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::status::tests::{NASTY_ROOM, report};
+    use super::*;
+
+    /// Samples by name with labels; the format is checked on the way.
+    fn samples(text: &str) -> BTreeMap<String, f64> {
+        let mut typed = BTreeSet::new();
+        let mut samples = BTreeMap::new();
+        assert!(text.ends_with('\n'));
+        for line in text.lines() {
+            if let Some(kind) = line.strip_prefix("# TYPE ") {
+                let (name, kind) = kind.split_once(' ').unwrap();
+                assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+                assert!(typed.insert(name.to_owned()), "twice: {line}");
+            } else if !line.starts_with("# HELP ") {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                let family = name.split('{').next().unwrap();
+                let suffixes = ["_bucket", "_sum", "_count"];
+                let stem = suffixes.iter().find_map(|suffix| family.strip_suffix(suffix)).unwrap_or(family);
+                assert!(typed.contains(family) || typed.contains(stem), "no type: {line}");
+                assert!(samples.insert(name.to_owned(), value.parse().unwrap()).is_none(), "twice: {line}");
+            }
+        }
+        samples
+    }
+
+    #[test]
+    fn everything_that_is_counted_is_there() {
+        let samples = samples(&render(&report(), Some(4_096)));
+        for (name, value) in [
+            ("fau3_clients", 2.0),
+            ("fau3_rooms", 1.0),
+            ("fau3_records", 2.0),
+            ("fau3_record_bytes", 19_000.0),
+            ("fau3_deliveries_total", 100.0),
+            ("fau3_resends_total", 5.0),
+            ("fau3_drops_total{reason=\"invalid\"}", 4.0),
+            ("fau3_drops_total{reason=\"expired\"}", 10.0),
+            ("fau3_streams_total{direction=\"out\"}", 250.0),
+            ("fau3_store_transactions_total", 8.0),
+            ("fau3_uptime_seconds", 61.5),
+            ("process_resident_memory_bytes", 4_096.0),
+        ] {
+            assert_eq!(samples.get(name), Some(&value), "{name}");
+        }
+    }
+
+    #[test]
+    fn buckets_of_the_latency_are_cumulative_in_seconds() {
+        // Given 90 deliveries within 1 ms, 9 within 10 ms, 1 beyond 5 s,
+        let samples = samples(&render(&report(), None));
+        let at_most =
+            |le: &str| samples[&format!("fau3_delivery_latency_seconds_bucket{{le=\"{le}\"}}")] as u64;
+        assert_eq!([at_most("0.001"), at_most("0.005"), at_most("0.01")], [90, 90, 99]);
+        assert_eq!([at_most("5"), at_most("+Inf")], [99, 100]);
+        assert_eq!(samples["fau3_delivery_latency_seconds_count"], 100.0);
+        assert_eq!(samples["fau3_delivery_latency_seconds_sum"], 6.25);
+    }
+
+    #[test]
+    fn no_label_holds_what_a_stranger_chose() {
+        let text = render(&report(), None);
+        assert!(!text.contains("AA:BB") && !text.contains(NASTY_ROOM) && !text.contains("script"));
+        // and what an administrator chose is escaped.
+        let mut named = report();
+        named.identity.name = "a\"b\\c\nd".into();
+        let text = render(&named, None);
+        assert!(text.contains(r#"fau3_info{name="a\"b\\c\nd",peer_id="12D3KooW",version=""#), "{text}");
+    }
+
+    #[test]
+    fn memory_is_read_from_the_process_status() {
+        assert_eq!(parse_resident_bytes("VmPeak:\t 9 kB\nVmRSS:\t    1234 kB\n"), Some(1_263_616));
+        assert_eq!(parse_resident_bytes("Name:\tfau3\n"), None);
+        assert!(resident_bytes().is_none_or(|bytes| bytes > 100_000));
+    }
+}

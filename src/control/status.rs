@@ -1,0 +1,436 @@
+//! The status of a router as JSON: what `fau3 status --json` and `/status`
+//! answer (DESIGN.md, "Interfaces that people and scripts rely on"). Fields may
+//! be added, never renamed.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::node::Report;
+use crate::router::{LATENCY_BOUNDS_MS, Stats};
+
+/// A router at one moment.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "the names are the interface; DESIGN.md says what they are")]
+pub struct Status<'a> {
+    pub name: &'a str,
+    pub peer_id: &'a str,
+    pub version: &'static str,
+    pub uptime_s: u64,
+    pub mode: Mode,
+    pub coordinator: &'a str,
+    pub deputy: &'a str,
+    /// Its number, and the peer id of the router that made it.
+    pub epoch: (u64, &'a str),
+    pub list_version: u64,
+    /// Routers heard directly.
+    pub neighbours: Vec<&'a str>,
+    /// Routers of the component, this one included.
+    pub routers: Vec<RouterStatus<'a>>,
+    pub clients: Vec<ClientStatus<'a>>,
+    /// Sessions that wait for their client to return.
+    pub detached: usize,
+    pub rooms: Vec<RoomStatus<'a>>,
+    pub records: RecordsStatus,
+    pub deliveries: DeliveriesStatus,
+    pub streams: StreamsStatus,
+    pub connections: ConnectionsStatus,
+    /// What was dropped, by the reason.
+    pub drops: BTreeMap<&'static str, u64>,
+    /// `null` with storage `ram`.
+    pub store: Option<StoreStatus<'a>>,
+    /// What needs a person.
+    pub warnings: Vec<String>,
+}
+
+/// Who leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// This router does.
+    Server,
+}
+
+impl Mode {
+    /// As JSON has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+        }
+    }
+}
+
+/// A router as the component knows it.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "as in Status")]
+pub struct RouterStatus<'a> {
+    pub name: &'a str,
+    pub peer_id: &'a str,
+    /// Its place in the list of extra servers, 0 the highest; `null`: not in it.
+    pub priority: Option<u32>,
+    pub mode: Mode,
+    pub neighbours: Vec<&'a str>,
+    pub clients: usize,
+}
+
+/// A client that is connected.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "as in Status")]
+pub struct ClientStatus<'a> {
+    pub client_id: &'a str,
+    /// `null` until it subscribes.
+    pub room: Option<&'a str>,
+    /// To which it is connected.
+    pub router: &'a str,
+    pub alive_s: u64,
+}
+
+/// A room that has clients or records.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "as in Status")]
+pub struct RoomStatus<'a> {
+    pub room: &'a str,
+    pub clients: usize,
+    pub records: usize,
+}
+
+/// Records held, and what became of others since the start.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "as in Status")]
+pub struct RecordsStatus {
+    pub count: usize,
+    pub bytes: usize,
+    pub expired: u64,
+    pub confirmed_single: u64,
+    pub stored: u64,
+    pub duplicates: u64,
+    /// Answered FAU3_SERROR.
+    pub refused: u64,
+}
+
+/// Playlists since the start.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "as in Status")]
+pub struct DeliveriesStatus {
+    pub sent: u64,
+    pub confirmed: u64,
+    pub resends: u64,
+    pub given_up: u64,
+    /// From first sending to Confirm; `null` before the first one.
+    pub latency_ms_mean: Option<f64>,
+    /// Half were at most this; `null` before the first one, or if beyond 5,000.
+    pub latency_ms_p50: Option<u64>,
+    /// 99 of 100 were at most this.
+    pub latency_ms_p99: Option<u64>,
+}
+
+/// Live audio frames since the start.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "as in Status")]
+pub struct StreamsStatus {
+    #[serde(rename = "in")]
+    pub received: u64,
+    #[serde(rename = "out")]
+    pub sent: u64,
+}
+
+/// Clients turned away, and connections ended, since the start.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "as in Status")]
+pub struct ConnectionsStatus {
+    pub refused: u64,
+    pub takeovers: u64,
+    pub pings_unanswered: u64,
+    pub silent: u64,
+}
+
+/// The store, since the start.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "as in Status")]
+pub struct StoreStatus<'a> {
+    pub transactions: u64,
+    pub failures: u64,
+    /// The latest failure; `null` if there was none.
+    pub last_error: Option<&'a str>,
+}
+
+impl<'a> Status<'a> {
+    /// What a report says, with what the program warns of.
+    #[must_use]
+    pub fn new(report: &'a Report, warnings: Vec<String>) -> Self {
+        let (name, peer_id) = (&*report.identity.name, &*report.identity.peer_id);
+        let router = &report.router;
+        // No other router is heard: it leads itself, and the component is it.
+        let myself = RouterStatus {
+            name,
+            peer_id,
+            priority: None,
+            mode: Mode::Server,
+            neighbours: Vec::new(),
+            clients: router.clients.len(),
+        };
+        Self {
+            name,
+            peer_id,
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_s: report.uptime.as_secs(),
+            mode: Mode::Server,
+            coordinator: name,
+            deputy: name,
+            epoch: (0, peer_id),
+            list_version: 0,
+            neighbours: Vec::new(),
+            routers: vec![myself],
+            clients: clients(report),
+            detached: router.detached,
+            rooms: rooms(report),
+            records: records(report),
+            deliveries: deliveries(&router.stats),
+            streams: StreamsStatus { received: router.stats.streams_in, sent: router.stats.streams_out },
+            connections: connections(&router.stats),
+            drops: drops(&router.stats).into_iter().collect(),
+            store: store(report),
+            warnings,
+        }
+    }
+
+    /// One line with its end.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut json = serde_json::to_string(self).expect("text and numbers are always JSON");
+        json.push('\n');
+        json
+    }
+}
+
+fn clients(report: &Report) -> Vec<ClientStatus<'_>> {
+    let clients = report.router.clients.iter().map(|client| ClientStatus {
+        client_id: client.client_id.as_str(),
+        room: client.room.as_ref().map(|room| room.as_str()),
+        router: &report.identity.name,
+        alive_s: client.alive_s,
+    });
+    clients.collect()
+}
+
+fn rooms(report: &Report) -> Vec<RoomStatus<'_>> {
+    let rooms = report.router.rooms.iter().map(|room| RoomStatus {
+        room: room.room.as_str(),
+        clients: room.clients,
+        records: room.records,
+    });
+    rooms.collect()
+}
+
+fn records(report: &Report) -> RecordsStatus {
+    let stats = &report.router.stats;
+    RecordsStatus {
+        count: report.router.records,
+        bytes: report.router.record_bytes,
+        expired: stats.records_expired,
+        confirmed_single: stats.confirmed_single,
+        stored: stats.records_stored,
+        duplicates: stats.duplicates,
+        refused: stats.records_refused,
+    }
+}
+
+fn deliveries(stats: &Stats) -> DeliveriesStatus {
+    let mean = stats.latency_sum_us as f64 / 1_000.0 / stats.deliveries as f64;
+    DeliveriesStatus {
+        sent: stats.playlists_sent,
+        confirmed: stats.deliveries,
+        resends: stats.resends,
+        given_up: stats.given_up,
+        latency_ms_mean: (stats.deliveries > 0).then_some(mean),
+        latency_ms_p50: latency_ms_percentile(stats, 50),
+        latency_ms_p99: latency_ms_percentile(stats, 99),
+    }
+}
+
+/// The upper bound of the bucket in which the delivery lies that is slower
+/// than `percent` of all.
+fn latency_ms_percentile(stats: &Stats, percent: u64) -> Option<u64> {
+    let total: u64 = stats.latency.iter().sum();
+    let rank = (total * percent).div_ceil(100);
+    let mut seen = 0;
+    let bucket = stats.latency.iter().position(|count| {
+        seen += count;
+        rank > 0 && seen >= rank
+    });
+    LATENCY_BOUNDS_MS.get(bucket?).copied()
+}
+
+fn connections(stats: &Stats) -> ConnectionsStatus {
+    ConnectionsStatus {
+        refused: stats.refused,
+        takeovers: stats.takeovers,
+        pings_unanswered: stats.pings_unanswered,
+        silent: stats.silent,
+    }
+}
+
+/// What was dropped since the start, by the reason.
+pub(super) const fn drops(stats: &Stats) -> [(&'static str, u64); 7] {
+    [
+        ("confirm_unmatched", stats.confirms_unmatched),
+        ("duplicate", stats.duplicates),
+        ("expired", stats.records_expired),
+        ("gap_given_up", stats.gaps_given_up),
+        ("invalid", stats.invalid),
+        ("refused", stats.records_refused),
+        ("stream_without_room", stats.streams_without_room),
+    ]
+}
+
+fn store(report: &Report) -> Option<StoreStatus<'_>> {
+    report.store.as_ref().map(|store| StoreStatus {
+        transactions: store.transactions,
+        failures: store.failures,
+        last_error: store.last_error.as_deref(),
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::node::Identity;
+    use crate::router::{self, Snapshot};
+    use crate::store::Counters;
+    use crate::wire::fau3d::ConnectedClient;
+    use crate::wire::{ClientId, RoomId};
+
+    /// A room as only an attacker would name it.
+    pub(in crate::control) const NASTY_ROOM: &str = "<script>\"'&\\\u{202e}";
+
+    /// A router with two clients, one of them in a room with a nasty name.
+    pub(in crate::control) fn report() -> Report {
+        let client = |id, room: Option<&str>, alive_s| ConnectedClient {
+            client_id: ClientId::new(id).unwrap(),
+            room: room.map(|room| RoomId::new(room).unwrap()),
+            alive_s,
+        };
+        let mut latency = [0; LATENCY_BOUNDS_MS.len() + 1];
+        (latency[0], latency[3], latency[LATENCY_BOUNDS_MS.len()]) = (90, 9, 1);
+        Report {
+            identity: Identity { name: "router-a".into(), peer_id: "12D3KooW".into() },
+            uptime: Duration::from_millis(61_500),
+            router: Snapshot {
+                clients: vec![client("AA:BB", Some(NASTY_ROOM), 7), client("new", None, 0)],
+                detached: 3,
+                rooms: vec![router::RoomStatus {
+                    room: RoomId::new(NASTY_ROOM).unwrap(),
+                    clients: 1,
+                    records: 2,
+                }],
+                records: 2,
+                record_bytes: 19_000,
+                stats: Stats {
+                    records_stored: 12,
+                    records_expired: 10,
+                    confirmed_single: 12,
+                    duplicates: 1,
+                    invalid: 4,
+                    playlists_sent: 101,
+                    deliveries: 100,
+                    resends: 5,
+                    streams_in: 50,
+                    streams_out: 250,
+                    latency,
+                    latency_sum_us: 6_250_000,
+                    ..Stats::default()
+                },
+            },
+            store: Some(Counters {
+                transactions: 8,
+                failures: 1,
+                last_error: Some("disk full".into()),
+                ..Counters::default()
+            }),
+        }
+    }
+
+    fn parsed(report: &Report) -> Value {
+        let json = Status::new(report, vec!["careful".into()]).to_json();
+        assert_eq!(json.lines().count(), 1);
+        serde_json::from_str(&json).unwrap()
+    }
+
+    #[test]
+    fn fields_are_named_as_design_has_them() {
+        // Given "Interfaces that people and scripts rely on",
+        let json = parsed(&report());
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let has_all = |value: &Value, names: &[&str]| {
+            let keys = keys(value);
+            names.iter().for_each(|name| assert!(keys.iter().any(|key| key == name), "{name} in {keys:?}"));
+        };
+        // then none of its names is missing.
+        #[rustfmt::skip]
+        has_all(&json, &[
+            "name", "peer_id", "version", "uptime_s", "mode", "coordinator", "deputy", "epoch",
+            "list_version", "neighbours", "routers", "clients", "rooms", "records",
+        ]);
+        has_all(&json["routers"][0], &["name", "peer_id", "priority", "mode", "neighbours", "clients"]);
+        has_all(&json["clients"][0], &["client_id", "room", "router", "alive_s"]);
+        has_all(&json["rooms"][0], &["room", "clients", "records"]);
+        has_all(&json["records"], &["count", "bytes", "expired", "confirmed_single"]);
+    }
+
+    #[test]
+    fn a_lone_router_leads_itself() {
+        let json = parsed(&report());
+        assert_eq!(json["mode"], "server");
+        assert_eq!(json["coordinator"], "router-a");
+        assert_eq!(json["deputy"], "router-a");
+        assert_eq!(json["epoch"], json!([0, "12D3KooW"]));
+        assert_eq!(json["neighbours"], json!([]));
+        assert_eq!(json["routers"][0]["name"], "router-a");
+        assert_eq!(json["routers"][0]["clients"], 2);
+        assert_eq!(Mode::Server.as_str(), json["mode"]);
+    }
+
+    #[test]
+    fn names_come_back_from_json_as_they_were() {
+        let json = parsed(&report());
+        assert_eq!(json["clients"][0]["room"], NASTY_ROOM);
+        assert_eq!(json["clients"][1]["room"], Value::Null, "not subscribed yet");
+        assert_eq!(json["rooms"][0], json!({"room": NASTY_ROOM, "clients": 1, "records": 2}));
+    }
+
+    #[test]
+    fn what_happened_is_counted_by_its_name() {
+        let json = parsed(&report());
+        assert_eq!(json["uptime_s"], 61);
+        assert_eq!(json["records"]["bytes"], 19_000);
+        assert_eq!(json["records"]["expired"], 10);
+        assert_eq!(json["streams"], json!({"in": 50, "out": 250}));
+        assert_eq!(json["drops"]["invalid"], 4);
+        assert_eq!(json["store"], json!({"transactions": 8, "failures": 1, "last_error": "disk full"}));
+        assert_eq!(json["warnings"], json!(["careful"]));
+        let in_ram = Report { store: None, ..report() };
+        assert_eq!(parsed(&in_ram)["store"], Value::Null);
+    }
+
+    #[test]
+    fn percentiles_are_the_upper_bounds_of_their_buckets() {
+        // Given 90 deliveries within 1 ms, 9 within 10 ms, 1 beyond 5 s,
+        let mut report = report();
+        let json = parsed(&report);
+        assert_eq!(json["deliveries"]["latency_ms_mean"], 62.5);
+        assert_eq!(json["deliveries"]["latency_ms_p50"], 1);
+        assert_eq!(json["deliveries"]["latency_ms_p99"], 10);
+        // with a second slow one, 99 of 100 reaches beyond the bounds;
+        report.router.stats.latency[LATENCY_BOUNDS_MS.len()] += 1;
+        assert_eq!(parsed(&report)["deliveries"]["latency_ms_p99"], Value::Null);
+        // before the first delivery nothing is claimed.
+        report.router.stats = Stats::default();
+        assert_eq!(parsed(&report)["deliveries"]["latency_ms_mean"], Value::Null);
+        assert_eq!(parsed(&report)["deliveries"]["latency_ms_p50"], Value::Null);
+    }
+}
