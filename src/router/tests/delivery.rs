@@ -281,3 +281,21 @@ fn gaps_that_are_too_many_to_remember_are_given_up_and_counted() {
     // then the bound holds (see `watch`), and it is counted.
     assert!(net.router.stats().gaps_given_up > 0);
 }
+
+#[test]
+fn a_confirm_may_come_before_the_news_that_its_frame_has_left() {
+    // The shell asks the sockets only now and then what has left them.
+    let mut net = Net::new(Settings::default());
+    let sender = net.join("sender", Radio);
+    let a = net.listener("a", Mute, "r");
+    net.say(sender, "r", "hello");
+    let (conn, uuid) = (net[a].conn.unwrap(), net[a].playlists()[0].0);
+    net.stop_reading(a);
+    for number in 0..3 {
+        net.say(sender, "r", &number.to_string());
+    }
+    net.send(a, confirm(Some(uuid), Status::STORED));
+    net.input(Input::Left { conn, frame: 2 });
+    net.run(T * 2);
+    assert_eq!((net.router.stats().deliveries, net.router.stats().resends), (1, 0));
+}

@@ -3,11 +3,12 @@
 //! next one; its records do not.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fau3_election::Time;
 
-use crate::router::{Commit, Restored, SavedSession, StoredRecord};
+use crate::router::{Commit, Record, Restored, SavedSession, StoredRecord};
 use crate::wire::ClientId;
 
 #[derive(Debug, Default)]
@@ -82,10 +83,15 @@ impl Disk {
         self.done_at = Time::ZERO;
     }
 
-    /// Payloads that would be there after a crash now.
+    /// What would be there after a crash now, oldest first.
+    pub(super) fn records(&self) -> Vec<Arc<Record>> {
+        self.rows.values().map(|(_, stored)| stored.record.clone()).collect()
+    }
+
+    /// The same as texts.
     pub(super) fn payloads(&self) -> Vec<String> {
-        let text = |stored: &StoredRecord| String::from_utf8_lossy(&stored.record.payload).into_owned();
-        self.rows.values().map(|(_, stored)| text(stored)).collect()
+        let text = |record: &Arc<Record>| String::from_utf8_lossy(&record.payload).into_owned();
+        self.records().iter().map(text).collect()
     }
 
     /// What the next life gets; from here on, ages count from its start.

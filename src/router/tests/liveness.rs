@@ -213,3 +213,27 @@ fn a_client_that_neither_reads_nor_speaks_is_let_go() {
     net.run(secs(60) + T);
     assert_eq!(net[a].closed, Some(CloseReason::Silent));
 }
+
+#[test]
+fn a_message_uuid_is_never_used_twice_not_even_in_the_routers_next_life() {
+    // `watch` sees every Ping and Monitor of both lives.
+    let mut net = Net::new(Settings { disk: true, ..Settings::default() });
+    let clients = ["a", "b", "c"].map(|name| net.join(name, Desktop));
+    let mut uuids = Vec::new();
+    for _ in 0..2 {
+        for id in clients {
+            net.connect(id);
+            net.subscribe_with(id, "r", 1, 1);
+        }
+        net.run(secs(20));
+        for id in clients {
+            uuids.extend(net[id].pings());
+            uuids.extend(net[id].monitors().into_iter().map(|monitor| monitor.0));
+        }
+        net.restart();
+    }
+    assert_eq!(uuids.len(), 2 * 3 * (20 + 20));
+    uuids.sort();
+    uuids.dedup();
+    assert_eq!(uuids.len(), 2 * 3 * (20 + 20));
+}

@@ -154,3 +154,26 @@ fn a_sender_that_resends_all_it_had_under_way_keeps_its_order() {
     assert_eq!(net[sender].unconfirmed.len(), 0);
     assert!(net.router.stats().duplicates > 0);
 }
+
+#[test]
+fn a_record_names_its_senders_previous_one_and_is_later_than_every_one_before_it() {
+    let mut net = Net::new(Settings { disk: true, ..Settings::default() });
+    // The second is said while the first is still on its way to the disk.
+    net.disk.delay = secs(1);
+    let [one, two] = ["one", "two"].map(|name| net.join(name, Radio));
+    net.say(one, "r", "1");
+    net.say(two, "r", "2");
+    net.say(one, "s", "3");
+    net.run(secs(2));
+    net.say(two, "r", "4");
+    net.run(secs(2));
+    net.restart();
+    net.connect(one);
+    net.say(one, "r", "5");
+    net.run(secs(2));
+    let records = net.disk.records();
+    let ids: Vec<_> = records.iter().map(|record| record.id).collect();
+    let previous: Vec<_> = records.iter().map(|record| record.previous).collect();
+    assert_eq!(previous, [None, None, Some(ids[0]), Some(ids[1]), Some(ids[2])]);
+    assert!(records.is_sorted_by_key(|record| record.lamport) && records[4].lamport > records[3].lamport);
+}
