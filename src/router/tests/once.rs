@@ -97,14 +97,16 @@ fn a_message_taken_in_anew_is_not_the_oldest_remembered() {
     let sender = net.join("sender", Mute);
     net.say_as(sender, "r", "x", "first");
     net.run(secs(21));
-    for number in 1..REMEMBERED_MAX {
-        net.say_as(sender, "r", "x", &number.to_string());
-        net[sender].unconfirmed.clear();
-    }
+    let others = |net: &mut Net, numbers| {
+        for number in numbers {
+            net.say_as(sender, "r", "x", &format!("{number}"));
+            net[sender].unconfirmed.clear();
+        }
+    };
+    others(&mut net, 10..REMEMBERED_MAX);
     net.say_as(sender, "r", "x", "first");
     // when the table overflows
-    net.say_as(sender, "r", "x", "one more");
-    net.say_as(sender, "r", "x", "and another");
+    others(&mut net, REMEMBERED_MAX..REMEMBERED_MAX + 20);
     // then it is not the one to go.
     let stored = net.router.stats().records_stored;
     net.say_as(sender, "r", "x", "first");
