@@ -8,6 +8,7 @@ use std::fmt::Write;
 use super::status::drops;
 use crate::node::Report;
 use crate::router::{LATENCY_BOUNDS_MS, Stats};
+use crate::store::Counters;
 
 /// For the header `Content-Type`.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -102,10 +103,12 @@ fn latency(text: &mut Text, stats: &Stats) {
 
 /// The same metrics with storage `ram`, so that alerts need not know.
 fn store(text: &mut Text, report: &Report) {
-    let (transactions, failures) =
-        report.store.as_ref().map_or((0, 0), |store| (store.transactions, store.failures));
-    text.counter("fau3_store_transactions_total", "Writes to the disk.", transactions);
-    text.counter("fau3_store_failures_total", "Writes to the disk that failed.", failures);
+    let nothing = Counters::default();
+    let store = report.store.as_ref().unwrap_or(&nothing);
+    text.counter("fau3_store_transactions_total", "Writes to the disk.", store.transactions);
+    text.counter("fau3_store_records_total", "Records in them.", store.records);
+    text.counter("fau3_store_failures_total", "Writes to the disk that failed.", store.failures);
+    text.gauge("fau3_store_failing", "1 where the latest one failed.", u8::from(store.failing));
 }
 
 /// The memory of this process; `None` where the system does not tell.
@@ -208,6 +211,7 @@ mod tests {
             ("fau3_drops_total{reason=\"expired\"}", 10.0),
             ("fau3_streams_total{direction=\"out\"}", 250.0),
             ("fau3_store_transactions_total", 8.0),
+            ("fau3_store_failing", 1.0),
             ("fau3_uptime_seconds", 61.5),
             ("process_resident_memory_bytes", 4_096.0),
         ] {

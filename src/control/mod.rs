@@ -147,7 +147,7 @@ mod tests {
         let (requests, mut node) = mpsc::channel(1);
         tokio::spawn(async move {
             while let Some(Request::Report(answer)) = node.recv().await {
-                let _ = answer.send(Box::new(report()));
+                let _ = answer.send(Box::new(Report { store: None, ..report() }));
             }
         });
         let control = Control::new(requests);

@@ -71,13 +71,6 @@ fn header(page: &mut String, status: &Status<'_>) -> fmt::Result {
     for warning in &status.warnings {
         writeln!(page, "<p class=\"warning\" role=\"status\">{}</p>", Escaped(warning))?;
     }
-    if let Some(error) = status.store.as_ref().and_then(|store| store.last_error) {
-        writeln!(
-            page,
-            "<p class=\"warning\" role=\"status\">Last failure of the storage: {}</p>",
-            Escaped(error)
-        )?;
-    }
     Ok(())
 }
 

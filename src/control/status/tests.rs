@@ -1,0 +1,154 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::node::Identity;
+use crate::router::{self, Snapshot};
+use crate::store::Counters;
+use crate::wire::fau3d::ConnectedClient;
+use crate::wire::{ClientId, RoomId};
+
+/// A room as only an attacker would name it.
+pub(in crate::control) const NASTY_ROOM: &str = "<script>\"'&\\\u{202e}";
+
+/// A router with two clients, one of them in a room with a nasty name.
+pub(in crate::control) fn report() -> Report {
+    let client = |id, room: Option<&str>, alive_s| ConnectedClient {
+        client_id: ClientId::new(id).unwrap(),
+        room: room.map(|room| RoomId::new(room).unwrap()),
+        alive_s,
+    };
+    let mut latency = [0; LATENCY_BOUNDS_MS.len() + 1];
+    (latency[0], latency[3], latency[LATENCY_BOUNDS_MS.len()]) = (90, 9, 1);
+    Report {
+        identity: Identity { name: "router-a".into(), peer_id: "12D3KooW".into() },
+        uptime: Duration::from_millis(61_500),
+        router: Snapshot {
+            clients: vec![client("AA:BB", Some(NASTY_ROOM), 7), client("new", None, 0)],
+            detached: 3,
+            rooms: vec![router::RoomStatus {
+                room: RoomId::new(NASTY_ROOM).unwrap(),
+                clients: 1,
+                records: 2,
+            }],
+            records: 2,
+            record_bytes: 19_000,
+            stats: Stats {
+                records_stored: 12,
+                records_expired: 10,
+                confirmed_single: 12,
+                duplicates: 1,
+                invalid: 4,
+                playlists_sent: 101,
+                deliveries: 100,
+                resends: 5,
+                streams_in: 50,
+                streams_out: 250,
+                latency,
+                latency_sum_us: 6_250_000,
+                ..Stats::default()
+            },
+        },
+        store: Some(Counters {
+            transactions: 8,
+            records: 12,
+            failures: 1,
+            failing: true,
+            last_error: Some("disk full".into()),
+        }),
+    }
+}
+
+fn parsed(report: &Report) -> Value {
+    let json = Status::new(report, vec!["careful".into()]).to_json();
+    assert_eq!(json.lines().count(), 1);
+    serde_json::from_str(&json).unwrap()
+}
+
+#[test]
+fn fields_are_named_as_design_has_them() {
+    // Given "Interfaces that people and scripts rely on",
+    let json = parsed(&report());
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let has_all = |value: &Value, names: &[&str]| {
+        let keys = keys(value);
+        names.iter().for_each(|name| assert!(keys.iter().any(|key| key == name), "{name} in {keys:?}"));
+    };
+    // then none of its names is missing.
+    #[rustfmt::skip]
+    has_all(&json, &[
+        "name", "peer_id", "version", "uptime_s", "mode", "coordinator", "deputy", "epoch",
+        "list_version", "neighbours", "routers", "clients", "rooms", "records",
+    ]);
+    has_all(&json["routers"][0], &["name", "peer_id", "priority", "mode", "neighbours", "clients"]);
+    has_all(&json["clients"][0], &["client_id", "room", "router", "alive_s"]);
+    has_all(&json["rooms"][0], &["room", "clients", "records"]);
+    has_all(&json["records"], &["count", "bytes", "expired", "confirmed_single"]);
+}
+
+#[test]
+fn a_lone_router_leads_itself() {
+    let json = parsed(&report());
+    assert_eq!(json["mode"], "server");
+    assert_eq!(json["coordinator"], "router-a");
+    assert_eq!(json["deputy"], "router-a");
+    assert_eq!(json["epoch"], json!([0, "12D3KooW"]));
+    assert_eq!(json["neighbours"], json!([]));
+    assert_eq!(json["routers"][0]["name"], "router-a");
+    assert_eq!(json["routers"][0]["clients"], 2);
+    assert_eq!(Mode::Server.as_str(), json["mode"]);
+}
+
+#[test]
+fn names_come_back_from_json_as_they_were() {
+    let json = parsed(&report());
+    assert_eq!(json["clients"][0]["room"], NASTY_ROOM);
+    assert_eq!(json["clients"][1]["room"], Value::Null, "not subscribed yet");
+    assert_eq!(json["rooms"][0], json!({"room": NASTY_ROOM, "clients": 1, "records": 2}));
+}
+
+#[test]
+fn what_happened_is_counted_by_its_name() {
+    let json = parsed(&report());
+    assert_eq!(json["uptime_s"], 61);
+    assert_eq!(json["records"]["bytes"], 19_000);
+    assert_eq!(json["records"]["expired"], 10);
+    assert_eq!(json["streams"], json!({"in": 50, "out": 250}));
+    assert_eq!(json["drops"]["invalid"], 4);
+    assert_eq!((&json["store"]["transactions"], &json["store"]["records"]), (&json!(8), &json!(12)));
+    let in_ram = Report { store: None, ..report() };
+    assert_eq!(parsed(&in_ram)["store"], Value::Null);
+}
+
+#[test]
+fn storage_that_fails_is_warned_of_until_it_works_again() {
+    // Given a store whose latest write has failed,
+    let mut report = report();
+    let json = parsed(&report);
+    assert_eq!(json["warnings"][0], "careful");
+    let warning = json["warnings"][1].as_str().unwrap();
+    assert!(warning.contains("disk full") && warning.contains("node.data_dir"), "{warning}");
+    // when one works again, then only the count is left.
+    report.store.as_mut().unwrap().failing = false;
+    let json = parsed(&report);
+    assert_eq!(json["warnings"], json!(["careful"]));
+    assert_eq!((&json["store"]["failures"], &json["store"]["last_error"]), (&json!(1), &json!("disk full")));
+}
+
+#[test]
+fn percentiles_are_the_upper_bounds_of_their_buckets() {
+    // Given 90 deliveries within 1 ms, 9 within 10 ms, 1 beyond 5 s,
+    let mut report = report();
+    let json = parsed(&report);
+    assert_eq!(json["deliveries"]["latency_ms_mean"], 62.5);
+    assert_eq!(json["deliveries"]["latency_ms_p50"], 1);
+    assert_eq!(json["deliveries"]["latency_ms_p99"], 10);
+    // with a second slow one, 99 of 100 reaches beyond the bounds;
+    report.router.stats.latency[LATENCY_BOUNDS_MS.len()] += 1;
+    assert_eq!(parsed(&report)["deliveries"]["latency_ms_p99"], Value::Null);
+    // before the first delivery nothing is claimed.
+    report.router.stats = Stats::default();
+    assert_eq!(parsed(&report)["deliveries"]["latency_ms_mean"], Value::Null);
+    assert_eq!(parsed(&report)["deliveries"]["latency_ms_p50"], Value::Null);
+}
