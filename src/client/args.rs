@@ -17,7 +17,7 @@ const _: () = assert!(super::SPEEX_FRAME_BYTES < STREAM_BYTES_MAX);
 /// Where to connect, and as whom.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerArgs {
-    /// Room to be in: 1 to 64 characters of any script
+    /// Name of the room: 1 to 64 characters of any script
     #[arg(long, short, value_name = "ROOM", value_parser = room)]
     pub room: RoomId,
 

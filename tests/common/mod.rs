@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-pub(crate) use process::{Finished, Program, finish};
+pub(crate) use process::{Finished, Program, finish, finish_with_input};
 pub(crate) use temp::TempDir;
 
 /// A node that does not listen after this long is broken, not slow.

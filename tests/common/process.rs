@@ -1,5 +1,5 @@
 use std::fmt;
-use std::io::Read;
+use std::io::{Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -32,11 +32,22 @@ pub(crate) fn finish(command: Command) -> Finished {
     Program::start(command).finish()
 }
 
+/// As [`finish`], with something to read from standard input.
+pub(crate) fn finish_with_input(command: Command, input: &[u8]) -> Finished {
+    let mut program = Program::start_with(command, Stdio::piped());
+    // Dropped after that, which is the end of its input.
+    program.child.stdin.take().unwrap().write_all(input).unwrap();
+    program.finish()
+}
+
 impl Program {
-    /// Starts it with its output captured and no standard input, unless
-    /// `command` says otherwise about that.
-    pub(crate) fn start(mut command: Command) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+    /// Starts it with its output captured and nothing to read.
+    pub(crate) fn start(command: Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    fn start_with(mut command: Command, stdin: Stdio) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(stdin);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stdout = Output::of(child.stdout.take().unwrap());
         let stderr = Output::of(child.stderr.take().unwrap());

@@ -33,7 +33,7 @@ impl Talk {
         let mut waiting_since = Instant::now();
         let mut sent = 0;
         loop {
-            let (is_ready, is_clear) = (self.link.is_ready(), self.link.is_clear());
+            let is_ready = self.link.is_ready();
             tokio::select! {
                 event = self.link.next() => {
                     let event = event?;
@@ -50,8 +50,12 @@ impl Talk {
                     Some(frame) => next_frame = Some(self.whole(source, frame?)),
                     None => return Ok(sent),
                 },
-                () = tokio::time::sleep_until(pace.due), if is_clear && next_frame.is_some() => {
-                    if let Some(frame) = next_frame.take() {
+                () = tokio::time::sleep_until(pace.due), if is_ready && next_frame.is_some() => {
+                    if !self.link.is_clear() {
+                        // The frame before has not left: a slow link is not
+                        // loaded with more.
+                        pace.pause(Instant::now());
+                    } else if let Some(frame) = next_frame.take() {
                         self.link.give(Input::Stream(&frame));
                         pace.sent(Instant::now());
                         sent += 1;
@@ -108,8 +112,12 @@ impl Pace {
     fn sent(&mut self, now: Instant) {
         self.due += FRAME_SPAN;
         if now.saturating_duration_since(self.due) > CATCH_UP_MAX {
-            self.due = now + FRAME_SPAN;
+            self.pause(now);
         }
+    }
+
+    fn pause(&mut self, now: Instant) {
+        self.due = now + FRAME_SPAN;
     }
 }
 
