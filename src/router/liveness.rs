@@ -141,18 +141,15 @@ impl Router {
             return;
         }
         link.probe_at = now + PROBE_INTERVAL;
-        match link.probe {
-            // Unanswered, but something moves: the answer is behind it.
-            Some(_) if now.since(link.alive_at) < PROBE_INTERVAL => {}
-            Some(_) => {
-                let conn = link.conn;
-                self.stats.silent += 1;
-                self.close(conn, CloseReason::Silent);
-            }
-            None => {
-                self.probe(key);
-            }
+        let silent = now.since(link.alive_at) >= PROBE_INTERVAL;
+        if link.probe.is_some() && silent {
+            let conn = link.conn;
+            self.stats.silent += 1;
+            return self.close(conn, CloseReason::Silent);
         }
+        // While something moves, an answer that is missing is behind it, or was
+        // never sent: the answer to a later probe does for all before it.
+        self.probe(key);
     }
 
     /// Sends a WebSocket ping and says which one to wait for.

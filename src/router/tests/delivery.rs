@@ -5,7 +5,7 @@ use super::device::Manner::{Answers, Desktop, Mute, Radio};
 use super::device::confirm;
 use super::harness::{Net, T, ms, secs};
 use crate::router::{Input, Settings};
-use crate::wire::fau3d::Status;
+use crate::wire::fau3d::{FromClient, Status};
 
 #[test]
 fn a_playlist_is_resent_k_times_after_t_with_the_same_message_uuid_then_given_up() {
@@ -298,4 +298,23 @@ fn a_confirm_may_come_before_the_news_that_its_frame_has_left() {
     net.input(Input::Left { conn, frame: 2 });
     net.run(T * 2);
     assert_eq!((net.router.stats().deliveries, net.router.stats().resends), (1, 0));
+}
+
+#[test]
+fn an_answer_to_a_websocket_ping_that_never_comes_is_not_waited_for_for_ever() {
+    // Given a client that is there, but swallowed the ping before a resend
+    let mut net = Net::new(Settings::default());
+    let sender = net.join("sender", Radio);
+    let a = net.listener("a", Mute, "r");
+    net.say(sender, "r", "hello");
+    net[a].pongs = false;
+    net.run(T + secs(1));
+    net[a].pongs = true;
+    // when it goes on talking
+    for _ in 0..9 {
+        net.send(a, FromClient::Ping { message_uuid: "there".into() });
+        net.run(secs(10));
+    }
+    // then the next ping does it, within two of its intervals.
+    assert_eq!((net.router.stats().given_up, net[a].playlists().len()), (1, 4));
 }
