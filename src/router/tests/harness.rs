@@ -113,7 +113,7 @@ impl Net {
         }
     }
 
-    /// A device with the default settings' router, connected.
+    /// A device, connected.
     pub(super) fn join(&mut self, name: &str, manner: Manner) -> Id {
         let id = self.add(name, manner);
         self.connect(id);

@@ -32,7 +32,7 @@
 //! | given up, not lost | `delivery::a_playlist_given_up_on_is_delivered_again_when_the_client_reconnects` |
 //! | a Monitor never after a newer one | `liveness::a_monitor_is_never_resent_once_a_newer_one_has_been_sent` |
 //! | T counts from the socket buffer | `delivery::t_counts_from_when_the_frame_has_left_the_socket_buffer` |
-//! | a WebSocket ping before a resend | `delivery::a_resend_waits_for_a_websocket_ping_that_was_sent_before_it`, `delivery::the_answer_to_an_earlier_websocket_ping_does_not_count`, `delivery::a_slow_link_gets_everything_once` |
+//! | a WebSocket ping before a resend | `delivery::a_resend_waits_for_a_websocket_ping_that_was_sent_before_it`, `delivery::the_answer_to_an_earlier_websocket_ping_does_not_count`, `delivery::a_slow_link_gets_everything_once`, `delivery::an_answer_to_a_websocket_ping_that_never_comes_is_not_waited_for_for_ever` |
 //! | Ping unanswered for two periods | `liveness::a_ping_unanswered_for_two_periods_ends_the_connection_and_the_session_stays`, `liveness::a_ping_that_waits_in_the_socket_buffer_does_not_count_against_the_client` |
 //! | the session's grace | `takeover::a_session_stays_for_its_grace_and_the_client_gets_what_it_missed`, `takeover::after_the_grace_a_client_begins_anew` |
 //! | WebSocket ping every 30 s | `liveness::a_websocket_ping_every_30_s_finds_a_connection_that_died_silently`, `liveness::a_slow_link_on_which_something_moves_is_not_silent` |
