@@ -9,4 +9,6 @@ pub mod client;
 #[cfg(feature = "net")]
 pub mod config;
 pub mod router;
+#[cfg(feature = "net")]
+pub mod store;
 pub mod wire;

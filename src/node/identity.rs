@@ -1,0 +1,209 @@
+//! Who this router is: its key, its life's number, and the mesh's key. Small
+//! files on flash that are written as rarely as can be, each all or nothing.
+//! Knows no network.
+
+mod file;
+mod mesh_key;
+mod state;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fau3_election::RouterId;
+use libp2p_identity::{Keypair, PeerId};
+use sha2::{Digest, Sha256};
+
+pub use mesh_key::{MeshKey, generate_mesh_key, read_mesh_key};
+pub use state::{NodeState, start_incarnation, state_path};
+
+/// The router's own key pair, from its file.
+#[derive(Debug, Clone)]
+pub struct KeyFile {
+    keypair: Keypair,
+    /// Kept, since every status asks for them.
+    router_id: RouterId,
+    peer_id: PeerId,
+}
+
+impl KeyFile {
+    /// Reads the key, or makes it where there is none: Ed25519 in libp2p's
+    /// protobuf encoding (libp2p specification, "Peer Ids and Keys"), readable
+    /// by its owner only. A file that is there is never written over.
+    ///
+    /// # Errors
+    /// The file cannot be read, holds no such key, or cannot be made.
+    pub fn load_or_create(path: &Path) -> Result<Self, Error> {
+        let bytes = match file::read_secret(path)? {
+            Some(bytes) => bytes,
+            None => {
+                let made = Keypair::generate_ed25519().to_protobuf_encoding();
+                let made = made.map_err(|error| Error::Key { path: path.into(), why: error.to_string() })?;
+                // Another process may have been quicker: then its key counts.
+                file::create(path, &made).map_err(Error::write(path))?;
+                file::read_secret(path)?.unwrap_or(made)
+            }
+        };
+        let broken = |why| Error::Key { path: path.into(), why };
+        let keypair = Keypair::from_protobuf_encoding(&bytes).map_err(|error| broken(error.to_string()))?;
+        let public = keypair.public().try_into_ed25519().map_err(|error| broken(error.to_string()))?;
+        let peer_id = keypair.public().to_peer_id();
+        Ok(Self { keypair, router_id: router_id(&public.to_bytes()), peer_id })
+    }
+
+    /// What the mesh knows the router by.
+    #[must_use]
+    pub fn router_id(&self) -> RouterId {
+        self.router_id
+    }
+
+    /// libp2p's name for it, as people see it: `12D3KooW...`.
+    #[must_use]
+    pub fn peer_id(&self) -> String {
+        self.peer_id.to_string()
+    }
+
+    /// For proving who this is.
+    #[must_use]
+    pub fn keypair(&self) -> &Keypair {
+        &self.keypair
+    }
+}
+
+/// The id of the router with this public key.
+#[must_use]
+pub fn router_id(public_key: &[u8; 32]) -> RouterId {
+    let hash = Sha256::digest(public_key);
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    RouterId(id)
+}
+
+/// What is wrong with one of these files.
+#[derive(Debug)]
+pub enum Error {
+    /// It cannot be read.
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It cannot be written.
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It holds no identity key.
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// It holds no mesh key.
+    MeshKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// It holds no state.
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The system gives no random numbers.
+    Random,
+}
+
+impl Error {
+    fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Read { path: path.into(), error }
+    }
+
+    fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Write { path: path.into(), error }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { path, error } => {
+                write!(f, "{}: cannot be read: {error}; mend its permissions", path.display())
+            }
+            Self::Write { path, error } => write!(
+                f,
+                "{}: cannot be written: {error}; make its folder writable, or name another file",
+                path.display()
+            ),
+            Self::Key { path, why } => write!(
+                f,
+                "{}: is no identity key ({why}); put back a copy, or delete it: then a new key is made, and \
+                 the router counts as a new one",
+                path.display()
+            ),
+            Self::MeshKey { path, why } => write!(
+                f,
+                "{}: is no mesh key ({why}); copy the file from another router, or make a new key for all \
+                 of them with: fau3 keys --new-mesh-key",
+                path.display()
+            ),
+            Self::State { path, why } => write!(f, "{}: is no state of a node ({why})", path.display()),
+            Self::Random => f.write_str("the system gives no random numbers; is /dev/urandom there?"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::file::tests::Folder;
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_for_its_owner_only_and_stays() {
+        let folder = Folder::new();
+        let path = folder.path().join("new/folder/identity.key");
+        let made = KeyFile::load_or_create(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let again = KeyFile::load_or_create(&path).unwrap();
+        assert_eq!((again.router_id(), again.peer_id()), (made.router_id(), made.peer_id()));
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing left over");
+    }
+
+    #[test]
+    fn the_router_id_is_the_start_of_the_public_keys_sha_256() {
+        // SHA-256 of 32 zero bytes, by any other program.
+        assert_eq!(router_id(&[0; 32]).to_string(), "66687aadf862bd776c8fc18b8e9f8e20");
+    }
+
+    #[test]
+    fn a_broken_key_is_named_and_never_written_over() {
+        let folder = Folder::new();
+        let path = folder.path().join("identity.key");
+        for broken in [&b""[..], b"not a key", &[8, 1, 18, 64, 0]] {
+            std::fs::write(&path, broken).unwrap();
+            let text = KeyFile::load_or_create(&path).unwrap_err().to_string();
+            assert!(text.contains("identity.key") && text.contains("delete it"), "{text}");
+            assert_eq!(std::fs::read(&path).unwrap(), broken);
+        }
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_named() {
+        let folder = Folder::new();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let text = KeyFile::load_or_create(&file.join("identity.key")).unwrap_err().to_string();
+        assert!(text.contains("file/identity.key"), "{text}");
+    }
+}

@@ -1,0 +1,161 @@
+//! The key that all routers of a mesh share, in the file format of libp2p's
+//! private networks (libp2p specification, "Pre-shared Key Based Private
+//! Networks"), so that other tools read it too.
+
+use std::fmt;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::{Error, file};
+
+/// The file's first two lines; the third one is the key in base 16.
+const HEAD: [&str; 2] = ["/key/swarm/psk/1.0.0/", "/base16/"];
+
+/// A mesh's key. Its `Debug` shows the fingerprint only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MeshKey([u8; 32]);
+
+impl MeshKey {
+    /// The key that is used where there is no file. It protects nothing.
+    #[must_use]
+    pub fn well_known() -> Self {
+        Self(Sha256::digest(b"fau3 well-known mesh key 1").into())
+    }
+
+    /// The key itself.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// 16 hexadecimal digits by which people see that two routers have the same
+    /// key; they do not tell the key.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let hash = Sha256::new().chain_update(b"fau3 mesh key fingerprint").chain_update(self.0).finalize();
+        hex(&hash[..8])
+    }
+
+    /// A key file's text.
+    #[must_use]
+    pub fn to_file_text(&self) -> String {
+        format!("{}\n{}\n{}\n", HEAD[0], HEAD[1], hex(&self.0))
+    }
+
+    /// Reads a key file's text; white space around lines is let pass.
+    ///
+    /// # Errors
+    /// Says what is wrong, without telling what stands there.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        if lines.next() != Some(HEAD[0]) {
+            return Err("its first line is not /key/swarm/psk/1.0.0/");
+        }
+        if lines.next() != Some(HEAD[1]) {
+            return Err("its second line is not /base16/");
+        }
+        let digits = lines.next().unwrap_or_default().as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err("its third line is not 64 hexadecimal digits");
+        }
+        if lines.next().is_some() {
+            return Err("there is more than three lines");
+        }
+        let value = |digit: u8| char::from(digit).to_digit(16).map_or(0, |value| value as u8);
+        let mut key = [0; 32];
+        for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
+            *byte = value(pair[0]) << 4 | value(pair[1]);
+        }
+        Ok(Self(key))
+    }
+}
+
+impl fmt::Debug for MeshKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MeshKey(fingerprint {})", self.fingerprint())
+    }
+}
+
+/// Reads the mesh's key; `None` where there is no file.
+///
+/// # Errors
+/// The file cannot be read or holds no such key.
+pub fn read_mesh_key(path: &Path) -> Result<Option<MeshKey>, Error> {
+    let Some(content) = file::read_secret(path)? else { return Ok(None) };
+    let text = std::str::from_utf8(&content).map_err(|_| "it is not text");
+    let key = text.and_then(MeshKey::parse).map_err(|why| Error::MeshKey { path: path.into(), why })?;
+    Ok(Some(key))
+}
+
+/// A fresh key, as the text of its file.
+///
+/// # Errors
+/// The system gives no random numbers.
+pub fn generate_mesh_key() -> Result<String, Error> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|_| Error::Random)?;
+    Ok(MeshKey(key).to_file_text())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::tests::Folder;
+    use super::*;
+
+    #[test]
+    fn a_fresh_key_is_read_back_and_differs_from_the_next() {
+        let folder = Folder::new();
+        let path = folder.path().join("mesh.key");
+        assert!(read_mesh_key(&path).unwrap().is_none());
+        let text = generate_mesh_key().unwrap();
+        std::fs::write(&path, &text).unwrap();
+        let key = read_mesh_key(&path).unwrap().unwrap();
+        assert_eq!(key.to_file_text(), text);
+        assert_ne!(generate_mesh_key().unwrap(), text);
+    }
+
+    #[test]
+    fn the_format_is_that_of_libp2ps_swarm_key() {
+        let digits: String = (0..32).map(|byte| format!("{byte:02X}")).collect();
+        let key = MeshKey::parse(&format!("/key/swarm/psk/1.0.0/\r\n/base16/\r\n{digits}")).unwrap();
+        assert_eq!(key.bytes()[..4], [0, 1, 2, 3]);
+        assert_eq!(key.bytes()[31], 31);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_file_is_said_without_telling_the_key() {
+        let folder = Folder::new();
+        let path = folder.path().join("mesh.key");
+        let head = "/key/swarm/psk/1.0.0/\n/base16/\n";
+        let digits = "ab".repeat(32);
+        for (bad, why) in [
+            (String::new(), "first line"),
+            (digits.clone(), "first line"),
+            (format!("/key/swarm/psk/1.0.0/\n/bin/\n{digits}"), "second line"),
+            (format!("{head}{}", &digits[1..]), "third line"),
+            (format!("{head}{}", "äb".repeat(21) + "c"), "third line"),
+            (format!("{head}{digits}\n{digits}"), "more than three"),
+        ] {
+            std::fs::write(&path, &bad).unwrap();
+            let text = read_mesh_key(&path).unwrap_err().to_string();
+            assert!(
+                text.contains(why) && text.contains("mesh.key") && text.contains("--new-mesh-key"),
+                "{text}"
+            );
+            assert!(!text.contains("abab"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_tells_keys_apart_and_debug_shows_no_more() {
+        let [a, b] = [MeshKey([1; 32]), MeshKey([2; 32])];
+        assert_ne!(a.fingerprint(), b.fingerprint());
+        assert_eq!(a.fingerprint().len(), 16);
+        assert_eq!(format!("{a:?}"), format!("MeshKey(fingerprint {})", a.fingerprint()));
+    }
+}
