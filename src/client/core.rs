@@ -10,6 +10,7 @@
 
 mod backoff;
 mod chance;
+mod io;
 mod remembered;
 
 use std::collections::VecDeque;
@@ -17,11 +18,12 @@ use std::time::Duration;
 
 use fau3_election::Time;
 
+use crate::wire::Uuid;
 use crate::wire::fau3d::from_router::{self, FromRouter, Record};
 use crate::wire::fau3d::{self, STREAM_BEGIN, STREAM_END, Status};
-use crate::wire::{RoomId, Uuid};
 use backoff::Backoff;
 use chance::Chance;
+pub(super) use io::{Event, Input, Invalid, Output, Settings, Token};
 use remembered::{Key, Remembered};
 
 /// What is unconfirmed this long after it left is sent again.
@@ -36,101 +38,6 @@ pub(super) const QUIET_MAX: Duration = Duration::from_secs(15);
 pub(super) const PROBE_MAX: Duration = Duration::from_secs(20);
 /// Frames that wait for the socket; at the bound nothing more is read.
 pub(super) const FRAMES_MAX: usize = 64;
-
-/// What a client is for.
-#[derive(Debug)]
-pub(super) struct Settings {
-    /// The room to be in; `None`: none, which is enough to send records.
-    pub(super) room: Option<RoomId>,
-    /// Playlists are wanted. If not they stay unconfirmed, so that a listener
-    /// with this id still gets them.
-    pub(super) listens: bool,
-    /// 128 bits of chance, for MessageUuids and waits.
-    pub(super) seed: u128,
-}
-
-/// What has happened.
-#[derive(Debug)]
-pub(super) enum Input<'a> {
-    /// The connection that [`Output::Dial`] asked for is up.
-    Connected,
-    /// It could not be made, or it is lost; with the reason, for people.
-    Down(String),
-    /// A text or binary frame came.
-    Frame(&'a [u8]),
-    /// A WebSocket pong came.
-    Pong,
-    /// All frames handed out so far have left for the kernel.
-    Flushed,
-    /// A record is to be sent. One at a time: the next one after
-    /// [`Event::Stored`] or [`Event::Invalid`].
-    Say(&'a RoomId, &'a [u8]),
-    /// Live audio without its marks. Dropped when the client is not ready.
-    Stream(&'a [u8]),
-    /// The Playlist of this token has been kept.
-    Kept(Token),
-    /// It could not be kept; the router shall send it again.
-    NotKept(Token),
-    /// It may be time for something.
-    Timeout,
-}
-
-/// What the socket shall do.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Output {
-    /// Connect.
-    Dial,
-    /// Send a text frame.
-    Text(Vec<u8>),
-    /// Send a binary frame.
-    Binary(Vec<u8>),
-    /// Send a WebSocket ping.
-    Probe,
-    /// Let go of the connection, or of the attempt to make one.
-    HangUp,
-}
-
-/// What the command is told.
-#[derive(Debug, PartialEq)]
-pub(super) enum Event {
-    /// Connected and, where a room was asked for, in it.
-    Ready,
-    /// No connection, for this reason; another try follows by itself.
-    Down(String),
-    /// The record is stored.
-    Stored,
-    /// The router cannot store it now; another try follows by itself.
-    Refused(Status),
-    /// The router takes it for no message at all: trying again is no use.
-    Invalid(Invalid),
-    /// Records; to be answered with [`Input::Kept`] or [`Input::NotKept`].
-    Playlist(Token, Vec<Record>),
-    /// Live audio.
-    Stream(Vec<u8>),
-}
-
-/// What the router answered FAU3_INVALID to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Invalid {
-    /// The Subscribe.
-    Subscribe,
-    /// The Propogate.
-    Propogate,
-}
-
-/// A Playlist that waits to be kept.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    message_uuid: String,
-    key: Key,
-}
-
-impl Token {
-    /// The Playlist's.
-    pub(super) fn message_uuid(&self) -> &str {
-        &self.message_uuid
-    }
-}
 
 #[derive(Debug)]
 enum Link {

@@ -2,7 +2,7 @@
 
 use super::backoff::{WAIT_MAX, WAIT_MIN};
 use super::*;
-use crate::wire::ClientId;
+use crate::wire::{ClientId, RoomId};
 
 fn room() -> RoomId {
     RoomId::new("r").unwrap()
@@ -167,6 +167,16 @@ fn an_unconfirmed_record_goes_out_anew_on_a_new_connection_and_a_confirmed_one_d
     story.confirm(&first[0], Status::STORED);
     story.give(Input::Down("lost".into()));
     assert_eq!(story.connect(), []);
+}
+
+#[test]
+fn what_waits_for_a_lost_connection_does_not_go_out_on_the_next_one() {
+    let mut story = Story::subscribed();
+    story.give(Input::Frame(br#"{"MessageType":"Ping","MessageUuid":"old"}"#));
+    story.give(Input::Down("lost".into()));
+    let first = story.connect();
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert_eq!(json(&first[0])["MessageType"], "Subscribe");
 }
 
 #[test]

@@ -97,12 +97,9 @@ impl Growing {
         for number in 1..=NAMES_MAX {
             let name = format!("{stamp}-{client}-{number}.{EXTENSION}");
             let (path, hidden) = (dir.join(&name), dir.join(format!(".{name}.part")));
-            if path.exists() {
-                continue;
-            }
             match OpenOptions::new().write(true).create_new(true).open(&hidden) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                // Another process may have finished that very name meanwhile.
+                // Asked while the name is ours: nobody can finish it meanwhile.
                 Ok(_) if path.exists() => fs::remove_file(&hidden)?,
                 file => return Ok(Self { file: file?, hidden, path }),
             }
