@@ -7,7 +7,7 @@
 //! ```
 #![allow(clippy::unwrap_used)]
 // Each test program uses its part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod process;
 mod temp;
