@@ -8,6 +8,14 @@
 pub mod client;
 #[cfg(feature = "net")]
 pub mod config;
+#[cfg(feature = "net")]
+pub mod control;
+#[cfg(feature = "net")]
+pub mod failure;
+#[cfg(feature = "net")]
+pub mod gateway;
+#[cfg(feature = "net")]
+pub mod node;
 pub mod router;
 #[cfg(feature = "net")]
 pub mod store;

@@ -1,1 +1,57 @@
-fn main() {}
+//! The program `fau3`: one router, and the commands for people.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use fau3::{client, node};
+
+#[derive(Parser)]
+#[command(
+    name = "fau3",
+    version,
+    about = "Keeps voice going when the main server or the uplink is gone",
+    after_help = "Try it:\n  fau3 node                              one terminal: a router\n  \
+                  fau3 listen --room hall                another: hear a room\n  \
+                  fau3 talk --room hall message.speex    a third: speak to it"
+)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a router in the foreground
+    Node(node::NodeArgs),
+    /// Send files as voice messages to a room
+    Talk(client::TalkArgs),
+    /// Print, and save, what is said in a room
+    Listen(client::ListenArgs),
+    /// Show how the router on this machine is doing
+    Status(client::StatusArgs),
+    /// Check a configuration file, and say what would be right
+    CheckConfig(node::CheckConfigArgs),
+    /// Show this router's identity and its mesh key's fingerprint, or make a key
+    Keys(node::KeysArgs),
+}
+
+fn main() -> ExitCode {
+    // Wrong usage ends here with status 2.
+    let program = Program::parse();
+    let result = match program.command {
+        Command::Node(args) => node::run(&args),
+        Command::Talk(args) => node::on_runtime(client::talk(args)).map_err(Into::into),
+        Command::Listen(args) => node::on_runtime(client::listen(args)).map_err(Into::into),
+        Command::Status(args) => node::on_runtime(client::status(args)).map_err(Into::into),
+        Command::CheckConfig(args) => node::check_config(&args),
+        Command::Keys(args) => node::keys(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fau3: {error}");
+            ExitCode::from(error.status())
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! From an HTTP request to a client: who it is, whether it is let in, and what
+//! everybody else is told.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{
+    CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::{debug, info};
+
+use super::Door;
+use super::socket::Socket;
+use crate::router::{ConnId, Input};
+use crate::gateway::Event;
+use crate::wire::{ClientId, fau3d};
+
+/// What a client calls itself by.
+const CLIENT_ID: HeaderName = HeaderName::from_static("fau3-client-id");
+/// The same in the request's target, for browsers, which cannot set headers.
+const CLIENT_ID_PARAMETER: &str = "fau3-client-id";
+/// Echoed if a client offers it.
+const SUB_PROTOCOL: &str = "Fau3VOMProto";
+/// Where other routers ask for the list of extra servers.
+const EXTRA_SERVERS_PATH: &str = "/fau3vom/GetExtraServersList";
+
+type Answer = Response<Full<Bytes>>;
+
+/// Answers one request.
+pub async fn answer(door: Arc<Door>, address: IpAddr, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    Ok(match classify(&request) {
+        Asked::Upgrade => upgrade(door, address, request).await.unwrap_or_else(|refusal| refusal),
+        Asked::ExtraServers => extra_servers(),
+        Asked::NotWebSocket => not_websocket(),
+        Asked::Unknown => line(
+            StatusCode::NOT_FOUND,
+            "nothing is here: connect a WebSocket to any path, or GET /fau3vom/GetExtraServersList",
+        ),
+    })
+}
+
+enum Asked {
+    Upgrade,
+    ExtraServers,
+    NotWebSocket,
+    Unknown,
+}
+
+fn classify(request: &Request<Incoming>) -> Asked {
+    let is_get = request.method() == Method::GET;
+    let wants = |header, token| has_token(request.headers(), header, token);
+    if is_get && wants(CONNECTION, "upgrade") && wants(UPGRADE, "websocket") {
+        Asked::Upgrade
+    } else if is_get && request.uri().path() == EXTRA_SERVERS_PATH {
+        Asked::ExtraServers
+    } else if is_get && request.uri().path() == "/" {
+        Asked::NotWebSocket
+    } else {
+        Asked::Unknown
+    }
+}
+
+async fn upgrade(door: Arc<Door>, address: IpAddr, mut request: Request<Incoming>) -> Result<Answer, Answer> {
+    let client_id = client_id(&request).map_err(|reason| line(StatusCode::BAD_REQUEST, &reason))?;
+    let accept = accept_key(request.headers())?;
+    let conn = door.hall.next_conn();
+    let socket = Arc::new(Socket::new(door.tails.clone()));
+    let admitted = door.hall.connect(conn, client_id.clone(), address, socket.clone()).await;
+    admitted.map_err(|refusal| {
+        info!(%client_id, %address, "client turned away: {refusal}");
+        let status = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        line(status, &refusal.to_string())
+    })?;
+    debug!(%client_id, %address, conn = conn.0, "client let in");
+    let upgraded = hyper::upgrade::on(&mut request);
+    // A task of its own: the handshake's, which is large, ends here.
+    tokio::spawn(serve_upgraded(door, conn, socket, upgraded));
+    let mut answer = Response::new(Full::default());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if has_token(request.headers(), SEC_WEBSOCKET_PROTOCOL, SUB_PROTOCOL) {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUB_PROTOCOL));
+    }
+    Ok(answer)
+}
+
+async fn serve_upgraded(door: Arc<Door>, conn: ConnId, socket: Arc<Socket>, upgraded: hyper::upgrade::OnUpgrade) {
+    let events = door.hall.events().clone();
+    drop(door);
+    let parts = upgraded.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>().ok());
+    if let Some(parts) = parts {
+        socket.serve(conn, parts.io.into_inner(), parts.read_buf.into(), events).await;
+    } else {
+        // Gone between request and answer.
+        let _ = events.send(Event::Input(Input::Disconnected { conn })).await;
+    }
+}
+
+/// The client's id, from the header or else from the target.
+fn client_id(request: &Request<Incoming>) -> Result<ClientId, String> {
+    let mut headers = request.headers().get_all(CLIENT_ID).iter();
+    let text = match (headers.next(), headers.next()) {
+        (Some(_), Some(_)) => return Err("fau3-client-id is there twice; send it once".into()),
+        (Some(header), None) => header.to_str().map(str::to_owned).ok(),
+        (None, _) => match client_id_parameter(request.uri().query().unwrap_or_default()) {
+            Some(parameter) => parameter,
+            None => return Err("the header fau3-client-id is missing; send your unique id in it".into()),
+        },
+    };
+    let id = text.as_deref().map(ClientId::new);
+    match id {
+        Some(Ok(id)) => Ok(id),
+        Some(Err(error)) => Err(format!("fau3-client-id {error}; it takes 1 to 64 printable ASCII characters")),
+        None => Err("fau3-client-id is not ASCII; it takes 1 to 64 printable ASCII characters".into()),
+    }
+}
+
+/// `Some(None)`: there, but not text.
+fn client_id_parameter(query: &str) -> Option<Option<String>> {
+    let named = query.split('&').find_map(|pair| pair.strip_prefix(CLIENT_ID_PARAMETER)?.strip_prefix('='))?;
+    Some(percent_decoded(named))
+}
+
+/// Undoes percent-encoding (RFC 3986, section 2.1).
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first == b'%' {
+            let (digits, tail) = rest.split_at_checked(2)?;
+            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+            rest = tail;
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// What proves that the upgrade was understood (RFC 6455, section 4.2.2). Real
+/// devices send keys of other lengths than the RFC's 16 bytes: taken as well.
+fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, Answer> {
+    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        let mut answer =
+            line(StatusCode::UPGRADE_REQUIRED, "this port speaks WebSocket version 13 (RFC 6455) only");
+        answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        return Err(answer);
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+    key.and_then(|accept| HeaderValue::from_str(&accept).ok())
+        .ok_or_else(|| line(StatusCode::BAD_REQUEST, "the header Sec-WebSocket-Key is missing"))
+}
+
+fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+}
+
+fn extra_servers() -> Answer {
+    let mut answer = Response::new(Full::from(fau3d::extra_servers_list(0)));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+fn not_websocket() -> Answer {
+    let mut answer = line(StatusCode::UPGRADE_REQUIRED, "this port speaks WebSocket (FAU3VOM-D), not plain HTTP");
+    answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    answer
+}
+
+fn line(status: StatusCode, text: &str) -> Answer {
+    let mut answer = Response::new(Full::from(format!("{text}\n")));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_may_come_percent_encoded_in_the_target() {
+        let given = |query| client_id_parameter(query);
+        assert_eq!(given("a=b&fau3-client-id=AA%3ABB"), Some(Some("AA:BB".into())));
+        assert_eq!(given("fau3-client-id="), Some(Some(String::new())));
+        assert_eq!(given("fau3-client-id=%F"), Some(None));
+        assert_eq!(given("fau3-client-id=%FF%FE"), Some(None));
+        assert_eq!(given("other-fau3-client-id=x"), None);
+    }
+}

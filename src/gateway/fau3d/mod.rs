@@ -1,0 +1,116 @@
+//! The door of FAU3VOM-D: radios, desktop clients and browsers, over WebSocket.
+//! Turns frames into the router's inputs and its outputs into frames.
+
+pub mod frames;
+mod handshake;
+mod outbox;
+mod socket;
+mod tails;
+mod unsent;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+use super::Hall;
+use tails::Tails;
+
+/// A connection that has not become a client's after this time is closed.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+/// Connections that are not clients' yet, from everywhere.
+pub const HANDSHAKES_MAX: usize = 512;
+/// The same from one address: a quarter, so that one cannot take them all.
+pub const HANDSHAKES_PER_ADDRESS_MAX: usize = HANDSHAKES_MAX / 4;
+/// The largest request head, in bytes.
+const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// After accept(2) failed (no descriptors left, say), before it is tried again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all connections of this door share.
+pub struct Door {
+    hall: Hall,
+    tails: Arc<Tails>,
+    handshakes: Mutex<BTreeMap<IpAddr, usize>>,
+}
+
+impl Door {
+    /// A door to this hall.
+    #[must_use]
+    pub fn new(hall: Hall) -> Arc<Self> {
+        Arc::new(Self { hall, tails: Arc::default(), handshakes: Mutex::default() })
+    }
+
+    /// Lets clients in until the task is dropped.
+    pub async fn listen(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, from)) => self.clone().handshake(stream, from),
+                Err(error) => {
+                    warn!("cannot accept a connection: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn handshake(self: Arc<Self>, stream: TcpStream, from: SocketAddr) {
+        let address = from.ip().to_canonical();
+        let Some(place) = Place::take(&self, address) else {
+            debug!(%address, "closed: too many connections that say nothing");
+            return;
+        };
+        // Voice is small frames that must not wait for one another.
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(async move {
+            let door = place.door.clone();
+            let service = service_fn(move |request| handshake::answer(door.clone(), address, request));
+            let connection = http1::Builder::new()
+                .max_buf_size(HEAD_BYTES_MAX)
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            // Whether it failed or took too long, the client has been told
+            // what could be told.
+            let _ = timeout(HANDSHAKE_TIME_MAX, connection).await;
+            drop(place);
+        });
+    }
+}
+
+/// One of the places for connections that are not clients' yet.
+struct Place {
+    door: Arc<Door>,
+    address: IpAddr,
+}
+
+impl Place {
+    fn take(door: &Arc<Door>, address: IpAddr) -> Option<Self> {
+        let mut handshakes = door.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = handshakes.values().sum();
+        let from_there = handshakes.entry(address).or_default();
+        if all >= HANDSHAKES_MAX || *from_there >= HANDSHAKES_PER_ADDRESS_MAX {
+            return None;
+        }
+        *from_there += 1;
+        Some(Self { door: door.clone(), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut handshakes = self.door.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = handshakes.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                handshakes.remove(&self.address);
+            }
+        }
+    }
+}

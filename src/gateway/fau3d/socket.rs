@@ -1,0 +1,301 @@
+//! One client's connection once it is let in.
+//!
+//! Its task reads; the node writes straight to the socket when it flushes, and
+//! the task goes on where the socket was full. What is read passes through one
+//! buffer that all connections share, so an idle client costs no buffer.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::frames::{Decoder, Received, Violation};
+use super::outbox::Outbox;
+use super::tails::Tails;
+use super::unsent::unsent_bytes;
+use crate::gateway::{ClientLink, Event};
+use crate::router::{ConnId, FrameNo, Input, ToClient};
+use crate::wire::fau3d;
+
+/// What is read at once, in bytes.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// How long the other side may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+thread_local! {
+    /// Held only between two awaits, never over one.
+    static CHUNK: RefCell<Vec<u8>> = RefCell::new(vec![0; CHUNK_BYTES]);
+}
+
+/// A connection as the node sees it.
+pub struct Socket {
+    /// Set when the upgrade is done; frames wait until then.
+    stream: OnceLock<TcpStream>,
+    tails: Arc<Tails>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    outbox: Outbox,
+    /// The socket was full: the task writes on.
+    blocked: bool,
+    /// The last frame is in the outbox: nothing is added any more.
+    closing: bool,
+    /// The connection's task.
+    waker: Option<Waker>,
+}
+
+/// What the connection's task has to do.
+enum Wake {
+    Readable,
+    Closing,
+}
+
+impl Socket {
+    /// A connection whose upgrade is still going on.
+    pub fn new(tails: Arc<Tails>) -> Self {
+        Self { stream: OnceLock::new(), tails, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append(&self, append: impl FnOnce(&mut Outbox)) {
+        let mut state = self.state();
+        if !state.closing {
+            append(&mut state.outbox);
+        }
+    }
+
+    /// Writes as much as the socket takes.
+    fn write(&self, state: &mut State) -> io::Result<()> {
+        let Some(stream) = self.stream.get() else { return Ok(()) };
+        state.blocked = false;
+        while !state.outbox.is_empty() {
+            match state.outbox.write_with(|slices| stream.try_write_vectored(slices)) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    state.blocked = true;
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves an upgraded connection to its end. `early` came in behind the
+    /// upgrade request.
+    pub async fn serve(self: Arc<Self>, conn: ConnId, stream: TcpStream, early: Vec<u8>, events: Sender<Event>) {
+        let Ok(()) = self.stream.set(stream) else { return };
+        self.flush();
+        let mut reader =
+            Reader { socket: &self, conn, events: &events, decoder: Decoder::default(), stalled: None };
+        let end = reader.run(early).await;
+        drop(reader);
+        if let Err(End::Violation(violation)) = end {
+            self.close(violation.code, violation.reason);
+        }
+        // The router lets go at once; the goodbye is the door's own affair.
+        let _ = events.send(Event::Input(Input::Disconnected { conn })).await;
+        if !matches!(end, Err(End::Broken)) {
+            let _ = tokio::time::timeout(GOODBYE, self.say_goodbye()).await;
+        }
+    }
+
+    /// Waits until there is something to read, or the last frame is queued;
+    /// meanwhile writes on where the socket was full.
+    async fn wake(&self, stream: &TcpStream) -> io::Result<Wake> {
+        poll_fn(|cx| {
+            let mut state = self.state();
+            if state.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+                state.waker = Some(cx.waker().clone());
+            }
+            while state.blocked && stream.poll_write_ready(cx)?.is_ready() {
+                self.write(&mut state)?;
+            }
+            if state.closing {
+                return Poll::Ready(Ok(Wake::Closing));
+            }
+            // A client that does not read is not read from either.
+            if state.outbox.is_crowded() {
+                return Poll::Pending;
+            }
+            stream.poll_read_ready(cx)?.map(|()| Ok(Wake::Readable))
+        })
+        .await
+    }
+
+    /// Writes the rest, close frame included, and waits for the other side to
+    /// close: a connection dropped with bytes unread would be reset, and the
+    /// close frame lost.
+    async fn say_goodbye(&self) {
+        let Some(stream) = self.stream.get() else { return };
+        let written = poll_fn(|cx| self.poll_write_out(stream, cx)).await;
+        if written.is_err() || rustix::net::shutdown(stream, rustix::net::Shutdown::Write).is_err() {
+            return;
+        }
+        while stream.readable().await.is_ok() {
+            let read = CHUNK.with_borrow_mut(|chunk| stream.try_read(chunk));
+            match read {
+                Ok(0) => return,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                _ => {}
+            }
+        }
+    }
+
+    fn poll_write_out(&self, stream: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.state();
+        self.write(&mut state)?;
+        while state.blocked {
+            match stream.poll_write_ready(cx)? {
+                Poll::Ready(()) => self.write(&mut state)?,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl ClientLink for Socket {
+    fn send(&self, frame: ToClient) {
+        self.append(|outbox| outbox.push(frame, &self.tails));
+    }
+
+    fn probe(&self, probe: u32) {
+        self.append(|outbox| outbox.push_probe(probe));
+    }
+
+    fn close(&self, code: u16, reason: &'static str) {
+        let mut state = self.state();
+        if !state.closing {
+            state.outbox.push_close(code, reason);
+            state.closing = true;
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn flush(&self) {
+        let mut state = self.state();
+        if state.blocked {
+            return; // The task is at it.
+        }
+        // A broken connection is found by the task's next read.
+        let _ = self.write(&mut state);
+        if state.blocked
+            && let Some(waker) = state.waker.take()
+        {
+            waker.wake();
+        }
+    }
+
+    fn departed(&self) -> (Option<FrameNo>, bool) {
+        let Some(stream) = self.stream.get() else { return (None, true) };
+        let mut state = self.state();
+        let frame = state.outbox.departed(unsent_bytes(stream));
+        (frame, state.outbox.is_watching())
+    }
+}
+
+/// Why reading has ended.
+enum End {
+    /// Either side has said goodbye, or the client is gone.
+    Closed,
+    /// The connection failed.
+    Broken,
+    /// The client broke the protocol.
+    Violation(Violation),
+}
+
+/// The reading half of a connection's task.
+struct Reader<'a> {
+    socket: &'a Socket,
+    conn: ConnId,
+    events: &'a Sender<Event>,
+    decoder: Decoder,
+    /// An event that found no place at the node, and the bytes behind it.
+    stalled: Option<Box<(Event, Vec<u8>)>>,
+}
+
+impl Reader<'_> {
+    async fn run(&mut self, mut early: Vec<u8>) -> Result<(), End> {
+        let Some(stream) = self.socket.stream.get() else { return Err(End::Broken) };
+        self.take(&mut early)?;
+        drop(early);
+        loop {
+            while let Some(stalled) = self.stalled.take() {
+                let (event, mut rest) = *stalled;
+                self.events.send(event).await.map_err(|_| End::Closed)?;
+                self.take(&mut rest)?;
+            }
+            match self.socket.wake(stream).await.map_err(|_| End::Broken)? {
+                Wake::Closing => return Ok(()),
+                Wake::Readable => self.read(stream)?,
+            }
+        }
+    }
+
+    fn read(&mut self, stream: &TcpStream) -> Result<(), End> {
+        CHUNK.with_borrow_mut(|chunk| match stream.try_read(chunk) {
+            Ok(0) => Err(End::Broken),
+            Ok(length) => self.take(&mut chunk[..length]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(_) => Err(End::Broken),
+        })
+    }
+
+    /// Hands on what is whole in these bytes, until the node has no place.
+    fn take(&mut self, bytes: &mut [u8]) -> Result<(), End> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (used, received) = self.decoder.next(rest).map_err(End::Violation)?;
+            let event = received.map(|received| self.event(rest, &received)).transpose()?.flatten();
+            rest = &mut rest[used..];
+            let Some(event) = event else { continue };
+            match self.events.try_send(event) {
+                Ok(()) => {}
+                Err(TrySendError::Full(event)) => {
+                    self.stalled = Some(Box::new((event, rest.to_vec())));
+                    return Ok(());
+                }
+                Err(TrySendError::Closed(_)) => return Err(End::Closed),
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&self, chunk: &[u8], received: &Received) -> Result<Option<Event>, End> {
+        let conn = self.conn;
+        let body = |body| self.decoder.body(chunk, body);
+        let input = match received {
+            Received::Message(message) => {
+                Input::FromClient { conn, message: fau3d::parse(body(message)) }
+            }
+            Received::Pong(pong) => match body(pong).try_into() {
+                Ok(probe) => Input::Pong { conn, probe: u32::from_be_bytes(probe) },
+                Err(_) => return Ok(None), // Unasked for, which is allowed.
+            },
+            Received::Ping(ping) => {
+                self.socket.append(|outbox| outbox.push_pong(body(ping)));
+                self.socket.flush();
+                return Ok(None);
+            }
+            Received::Close(_) => {
+                self.socket.close(1000, "");
+                return Err(End::Closed);
+            }
+        };
+        Ok(Some(Event::Input(input)))
+    }
+}

@@ -1,0 +1,51 @@
+//! `fau3 check-config` and `fau3 keys`.
+
+use super::identity::{self, KeyFile};
+use super::{CheckConfigArgs, KeysArgs};
+use crate::config::{Config, uci};
+use crate::failure::Failure;
+
+/// Says what is wrong in a file, all of it, or that nothing is.
+///
+/// # Errors
+/// What is wrong.
+pub fn check_config(args: &CheckConfigArgs) -> Result<(), Failure> {
+    let (config, warnings) = Config::load(Some(&args.file), &[]).map_err(Failure::new)?;
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
+    if args.print {
+        print!("{}", uci::print(&config.sections()));
+    } else {
+        println!("{}: good, {} warnings", args.file.display(), warnings.len());
+    }
+    Ok(())
+}
+
+/// Shows who this router is, or makes a mesh key.
+///
+/// # Errors
+/// Why it cannot be shown.
+pub fn keys(args: &KeysArgs) -> Result<(), Failure> {
+    if args.new_mesh_key {
+        print!("{}", identity::generate_mesh_key().map_err(Failure::new)?);
+        return Ok(());
+    }
+    let (config, _) = Config::load(args.config.as_deref(), &args.set).map_err(Failure::usage)?;
+    let key = KeyFile::load_or_create(&config.node.identity).map_err(Failure::new)?;
+    println!("identity    {}", config.node.identity.display());
+    println!("peer id     {}", key.peer_id());
+    println!("router id   {}", key.router_id());
+    match identity::read_mesh_key(&config.mesh.key).map_err(Failure::new)? {
+        Some(mesh_key) => {
+            println!("mesh key    {}", config.mesh.key.display());
+            println!("fingerprint {}", mesh_key.fingerprint());
+        }
+        None => println!(
+            "mesh key    none: the well-known key would be used. Make one with\n            \
+             fau3 keys --new-mesh-key > {}",
+            config.mesh.key.display()
+        ),
+    }
+    Ok(())
+}

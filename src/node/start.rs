@@ -1,0 +1,197 @@
+//! `fau3 node`: from a configuration to a running router, and to its end.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tracing::level_filters::LevelFilter;
+use tracing::{error, info, warn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt, reload};
+
+use super::identity::{self, KeyFile};
+use super::listen::listen;
+use super::{Identity, Node, NodeArgs, Request};
+use crate::config::{Clients, Config, LogLevel, Storage, Warning};
+use crate::control;
+use crate::failure::Failure;
+use crate::gateway::{Hall, fau3d};
+use crate::router::{Origin, Restored, Router, Settings};
+use crate::store::{Bounds, Store};
+
+/// How long goodbyes may take.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
+
+type LogFilter = reload::Handle<LevelFilter, Registry>;
+
+/// Runs a router until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it cannot start.
+pub fn run(args: &NodeArgs) -> Result<(), Failure> {
+    let (config, warnings) = Config::load(args.config.as_deref(), &args.set).map_err(Failure::usage)?;
+    let log = start_log(config.node.log);
+    tell(&warnings);
+    if !config.node.enabled {
+        info!("node.enabled is 0: nothing to do");
+        return Ok(());
+    }
+    raise_descriptor_limit();
+    on_runtime(serve(args, config, log))
+}
+
+/// Runs a future on one thread, which is all that a router needs: sharing
+/// nothing between cores costs less than it gains here.
+pub fn on_runtime<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime needs only a few descriptors").block_on(future)
+}
+
+async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<(), Failure> {
+    let (node, hall, requests) = build(&config)?;
+    let mut served = Vec::new();
+    for address in &config.clients.listen {
+        let listener = listen(address).map_err(Failure::new)?;
+        if let Ok(bound) = listener.local_addr() {
+            info!("serving clients on ws://{bound}");
+        }
+        served.push(tokio::spawn(fau3d::Door::new(hall.clone()).listen(listener)));
+    }
+    drop(hall);
+    let control = control::Control::new(requests.clone());
+    let _socket = control.serve_socket(&config.node.control).map_err(Failure::new)?;
+    if let Some(console) = &config.node.console {
+        control.serve_console(console, &config.node.name);
+    }
+    let node = tokio::spawn(node.run());
+    wait_for_the_end(args, &mut config, &log, &requests).await?;
+    info!("going down: saying goodbye");
+    for door in served {
+        door.abort();
+    }
+    shut_down(&requests).await;
+    let _ = timeout(SHUTDOWN_TIME_MAX, node).await;
+    // Close frames are on their way in tasks of their own.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    Ok(())
+}
+
+/// Everything that has to exist before the first client.
+fn build(config: &Config) -> Result<(Node, Hall, mpsc::Sender<Request>), Failure> {
+    let key = KeyFile::load_or_create(&config.node.identity).map_err(Failure::new)?;
+    let incarnation = identity::start_incarnation(&config.node.identity);
+    let origin = Origin { router: key.router_id(), incarnation };
+    let settings = settings(&config.clients);
+    let (store, restored) = if settings.disk { open_store(config)? } else { (None, Restored::default()) };
+    info!(
+        name = config.node.name,
+        peer_id = key.peer_id(),
+        incarnation = %incarnation,
+        records = restored.records.len(),
+        sessions = restored.sessions.len(),
+        "fau3 {}",
+        env!("CARGO_PKG_VERSION")
+    );
+    let identity = Identity { name: config.node.name.clone(), peer_id: key.peer_id() };
+    Ok(Node::new(Router::new(origin, settings, restored), store, identity))
+}
+
+fn open_store(config: &Config) -> Result<(Option<Store>, Restored), Failure> {
+    let age_max = Duration::from_secs(config.clients.storage_max_age_s.into());
+    let (store, restored) = Store::open(&config.node.data_dir, Bounds { age_max }).map_err(Failure::new)?;
+    Ok((Some(store), restored))
+}
+
+fn settings(clients: &Clients) -> Settings {
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    Settings {
+        max_clients: clients.max_clients as usize,
+        retry_interval: seconds(clients.retry_interval_s),
+        retry_count: clients.retry_count,
+        session_grace: seconds(clients.session_grace_s),
+        storage_bytes_max: clients.storage_max_kib as usize * 1_024,
+        storage_age_max: seconds(clients.storage_max_age_s),
+        disk: clients.storage == Storage::Disk,
+        allow_clients: clients.allow_client.iter().cloned().collect(),
+    }
+}
+
+/// Returns when a signal asks for the end; SIGHUP re-reads the configuration.
+async fn wait_for_the_end(
+    args: &NodeArgs,
+    config: &mut Config,
+    log: &LogFilter,
+    requests: &mpsc::Sender<Request>,
+) -> Result<(), Failure> {
+    let listen_for = |kind| signal(kind).map_err(|error| Failure::new(format!("no signals: {error}")));
+    let mut terminate = listen_for(SignalKind::terminate())?;
+    let mut interrupt = listen_for(SignalKind::interrupt())?;
+    let mut hangup = listen_for(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => reload_config(args, config, log, requests).await,
+        }
+    }
+}
+
+/// A file with errors changes nothing: the router goes on as it was.
+async fn reload_config(args: &NodeArgs, config: &mut Config, log: &LogFilter, requests: &mpsc::Sender<Request>) {
+    let (new, warnings) = match Config::load(args.config.as_deref(), &args.set) {
+        Ok(read) => read,
+        Err(errors) => return error!("configuration not applied, going on with the old one:\n{errors}"),
+    };
+    tell(&warnings);
+    let changes = config.diff(&new);
+    config.apply_live(&new);
+    let _ = log.modify(|level| *level = filter(config.node.log));
+    let _ = requests.send(Request::Configure(Box::new(settings(&config.clients)))).await;
+    info!("configuration read again; applied: {}", list(&changes.live));
+    if !changes.restart.is_empty() {
+        warn!("these take effect at the next start: {}", list(&changes.restart));
+    }
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "nothing has changed".into() } else { names.join(", ") }
+}
+
+async fn shut_down(requests: &mpsc::Sender<Request>) {
+    let (done, answer) = oneshot::channel();
+    if requests.send(Request::Shutdown(done)).await.is_ok() {
+        let _ = timeout(SHUTDOWN_TIME_MAX, answer).await;
+    }
+}
+
+fn start_log(level: LogLevel) -> LogFilter {
+    let (filter, handle) = reload::Layer::new(filter(level));
+    let colours = std::io::stderr().is_terminal();
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
+    // A second start in one process, as in tests, keeps the first's log.
+    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    handle
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    level.as_str().parse().unwrap_or(LevelFilter::INFO)
+}
+
+fn tell(warnings: &[Warning]) {
+    for warning in warnings {
+        warn!("{warning}");
+    }
+}
+
+/// A client is a descriptor: takes as many as the system allows.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!("cannot raise the limit of open files: {error}");
+    }
+}
