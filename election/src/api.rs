@@ -1,7 +1,5 @@
 //! What goes into the state machine and what comes out of it.
 
-use alloc::vec::Vec;
-
 use crate::epoch::Epoch;
 use crate::id::RouterId;
 use crate::list::{ListVersion, ServerEntry};
@@ -26,6 +24,9 @@ pub enum Input<'a> {
     /// Whether this router itself reaches the default server. Counts for the
     /// component only while this router is the deputy.
     DefaultServer(bool),
+    /// This router has stopped looking for the default server: what it said
+    /// is void.
+    DefaultServerUnwatched,
     /// The UCI file's list was read again; gets number 0.
     ListConfigured(&'a [ServerEntry]),
     /// The default server's list was fetched. Only the deputy gives it the
@@ -158,6 +159,3 @@ pub struct Counters {
     /// Times the decision function ran.
     pub decisions: u64,
 }
-
-/// Entries on the way out; a queue with a bound.
-pub(crate) type Outputs = Vec<Output>;

@@ -27,12 +27,13 @@ impl Bits {
         self.0[slot / 64] &= !(1 << (slot % 64));
     }
 
-    pub(crate) fn len(&self) -> u32 {
-        self.0.iter().map(|word| word.count_ones()).sum()
-    }
-
     pub(crate) fn union(mut self, other: &Self) -> Self {
         self.0.iter_mut().zip(other.0).for_each(|(word, more)| *word |= more);
+        self
+    }
+
+    pub(crate) fn both(mut self, other: &Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(word, more)| *word &= more);
         self
     }
 
@@ -54,5 +55,24 @@ impl Bits {
                 })
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::Bits;
+
+    #[test]
+    fn slots_come_back_in_order_up_to_the_last() {
+        let mut bits = Bits::default();
+        for slot in [255, 0, 64, 63, 128] {
+            bits.insert(slot);
+        }
+        bits.remove(128);
+        assert_eq!(bits.iter().collect::<Vec<_>>(), [0, 63, 64, 255]);
+        assert_eq!(bits.without(&Bits::one(64)).both(&Bits::one(64)), Bits::default());
+        assert!(bits.union(&Bits::one(7)).contains(7) && !bits.contains(7));
     }
 }

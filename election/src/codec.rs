@@ -21,6 +21,9 @@ const LAYOUT: u8 = 0xE1;
 /// Most ids of one request and most entries of one summary: one Ethernet frame.
 pub(crate) const IDS_MAX: usize = 36;
 
+/// Greatest number of an epoch or a list that is believed.
+const NUMBER_MAX: u64 = 1 << 62;
+
 const HEARTBEAT: u8 = 1;
 const RELAYED: u8 = 2;
 const RECORD: u8 = 3;
@@ -120,8 +123,9 @@ impl Packet {
     pub fn encode(&self) -> Datagram {
         match self {
             Self::Heartbeat(heartbeat) => heartbeat.encode(),
-            Self::Relayed { sender, heartbeat } => {
+            Self::Relayed { sender, heartbeat, age_ms } => {
                 let mut writer = Writer::new(RELAYED, *sender);
+                writer.0.extend_from_slice(&age_ms.to_be_bytes());
                 writer.0.extend_from_slice(&heartbeat.encode().as_bytes()[2..]);
                 writer.finish()
             }
@@ -180,7 +184,10 @@ impl Packet {
         }
         let sender = reader.id()?;
         let packet = match kind {
-            RELAYED => Self::Relayed { sender, heartbeat: Heartbeat::read(&mut reader)? },
+            RELAYED => {
+                let age_ms = reader.take().map(u16::from_be_bytes)?;
+                Self::Relayed { sender, age_ms, heartbeat: Heartbeat::read(&mut reader)? }
+            }
             RECORD => Self::Record { sender, record: read_record(&mut reader)? },
             REQUEST => {
                 let count = reader.count(IDS_MAX)?;
@@ -250,11 +257,11 @@ fn read_record(reader: &mut Reader<'_>) -> Result<Record, DecodeError> {
     };
     let list = reader.version()?;
     let place = Some(reader.u8()?).filter(|place| *place != NO_PLACE);
-    let leading = reader.u64()?;
+    let leading = reader.number()?;
     let seen = if flags & SEEN == 0 {
         None
     } else {
-        Some(Epoch { number: reader.u64()?, router: reader.id()?, incarnation: reader.incarnation()? })
+        Some(Epoch { number: reader.number()?, router: reader.id()?, incarnation: reader.incarnation()? })
     };
     let name = reader.name()?;
     let count = reader.count(ROUTERS_MAX - 1)?;
@@ -380,6 +387,12 @@ impl Reader<'_> {
         self.take().map(u64::from_be_bytes)
     }
 
+    /// A number that others count on from: one that leaves no room is refused.
+    fn number(&mut self) -> Result<u64, DecodeError> {
+        let number = self.u64()?;
+        if number > NUMBER_MAX { Err(DecodeError::Field("number")) } else { Ok(number) }
+    }
+
     fn id(&mut self) -> Result<RouterId, DecodeError> {
         self.take().map(RouterId)
     }
@@ -389,7 +402,7 @@ impl Reader<'_> {
     }
 
     fn version(&mut self) -> Result<ListVersion, DecodeError> {
-        Ok(ListVersion { number: self.u64()?, hash: self.u64()? })
+        Ok(ListVersion { number: self.number()?, hash: self.u64()? })
     }
 
     fn name(&mut self) -> Result<String, DecodeError> {

@@ -140,9 +140,10 @@ macro_rules! mutated {
 }
 #[cfg(not(feature = "mutants"))]
 macro_rules! mutated {
-    ($config:expr, $mutant:ident) => {
+    ($config:expr, $mutant:ident) => {{
+        let _ = &$config;
         false
-    };
+    }};
 }
 pub(crate) use mutated;
 

@@ -91,6 +91,8 @@ pub enum Packet {
         sender: RouterId,
         /// What it heard.
         heartbeat: Heartbeat,
+        /// How long ago, in ms. Ages travel; clocks are never compared.
+        age_ms: u16,
     },
     /// A record, from its origin or sent on.
     Record {

@@ -1,0 +1,237 @@
+//! What follows from the map: members and their flaps, deputy and
+//! coordinator, terms of leading.
+
+use alloc::vec::Vec;
+
+use super::Election;
+use super::flood::digest_part;
+use crate::api::{Output, Role, View};
+use crate::config::mutated;
+use crate::epoch::{EPOCH_BLOCK, Epoch};
+use crate::id::RouterId;
+use crate::map::{Coordinator, Decision};
+use crate::record::{Record, Report};
+use crate::time::Time;
+
+/// Epochs: what was seen, what may be used, what is used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Term {
+    /// The highest known.
+    pub(super) seen: Option<Epoch>,
+    /// The one in which this router leads.
+    pub(super) own: Option<Epoch>,
+    /// What the own record says of `seen`: only what a leader does not know.
+    pub(super) published: Option<Epoch>,
+    /// Used by this router, or maybe used before it restarted.
+    floor: u64,
+    /// Asked to be reserved on flash.
+    pub(super) reserved: u64,
+    /// Ticket of the state that reserves it.
+    pub(super) ticket: u64,
+    /// Reserved for certain.
+    usable: u64,
+}
+
+impl Term {
+    pub(super) fn new(saved_ceiling: u64) -> Self {
+        Self {
+            seen: None,
+            own: None,
+            published: None,
+            floor: saved_ceiling,
+            reserved: saved_ceiling,
+            ticket: 0,
+            usable: saved_ceiling,
+        }
+    }
+
+    /// The state with this ticket is on flash.
+    pub(super) fn acknowledge(&mut self, ticket: u64) {
+        if ticket >= self.ticket {
+            self.usable = self.reserved;
+        }
+    }
+
+    fn highest(&self) -> u64 {
+        self.seen.map_or(0, |seen| seen.number).max(self.floor)
+    }
+}
+
+impl Election {
+    /// Decides anew after the map has changed.
+    pub(super) fn decide(&mut self, now: Time) {
+        self.count_members(now);
+        let decision = self.map.decide(self.me);
+        self.counters.decisions += 1;
+        self.inherit_report(now, &decision);
+        self.take_term(&decision);
+        self.relay();
+        self.ask_for_list(now);
+        self.publish(&decision);
+    }
+
+    /// Who belongs to the component, who has come, who has gone; its digest.
+    fn count_members(&mut self, now: Time) {
+        let members = self.map.members(self.me);
+        let mut digest: u64 = 0;
+        let mut present = members.iter().map(|slot| &self.map.records()[slot]).peekable();
+        let alone_before = !self.peers.iter().any(|peer| peer.member);
+        let mut joined: Vec<RouterId> = Vec::new();
+        for peer in self.peers.iter_mut() {
+            // Both are sorted by id.
+            while let Some(record) = present.next_if(|record| record.origin < peer.id) {
+                digest = digest.wrapping_add(digest_part(record));
+            }
+            let found = present.next_if(|record| record.origin == peer.id);
+            digest = digest.wrapping_add(found.map_or(0, digest_part));
+            let member = found.is_some();
+            if member && peer.departed {
+                let held = peer.flap(now, &self.config);
+                self.counters.hold_downs += u64::from(held);
+                self.deadline = if held { self.deadline.min(peer.held_until) } else { self.deadline };
+                self.own_changed = true;
+            }
+            if member && !peer.member {
+                joined.push(peer.id);
+            }
+            if !member && peer.member {
+                peer.departed = true;
+                peer.absent_since = now;
+            }
+            peer.member = member;
+        }
+        for record in present {
+            digest = digest.wrapping_add(digest_part(record));
+        }
+        self.digest = digest;
+        // Two components have met: each learns at once whom the other holds.
+        if !alone_before {
+            let met: Vec<RouterId> = joined.into_iter().filter(|id| self.map.two_way(self.me, *id)).collect();
+            met.iter().for_each(|id| self.summarise(*id));
+        }
+    }
+
+    /// What the own record says of the default server.
+    pub(super) fn report(&self) -> Report {
+        match self.own_report {
+            Some(true) => Report::Reachable,
+            Some(false) => Report::Unreachable,
+            None => self.inherited,
+        }
+    }
+
+    /// The next deputy keeps the present one's word, and passes it on for a
+    /// while when its turn comes: nobody leads in between just because it has
+    /// not looked yet.
+    fn inherit_report(&mut self, now: Time, decision: &Decision) {
+        let before = self.inherited;
+        if decision.deputy == Some(self.me) {
+            if self.inherited == Report::Reachable && self.inherited_until == Time::MAX {
+                self.inherited_until = now + self.config.default_grace;
+            }
+        } else {
+            let reachable = decision.coordinator == Coordinator::DefaultServer;
+            let next = decision.runner_up == Some(self.me) && reachable;
+            self.inherited = if next { Report::Reachable } else { Report::Unknown };
+            self.inherited_until = Time::MAX;
+        }
+        self.own_changed |= before != self.inherited;
+    }
+
+    /// Begins a term if this router is to lead, ends it if not.
+    fn take_term(&mut self, decision: &Decision) {
+        let before = (self.term.own, self.term.published);
+        if decision.coordinator == Coordinator::Router(self.me) {
+            // Another partition's term may be above the own one: go beyond it,
+            // or those who saw it would refuse this router's writes.
+            if self.term.own.is_none() || self.term.own < self.term.seen {
+                self.begin_term();
+            }
+        } else {
+            self.term.own = None;
+            if let Coordinator::Router(leader) = decision.coordinator {
+                self.tell_higher_epoch(leader);
+            }
+        }
+        self.own_changed |= before != (self.term.own, self.term.published);
+    }
+
+    fn begin_term(&mut self) {
+        let number = self.term.highest() + 1;
+        let reserved = number <= self.term.usable || mutated!(self.config, EpochNotPersisted);
+        if reserved {
+            let epoch = Epoch { number, router: self.me, incarnation: self.incarnation };
+            self.term.own = Some(epoch);
+            self.term.seen = Some(epoch);
+            self.term.floor = number;
+        }
+        self.reserve_epochs();
+    }
+
+    /// Asks for the next block before the present one is used up.
+    pub(super) fn reserve_epochs(&mut self) {
+        let highest = self.term.highest();
+        if highest + EPOCH_BLOCK / 2 >= self.term.reserved {
+            self.term.reserved = highest + EPOCH_BLOCK;
+            self.persist();
+        }
+    }
+
+    /// A leader that does not know of a higher epoch is told by its followers.
+    fn tell_higher_epoch(&mut self, leader: RouterId) {
+        let leads_in = self.map.get(leader).and_then(Record::epoch);
+        if leads_in.is_some() && leads_in < self.term.seen {
+            self.term.published = self.term.seen;
+        }
+    }
+
+    /// Notes the epochs that a record reports.
+    pub(super) fn see_epochs(&mut self, record: &Record) {
+        let highest = record.epoch().max(record.seen);
+        if highest > self.term.seen {
+            self.term.seen = highest;
+            self.reserve_epochs();
+        }
+    }
+
+    /// Makes the view known if it changed.
+    fn publish(&mut self, decision: &Decision) {
+        let role = match decision.coordinator {
+            Coordinator::None => Role::Waiting,
+            Coordinator::DefaultServer => Role::Default,
+            Coordinator::Router(id) if id != self.me => Role::Follower,
+            Coordinator::Router(_) if self.term.own.is_some() => Role::Server,
+            Coordinator::Router(_) => Role::Waiting,
+        };
+        let epoch = match decision.coordinator {
+            Coordinator::Router(id) if id == self.me => self.term.own,
+            Coordinator::Router(id) => self.map.get(id).and_then(Record::epoch),
+            _ => None,
+        };
+        let view = View {
+            role,
+            coordinator: decision.coordinator,
+            deputy: decision.deputy,
+            epoch,
+            list: self.list.version(),
+            members: 1 + self.peers.iter().filter(|peer| peer.member).count() as u16,
+            ready: self.is_ready(),
+            held: self.map.held(self.me),
+        };
+        self.show(view);
+    }
+
+    fn show(&mut self, view: View) {
+        if view != self.view {
+            self.view = view;
+            self.outputs.push_back(Output::View(view));
+        }
+    }
+
+    /// Leads no more, follows no one.
+    pub(super) fn stop_leading(&mut self, role: Role) {
+        self.term.own = None;
+        let (coordinator, deputy, epoch) = (Coordinator::None, None, None);
+        self.show(View { role, coordinator, deputy, epoch, ready: false, ..self.view });
+    }
+}
