@@ -195,3 +195,21 @@ impl Mutant {
         Self::StaleDefaultServer,
     ];
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_timers_keep_what_is_promised() {
+        let config = Config::default();
+        let ms = Duration::from_millis;
+        assert_eq!(config.detection(), ms(1_750));
+        assert!(config.failover_max() <= ms(2_200));
+        assert!(config.closed_max() <= ms(400));
+        assert!(config.heal_max(1) <= ms(1_000));
+        assert!(config.hand_back_max(1) <= ms(3_000));
+        assert!(config.weak_after() < config.detection() && config.detection() < config.vouched_max());
+        assert!(config.hold_forget > config.hold_max, "a slow flapper is remembered");
+    }
+}

@@ -10,6 +10,11 @@ use crate::time::Time;
 /// alive: three may still be in flight from a life that ended just now.
 const STRANGER_BEATS: u8 = 4;
 
+/// How often a stranger's counter must rise above the own one while this
+/// router runs: records of an earlier life that outbid a still earlier one may
+/// come in twice, from two sides of a partition, but they do not go on.
+const OUTBIDS: u8 = 3;
+
 /// Someone who uses this router's id.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stranger {
@@ -18,6 +23,8 @@ pub(super) struct Stranger {
     sequence: u32,
     /// How many newer and newer ones there were.
     beats: u8,
+    /// How often its counter rose.
+    outbids: u8,
     since: Time,
 }
 
@@ -31,16 +38,16 @@ impl Election {
         }
         let known = self.stranger.filter(|stranger| stranger.incarnation.random == heard.random);
         let mut stranger =
-            known.unwrap_or(Stranger { incarnation: heard, sequence: 0, beats: 0, since: now });
+            known.unwrap_or(Stranger { incarnation: heard, sequence: 0, beats: 0, outbids: 0, since: now });
         if let Some(sequence) = sequence.filter(|sequence| *sequence > stranger.sequence) {
             stranger.sequence = sequence;
             stranger.beats = stranger.beats.saturating_add(1);
         }
-        let outbids = heard.counter > stranger.incarnation.counter;
+        stranger.outbids += u8::from(heard.counter > stranger.incarnation.counter);
         stranger.incarnation = stranger.incarnation.max(heard);
         self.stranger = Some(stranger);
         let lasting = stranger.beats >= STRANGER_BEATS && now.since(stranger.since) >= self.config.beacon * 2;
-        if outbids || lasting {
+        if stranger.outbids >= OUTBIDS || lasting {
             self.stop_cloned();
         } else if heard > self.incarnation {
             self.outbid(heard);

@@ -1,0 +1,222 @@
+//! Links, components, relays, loss.
+
+use core::time::Duration;
+
+use super::net::Net;
+use crate::{Coordinator, Heartbeat, Input, Packet, Time};
+
+#[test]
+fn a_link_counts_only_if_both_ends_report_it() {
+    // Given two routers of which only B hears A
+    let mut net = Net::new(2, "AB");
+    net.up[1][0] = false;
+    net.start(0);
+    net.start(1);
+    net.run(10_000);
+    // Then each is a component of its own
+    assert_eq!(net.leaders(), [0, 1]);
+    assert_eq!(net.view(1).members, 1);
+    // When A hears B again, they are one
+    net.up[1][0] = true;
+    net.run_until(1_000, |net| net.led_by(0, &[0, 1]));
+}
+
+#[test]
+fn routers_in_a_line_agree_although_the_ends_do_not_hear_each_other() {
+    let mut net = Net::new(5, "EDCBA");
+    net.topology(&[(0, 1), (1, 2), (2, 3), (3, 4)]);
+    (0..5).for_each(|index| net.start(index));
+    net.run(6_000);
+    assert!(net.led_by(4, &[0, 1, 2, 3, 4]));
+    assert!((1..4).all(|index| net.counters(index).relayed_records > 0));
+}
+
+#[test]
+fn nothing_is_relayed_where_everyone_hears_everyone() {
+    let mut net = Net::running(5, "ABCDE");
+    let relayed = |net: &Net| (1..5).map(|index| net.counters(index).relayed_records).sum::<u64>();
+    let before = relayed(&net);
+    net.kill(0);
+    net.run(10_000);
+    assert_eq!(relayed(&net), before);
+}
+
+#[test]
+fn at_rest_a_router_sends_one_small_heartbeat_an_interval() {
+    let mut net = Net::running(5, "ABCDE");
+    net.run(10_000);
+    let before: [_; 5] = core::array::from_fn(|index| net.counters(index));
+    net.delivered = (0, 0);
+    net.run(10_000);
+    for (index, before) in before.iter().enumerate() {
+        let after = net.counters(index);
+        assert_eq!(after.heartbeats - before.heartbeats, 40);
+        assert_eq!(after.decisions, before.decisions, "at rest nothing is decided anew");
+        assert_eq!(after.records, before.records);
+    }
+    // 14 + 40 + 8 bytes of Ethernet, IPv6 and UDP headers, 16 of the tag.
+    const WIRE_BYTES_MAX: u64 = 130;
+    assert_eq!(net.delivered.1, 5 * 4 * 40);
+    assert!(net.delivered.0 / net.delivered.1 + 62 + 16 <= WIRE_BYTES_MAX);
+    assert_eq!(Heartbeat::BYTES, 46);
+}
+
+#[test]
+fn a_partition_has_two_leaders_and_heals_within_a_second() {
+    let mut net = Net::running(4, "ABCD");
+    for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        net.link(a, b, false);
+    }
+    net.run(10_000);
+    assert_eq!(net.leaders(), [0, 2]);
+    for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+        net.link(a, b, true);
+    }
+    let took = net.run_until(1_000, |net| net.led_by(0, &[0, 1, 2, 3]) && net.leaders().len() == 1);
+    assert!(took <= 750, "{took} ms");
+}
+
+#[test]
+fn a_bridge_that_heals_tells_each_side_whom_the_other_holds() {
+    // Given two rooms of three that only one bridge joins
+    let mut net = Net::new(6, "FEDCBA");
+    net.topology(&[(0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5), (2, 3)]);
+    (0..6).for_each(|index| net.start(index));
+    net.run(8_000);
+    assert!(net.led_by(5, &[0, 1, 2, 3, 4, 5]));
+    net.link(2, 3, false);
+    net.run(60_000);
+    assert_eq!(net.leaders(), [2, 5]);
+    net.link(2, 3, true);
+    let took = net.run_until(1_000, |net| net.led_by(5, &[0, 1, 2, 3, 4, 5]) && net.leaders().len() == 1);
+    assert!(took <= 700, "{took} ms");
+}
+
+#[test]
+fn random_loss_in_one_room_changes_no_leader() {
+    for loss in [10, 20, 30] {
+        let mut net = Net::running(5, "ABCDE");
+        net.loss = loss;
+        let start = net.now;
+        net.run(600_000);
+        assert!(net.led_by(0, &[0, 1, 2, 3, 4]), "{loss} %");
+        let others: usize = (0..5).map(|index| net.times_led(index, start)).sum();
+        assert_eq!(others, 0, "{loss} %");
+    }
+}
+
+#[test]
+fn a_weak_link_is_kept_on_the_word_of_others_but_not_for_ever() {
+    // Given three routers, when A stops hearing C directly
+    let mut net = Net::running(3, "ABC");
+    let (a, c) = (net.nodes[0].id, net.nodes[2].id);
+    net.up[2][0] = false;
+    net.run(2_500);
+    // Then B's word keeps the link longer than the detection time
+    assert!(net.counters(0).probes > 0 && net.counters(1).relayed_heartbeats > 0);
+    assert!(net.election(0).map().two_way(a, c));
+    // And C stays a member when the link is given up
+    net.run(1_500);
+    assert!(!net.election(0).map().two_way(a, c));
+    assert_eq!(net.view(0).members, 3);
+}
+
+#[test]
+fn the_word_of_others_does_not_delay_a_death() {
+    // Given a leader whose link to B is weak already, when it dies
+    let mut net = Net::running(4, "ABCD");
+    net.up[0][1] = false;
+    net.run(2_000);
+    net.kill(0);
+    let took = net.run_until(2_200, |net| net.led_by(1, &[1, 2, 3]));
+    assert!(took <= 2_000, "{took} ms");
+}
+
+#[test]
+fn a_doubled_or_delayed_heartbeat_keeps_no_one_alive() {
+    // Given an old heartbeat of A, when A is dead and B receives it again and again
+    let mut net = Net::running(3, "ABC");
+    let id = net.nodes[0].id;
+    let incarnation = net.election(0).incarnation();
+    let old = Heartbeat { origin: id, incarnation, sequence: 3, revision: 1, digest: 0 }.encode();
+    net.kill(0);
+    for _ in 0..30 {
+        net.run(100);
+        net.input(1, Input::Datagram(old.as_bytes()));
+    }
+    assert!(net.led_by(1, &[1, 2]));
+}
+
+#[test]
+fn what_does_not_decode_is_counted_and_dropped() {
+    let mut net = Net::running(2, "AB");
+    for bytes in [&[][..], &[0xE1], &[0xE1, 99], &[1; 46], &[0xE1, 3, 0, 0]] {
+        net.input(0, Input::Datagram(bytes));
+    }
+    assert_eq!(net.counters(0).malformed, 5);
+    assert!(net.led_by(0, &[0, 1]));
+}
+
+#[test]
+fn a_lost_record_is_asked_for_at_the_next_heartbeat() {
+    // Given that the first datagrams between two routers are lost
+    let mut net = Net::new(3, "CBA");
+    net.topology(&[(0, 1), (1, 2)]);
+    net.loss = 60;
+    (0..3).for_each(|index| net.start(index));
+    net.run(20_000);
+    net.loss = 0;
+    net.run(3_000);
+    assert!(net.led_by(2, &[0, 1, 2]));
+    let digests = (0..3).map(|index| net.election(index).digest);
+    assert!(digests.collect::<alloc::collections::BTreeSet<_>>().len() == 1);
+}
+
+#[test]
+fn clocks_may_differ_by_five_percent() {
+    let mut net = Net::new(4, "DCBA");
+    for (index, millis) in [(0, 238), (1, 250), (2, 256), (3, 262)] {
+        net.nodes[index].config.beacon = Duration::from_millis(millis);
+    }
+    (0..4).for_each(|index| net.start(index));
+    net.run(5_000);
+    let start = net.now;
+    net.run(120_000);
+    assert!(net.led_by(3, &[0, 1, 2, 3]));
+    assert_eq!((0..4).map(|index| net.times_led(index, start)).sum::<usize>(), 0);
+}
+
+#[test]
+fn more_routers_than_the_table_holds_are_refused_loudly() {
+    let mut net = Net::running(2, "AB");
+    let stranger = |number: u16| {
+        let mut id = [9; 16];
+        id[..2].copy_from_slice(&number.to_be_bytes());
+        let incarnation = crate::Incarnation { counter: 1, random: 1 };
+        Heartbeat { origin: crate::RouterId(id), incarnation, sequence: 1, revision: 1, digest: 0 }.encode()
+    };
+    for number in 0x100..0x100 + 300 {
+        net.input(0, Input::Datagram(stranger(number).as_bytes()));
+    }
+    assert_eq!(net.counters(0).refused, 300 - 254);
+    assert!(matches!(net.nodes[0].warnings[0], crate::Warning::TableFull(_)));
+    // Those known before stay, and the others are forgotten when they are silent.
+    assert!(net.view(0).leads() && net.view(1).coordinator == Coordinator::Router(net.nodes[0].id));
+    net.run(200_000);
+    net.input(0, Input::Datagram(stranger(7).as_bytes()));
+    assert_eq!(net.counters(0).refused, 300 - 254);
+}
+
+#[test]
+fn a_probe_is_answered_by_its_target_itself() {
+    let mut net = Net::running(2, "AB");
+    let (a, b) = (net.nodes[0].id, net.nodes[1].id);
+    let incarnation = net.election(1).incarnation();
+    let probe = Packet::Probe { sender: a, target: b, incarnation, sequence: 0 }.encode();
+    let now: Time = net.now;
+    let election = net.nodes[1].election.as_mut().unwrap();
+    election.handle(now, Input::Datagram(probe.as_bytes()));
+    let Some(crate::Output::Send(to, answer)) = election.poll_output() else { panic!("no answer") };
+    assert_eq!(to, a);
+    assert_eq!(Heartbeat::decode(answer.as_bytes()).unwrap().origin, b);
+}
