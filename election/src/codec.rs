@@ -106,6 +106,7 @@ impl Heartbeat {
         Self::read(&mut reader).ok()
     }
 
+    #[inline(always)]
     fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             origin: reader.id()?,
@@ -369,6 +370,7 @@ impl Writer {
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
+    #[inline(always)]
     fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let (head, rest) = self.0.split_first_chunk::<N>().ok_or(DecodeError::Short)?;
         self.0 = rest;
@@ -379,10 +381,12 @@ impl Reader<'_> {
         self.take::<1>().map(|bytes| bytes[0])
     }
 
+    #[inline(always)]
     fn u32(&mut self) -> Result<u32, DecodeError> {
         self.take().map(u32::from_be_bytes)
     }
 
+    #[inline(always)]
     fn u64(&mut self) -> Result<u64, DecodeError> {
         self.take().map(u64::from_be_bytes)
     }
@@ -393,10 +397,12 @@ impl Reader<'_> {
         if number > NUMBER_MAX { Err(DecodeError::Field("number")) } else { Ok(number) }
     }
 
+    #[inline(always)]
     fn id(&mut self) -> Result<RouterId, DecodeError> {
         self.take().map(RouterId)
     }
 
+    #[inline(always)]
     fn incarnation(&mut self) -> Result<Incarnation, DecodeError> {
         Ok(Incarnation { counter: self.u32()?, random: self.u64()? })
     }

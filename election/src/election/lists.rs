@@ -48,7 +48,8 @@ impl Election {
         let records = neighbours.iter().map(|slot| &self.map.records()[slot]);
         let Some(newest) = records.max_by_key(|record| record.list) else { return };
         let (version, holder) = (newest.list, newest.origin);
-        if version <= own {
+        self.list_behind = version > own;
+        if !self.list_behind {
             return;
         }
         self.note_conflict(version);

@@ -30,7 +30,7 @@ use crate::state::SavedState;
 use crate::time::Time;
 use identity::Stranger;
 use lead::Term;
-use peer::Peers;
+use peer::{Peers, Silence};
 
 /// Most outputs that wait to be polled; datagrams beyond it are dropped, as a
 /// network may drop them. Enough for a summary of a full table and its answers.
@@ -47,6 +47,7 @@ const SETTLE_ROUNDS: u32 = 4;
 #[derive(Debug, Clone)]
 pub struct Election {
     config: Config,
+    silence: Silence,
     me: RouterId,
     incarnation: Incarnation,
     /// Everything that records say, the own one included.
@@ -60,6 +61,8 @@ pub struct Election {
     /// Of the own record.
     revision: u32,
     list: ServerList,
+    /// A neighbour holds a newer list.
+    list_behind: bool,
     /// When the list was asked for last.
     list_asked: Time,
     /// What this router itself found out about the default server.
@@ -155,6 +158,7 @@ impl Election {
             map.mutant = config.mutant;
         }
         let mut election = Self {
+            silence: Silence::new(&config),
             me: identity,
             incarnation,
             map,
@@ -163,6 +167,7 @@ impl Election {
             sequence: 0,
             revision: 0,
             list,
+            list_behind: false,
             list_asked: Time::ZERO,
             own_report: None,
             inherited: Report::Unknown,

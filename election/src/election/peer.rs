@@ -11,6 +11,24 @@ use crate::time::Time;
 /// Highest flap count that a record can carry.
 const FLAPS_MAX: u8 = 127;
 
+/// How long which silence may last; worked out once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Silence {
+    /// [`Config::weak_after`].
+    pub(super) weak_after: Duration,
+    /// [`Config::detection`].
+    pub(super) gone_after: Duration,
+    /// [`Config::vouched_max`].
+    vouched_max: Duration,
+}
+
+impl Silence {
+    pub(super) fn new(config: &Config) -> Self {
+        let (weak_after, gone_after) = (config.weak_after(), config.detection());
+        Self { weak_after, gone_after, vouched_max: config.vouched_max() }
+    }
+}
+
 /// One other router.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
@@ -98,6 +116,26 @@ impl Peer {
         self.departed |= self.member;
     }
 
+    /// Gone for good, or for long: whatever life it comes back with is news.
+    /// Only its flaps are remembered.
+    pub(super) fn forget_life(&mut self) {
+        self.incarnation = Incarnation::default();
+        self.sequence = 0;
+        self.vouched = 0;
+        self.revision = 0;
+    }
+
+    /// The latest that this router heard of it.
+    pub(super) fn last_heartbeat(&self) -> Heartbeat {
+        Heartbeat {
+            origin: self.id,
+            incarnation: self.incarnation,
+            sequence: self.sequence,
+            revision: self.revision,
+            digest: self.digest,
+        }
+    }
+
     /// Neither heard nor a member.
     pub(super) fn absent(&self) -> bool {
         !self.hears && !self.member
@@ -105,8 +143,8 @@ impl Peer {
 
     /// When its link is gone if nothing more comes: the detection time after
     /// the last sign of life, and not on the word of others for ever.
-    pub(super) fn gone_at(&self, config: &Config) -> Time {
-        (self.alive + config.detection()).min(self.heard + config.vouched_max())
+    pub(super) fn gone_at(&self, silence: &Silence) -> Time {
+        (self.alive + silence.gone_after).min(self.heard + silence.vouched_max)
     }
 
     /// It is back after an absence. The first time costs nothing; from the
@@ -149,44 +187,60 @@ fn hold(config: &Config, flaps: u8) -> Duration {
 
 /// All others, sorted by id, at most [`ROUTERS_MAX`] less this router.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Peers(Vec<Peer>);
+pub(super) struct Peers {
+    /// The ids alone, as numbers: what each heartbeat is looked up in.
+    keys: Vec<u128>,
+    /// As long as `keys`.
+    peers: Vec<Peer>,
+}
 
 impl Peers {
     pub(super) fn iter(&self) -> core::slice::Iter<'_, Peer> {
-        self.0.iter()
+        self.peers.iter()
     }
 
     pub(super) fn iter_mut(&mut self) -> core::slice::IterMut<'_, Peer> {
-        self.0.iter_mut()
+        self.peers.iter_mut()
     }
 
     #[inline]
     pub(super) fn get(&self, id: RouterId) -> Option<&Peer> {
-        self.0.binary_search_by(|peer| peer.id.cmp(&id)).ok().map(|slot| &self.0[slot])
+        self.slot(id).ok().map(|slot| &self.peers[slot])
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, id: RouterId) -> Option<&mut Peer> {
-        self.0.binary_search_by(|peer| peer.id.cmp(&id)).ok().map(|slot| &mut self.0[slot])
+        self.slot(id).ok().map(|slot| &mut self.peers[slot])
     }
 
-    pub(super) fn retain(&mut self, keep: impl FnMut(&Peer) -> bool) {
-        self.0.retain(keep);
+    #[inline]
+    fn slot(&self, id: RouterId) -> Result<usize, usize> {
+        self.keys.binary_search(&u128::from_be_bytes(id.0))
+    }
+
+    /// Forgets those that `keep` denies.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Peer) -> bool) {
+        if !self.peers.iter().all(&keep) {
+            self.peers.retain(keep);
+            self.keys = self.peers.iter().map(|peer| u128::from_be_bytes(peer.id.0)).collect();
+        }
     }
 
     /// The router `id`, remembered from now on if it is new. Where the table
     /// is full, the one that has been absent longest makes room, and is returned to be
     /// taken off the map; `Err` where none is absent.
     pub(super) fn admit(&mut self, id: RouterId, now: Time) -> Result<Option<RouterId>, Full> {
-        let Err(mut slot) = self.0.binary_search_by(|peer| peer.id.cmp(&id)) else { return Ok(None) };
+        let Err(mut slot) = self.slot(id) else { return Ok(None) };
         let mut evicted = None;
-        if self.0.len() >= ROUTERS_MAX - 1 {
-            let absent = self.0.iter().enumerate().filter(|(_, peer)| peer.absent());
+        if self.peers.len() >= ROUTERS_MAX - 1 {
+            let absent = self.peers.iter().enumerate().filter(|(_, peer)| peer.absent());
             let (oldest, _) = absent.min_by_key(|(_, peer)| peer.absent_since).ok_or(Full)?;
-            evicted = Some(self.0.remove(oldest).id);
+            self.keys.remove(oldest);
+            evicted = Some(self.peers.remove(oldest).id);
             slot -= usize::from(oldest < slot);
         }
-        self.0.insert(slot, Peer::new(id, now));
+        self.keys.insert(slot, u128::from_be_bytes(id.0));
+        self.peers.insert(slot, Peer::new(id, now));
         Ok(evicted)
     }
 }

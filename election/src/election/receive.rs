@@ -95,6 +95,10 @@ impl Election {
     /// Another router still hears one that this one does not: it is alive,
     /// only the link is weak. Never makes a link, only keeps one.
     fn vouched(&mut self, now: Time, sender: RouterId, heartbeat: Heartbeat, age_ms: u16) {
+        if heartbeat.origin == self.me {
+            // No sequence: it comes from memory and proves nobody alive.
+            return self.own_id_heard(now, heartbeat.incarnation, None);
+        }
         if !self.peers.get(sender).is_some_and(|helper| helper.hears && helper.member) {
             return;
         }
@@ -183,14 +187,17 @@ impl Election {
         }
     }
 
-    /// A router that lost its disk counts from an earlier life: its newer
-    /// record tells it where to go on. At most one answer each half interval.
+    /// A router that lost its disk counts from an earlier life: the last
+    /// heartbeat of the latest one tells it where to go on. At most one answer
+    /// each half interval.
     fn tell_outdated(&mut self, now: Time, id: RouterId) {
         let gap = self.config.beacon / 2;
         let Some(peer) = self.peers.get_mut(id) else { return };
         if now.since(peer.asked) >= gap {
             peer.asked = now;
-            self.send_record(id, id);
+            let last = peer.last_heartbeat();
+            let packet = Packet::Relayed { sender: self.me, heartbeat: last, age_ms: u16::MAX };
+            self.send(id, packet.encode());
         }
     }
 

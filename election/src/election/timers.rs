@@ -102,18 +102,18 @@ impl Election {
     /// forgotten. Sets when to look again.
     fn scan(&mut self, now: Time, tick: bool) {
         let config = &self.config;
-        let (weak_after, detection, forget) = (config.weak_after(), config.detection(), config.hold_forget);
+        let (silence, forget) = (self.silence, config.hold_forget);
         let mut deadline = Time::MAX;
         let mut weak: Vec<RouterId> = Vec::new();
         let mut purged: Vec<RouterId> = Vec::new();
         for peer in self.peers.iter_mut() {
-            if peer.hears && now >= peer.gone_at(config) {
+            if peer.hears && now >= peer.gone_at(&silence) {
                 peer.hears = false;
                 self.own_changed = true;
             }
             if peer.hears {
-                deadline = deadline.min(peer.gone_at(config));
-                if tick && now.since(peer.heard) >= weak_after {
+                deadline = deadline.min(peer.gone_at(&silence));
+                if tick && now >= peer.heard + silence.weak_after {
                     weak.push(peer.id);
                 }
             }
@@ -125,8 +125,11 @@ impl Election {
             if peer.held_until > Time::ZERO && peer.held_until > now {
                 deadline = deadline.min(peer.held_until);
             }
-            if peer.revision > 0 && peer.absent() && now.since(peer.absent_since) >= detection {
-                peer.revision = 0;
+            if peer.incarnation != Incarnation::default()
+                && peer.absent()
+                && now >= peer.absent_since + silence.gone_after
+            {
+                peer.forget_life();
                 purged.push(peer.id);
             }
         }
@@ -136,9 +139,9 @@ impl Election {
             purged.iter().for_each(|id| self.map.remove(*id));
             self.map_changed |= !purged.is_empty();
         }
-        self.peers.retain(|peer| !peer.absent() || peer.flaps > 0 || now.since(peer.absent_since) < forget);
+        self.peers.retain(|peer| !peer.absent() || peer.flaps > 0 || now < peer.absent_since + forget);
         weak.iter().for_each(|id| self.probe(*id));
-        if tick {
+        if tick && self.list_behind {
             self.ask_for_list(now);
         }
     }
@@ -176,13 +179,7 @@ impl Election {
         if !peer.hears || (peer.incarnation, peer.sequence) <= (incarnation, sequence) {
             return;
         }
-        let heartbeat = Heartbeat {
-            origin: target,
-            incarnation: peer.incarnation,
-            sequence: peer.sequence,
-            revision: peer.revision,
-            digest: peer.digest,
-        };
+        let heartbeat = peer.last_heartbeat();
         let age_ms = u16::try_from(age.as_millis()).unwrap_or(u16::MAX);
         self.counters.relayed_heartbeats += 1;
         self.send(sender, Packet::Relayed { sender: self.me, heartbeat, age_ms }.encode());

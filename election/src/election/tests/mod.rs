@@ -11,4 +11,5 @@ mod large;
 mod links;
 mod lists;
 mod starts;
+mod storms;
 mod upstream;

@@ -241,7 +241,12 @@ impl Net {
         self.queue.insert((at, self.order), event);
     }
 
-    fn draw(&mut self) -> u64 {
+    /// From here on, another course of events.
+    pub(super) fn seed(&mut self, seed: u64) {
+        self.random = seed;
+    }
+
+    pub(super) fn draw(&mut self) -> u64 {
         self.random = super::super::mix(self.random);
         self.random
     }
@@ -269,6 +274,21 @@ impl Net {
         let follows =
             |member: &usize| self.view(*member).coordinator == Coordinator::Router(self.nodes[leader].id);
         self.view(leader).leads() && members.iter().all(follows)
+    }
+
+    /// What everyone thinks, for a message of a failed test.
+    pub(super) fn describe(&self) -> alloc::string::String {
+        let mut text = alloc::string::String::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            let Some(election) = &node.election else { continue };
+            text += &format!("\n{index}: {:?}\n   digest {:x}", election.view(), election.digest);
+            for record in election.map().records() {
+                let links: Vec<u8> = record.links.iter().map(|link| link.to.0[0] - 1).collect();
+                let origin = record.origin.0[0] - 1;
+                text += &format!("\n   {origin} {} r{} {links:?}", record.incarnation, record.revision);
+            }
+        }
+        text
     }
 
     /// How often a router began to lead from a time on.
