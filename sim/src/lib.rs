@@ -1,1 +1,11 @@
 //! Many routers in virtual time under faults.
+//!
+//! [`engine`] moves time and datagrams, [`faults`] says what goes wrong,
+//! [`world`] drives the elections, [`invariants`] judges them; [`timeline`] shows a run to people.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod engine;
+pub mod faults;
+pub mod invariants;
+pub mod timeline;
+pub mod world;
