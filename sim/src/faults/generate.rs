@@ -190,7 +190,7 @@ fn pick_kind(
         11 => FaultKind::Clone { node },
         12 => FaultKind::SameName { node, as_of: other },
         13 if random.chance(300_000) => FaultKind::DefaultServer { nodes: 1 << node },
-        13 => FaultKind::DefaultServer { nodes: NodeSet::MAX },
+        13 => FaultKind::DefaultServer { nodes: all(nodes) },
         14 => FaultKind::ListConfigured { order: order(nodes, random) },
         _ => FaultKind::ListFetched { order: order(nodes, random) },
     }

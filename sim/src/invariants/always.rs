@@ -90,7 +90,7 @@ impl Always {
     /// Causes are looked for a little later: two routers may learn of one
     /// thing in either order.
     pub(super) fn next_look(&self, limits: &Limits) -> Time {
-        self.changes.first().map_or(Time::MAX, |(_, at)| *at + limits.grace())
+        self.changes.first().map_or(Time::MAX, |(_, at)| *at + limits.grace)
     }
 
     pub(super) fn look(
@@ -101,7 +101,7 @@ impl Always {
         now: Time,
     ) -> Result<(), (&'static str, String)> {
         while let Some((node, at)) = self.changes.first().copied() {
-            if at + limits.grace() > now {
+            if at + limits.grace > now {
                 return Ok(());
             }
             self.changes.remove(0);

@@ -12,6 +12,9 @@ pub struct Limits {
     /// [`Config::converged_max`] for the longest chain of routers, and four
     /// intervals, for links that still count as firm may lose one flood in twenty.
     pub settle: Duration,
+    /// Members of a component learn of one thing within this time, in any
+    /// order: a flood down the longest chain, and an interval more where one is lost.
+    pub grace: Duration,
     /// From a role's change back to its cause: as long as settling.
     pub cause: Duration,
     /// Role changes of one router for one cause: it may lose its leader, lead
@@ -36,6 +39,7 @@ impl Limits {
         let settle = stretch(config.converged_max(hops) + config.beacon * 4);
         Self {
             settle,
+            grace: stretch(config.flood_gap * (hops + 2) + config.beacon),
             cause: settle,
             changes_max: 6,
             listening: config.detection(),
@@ -43,12 +47,6 @@ impl Limits {
             hand_backs_max: 5,
             held_max: stretch(config.hold_max) + settle,
         }
-    }
-
-    /// Two routers learn of one thing within this time, in either order.
-    #[must_use]
-    pub fn grace(&self) -> Duration {
-        Duration::from_millis(500)
     }
 }
 

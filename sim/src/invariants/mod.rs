@@ -4,7 +4,7 @@
 //! *Always* rules are checked at each change of a view, under any fault.
 //! *Settled* rules hold for a two-way component in which nothing has changed
 //! for [`Limits::settle`]: they are looked at when that time is over and
-//! at each change of a view after it. *Final* rules hold at the end of the quiet phase.
+//! a moment ([`Limits::grace`]) after each change of a view. *Final* rules hold at the end of the quiet phase.
 //!
 //! Knows the truth about the network, which no router does; changes nothing.
 
@@ -19,6 +19,7 @@ use std::fmt;
 use fau3_election::{Time, View};
 
 use crate::engine::{NodeSet, nodes_of};
+use crate::faults::set_text;
 use crate::world::{Node, Setup, Truth};
 
 pub use limits::Limits;
@@ -73,7 +74,11 @@ pub(crate) struct Checker {
     pub(crate) next_look: Time,
     /// When anything that may move a leader last happened to a node.
     touched: Vec<Time>,
-    /// Components that were found settled, by their first member.
+    /// When a node's view last changed.
+    stirred: Vec<Time>,
+    /// Since when views of a settled component keep changing; by its first member.
+    restless: Vec<Option<Time>>,
+    /// When old epochs were last tried in a component; by its first member.
     fenced_at: Vec<Time>,
     always: always::Always,
     calm: calm::Calm,
@@ -91,6 +96,8 @@ impl Checker {
             violation: None,
             next_look: Time::MAX,
             touched: vec![Time::ZERO; nodes],
+            stirred: vec![Time::ZERO; nodes],
+            restless: vec![None; nodes],
             fenced_at: vec![Time::ZERO; nodes],
             always: always::Always::new(nodes),
             calm: calm::Calm::new(nodes),
@@ -150,7 +157,8 @@ impl Checker {
         if after.role != before.role {
             self.always.note_change(node, now);
         }
-        self.next_look = now.min(self.next_look);
+        self.stirred[node] = now;
+        self.next_look = self.next_look.min(now + self.limits.grace);
     }
 
     /// A router is asked to leave.
@@ -181,7 +189,7 @@ impl Checker {
         let mut next = Time::MAX;
         for members in truth.components() {
             match self.settled_since(truth, members) {
-                Some(since) if since <= now => self.look_at(nodes, members, now),
+                Some(since) if since <= now => next = next.min(self.look_at(nodes, members, now)),
                 Some(since) => next = next.min(since),
                 None => {}
             }
@@ -196,11 +204,22 @@ impl Checker {
         self.next_look = next.max(Time::from_micros(now.as_micros() + 1));
     }
 
-    fn look_at(&mut self, nodes: &mut [Node], members: NodeSet, now: Time) {
+    fn look_at(&mut self, nodes: &mut [Node], members: NodeSet, now: Time) -> Time {
+        let first = members.trailing_zeros() as usize;
+        let stirred = nodes_of(members).map(|node| self.stirred[node]).max().unwrap_or_default();
+        if stirred + self.limits.grace > now {
+            // Views change one after the other, but not for ever.
+            let since = *self.restless[first].get_or_insert(now);
+            if since + self.limits.settle <= now {
+                let text = format!("views keep changing in {} since {since}", set_text(members));
+                self.fail(settled::AGREEMENT, now, text);
+            }
+            return stirred + self.limits.grace;
+        }
+        self.restless[first] = None;
         let found = settled::check(nodes, members);
         self.judge(now, found);
         // Trying old epochs is not cheap: once each time a component settles.
-        let first = members.trailing_zeros() as usize;
         let last = nodes_of(members).map(|node| self.touched[node]).max().unwrap_or_default();
         if self.violation.is_none() && self.fenced_at[first] <= last {
             self.fenced_at[first] = now;
@@ -209,6 +228,7 @@ impl Checker {
                 Err(found) => self.judge(now, Err(found)),
             }
         }
+        Time::MAX
     }
 
     /// The end of the quiet phase.

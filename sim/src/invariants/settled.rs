@@ -124,12 +124,14 @@ pub(super) fn fencing(nodes: &mut [Node], members: NodeSet, used: &BTreeSet<Epoc
             return Err((FENCING, text));
         }
     }
-    // The latest earlier term of each member: what a stale leader would write with.
-    let latest = |router: RouterId| {
-        let own = used.iter().rev().filter(|term| term.router == router && Some(**term) != epoch);
-        own.copied().next()
+    // What a stale leader would write with: the latest term of each member's
+    // present life. Earlier lives write nothing any more.
+    let latest = |node: usize| {
+        let life = nodes[node].election.as_ref()?.incarnation();
+        let own = |term: &&Epoch| term.router == nodes[node].id && term.incarnation == life;
+        used.iter().rev().filter(own).find(|term| Some(**term) != epoch).copied()
     };
-    let stale: Vec<Epoch> = nodes_of(members).filter_map(|node| latest(nodes[node].id)).collect();
+    let stale: Vec<Epoch> = nodes_of(members).filter_map(latest).collect();
     for node in nodes_of(members) {
         let Some(election) = nodes[node].election.as_mut() else { continue };
         for term in &stale {
