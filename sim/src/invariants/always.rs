@@ -83,8 +83,22 @@ impl Always {
         Ok(())
     }
 
-    pub(super) fn note_change(&mut self, node: usize, now: Time) {
+    /// A role changed, in a component to which something last happened at `cause`.
+    pub(super) fn note_change(
+        &mut self,
+        limits: &Limits,
+        node: usize,
+        cause: Time,
+        now: Time,
+    ) -> Result<(), (&'static str, String)> {
         self.changes.push((node, now));
+        let (since, count) = &mut self.count[node];
+        *count = if *since == cause { *count + 1 } else { 1 };
+        *since = cause;
+        if *count > limits.changes_max {
+            return Err((CAUSE, format!("r{node} changed its role {count} times since {cause}")));
+        }
+        Ok(())
     }
 
     /// Causes are looked for a little later: two routers may learn of one
@@ -113,12 +127,6 @@ impl Always {
             if cause + limits.cause < at {
                 let text = format!("r{node} changed its role at {at}; nothing has happened since {cause}");
                 return Err((CAUSE, text));
-            }
-            let (since, count) = &mut self.count[node];
-            *count = if *since == cause { *count + 1 } else { 1 };
-            *since = cause;
-            if *count > limits.changes_max {
-                return Err((CAUSE, format!("r{node} changed its role {count} times since {cause}")));
             }
         }
         Ok(())

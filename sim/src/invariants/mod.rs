@@ -155,7 +155,12 @@ impl Checker {
         let found = self.flapping.viewed(&self.limits, nodes, truth, node, before, now);
         self.judge(now, found);
         if after.role != before.role {
-            self.always.note_change(node, now);
+            let members = truth.component(node) | 1 << node;
+            let cause = nodes_of(members).map(|member| self.touched[member]).max().unwrap_or_default();
+            if !truth.is_doubtful(members) {
+                let found = self.always.note_change(&self.limits, node, cause, now);
+                self.judge(now, found);
+            }
         }
         self.stirred[node] = now;
         self.next_look = self.next_look.min(now + self.limits.grace);
