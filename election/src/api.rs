@@ -45,7 +45,7 @@ pub enum Input<'a> {
 }
 
 /// Something to do, in this order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Output {
     /// Send to every address at which a router is known or suspected.
     Broadcast(Datagram),
@@ -81,7 +81,7 @@ pub enum Role {
 }
 
 /// Who leads, as this router sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct View {
     /// What this router is.
     pub role: Role,
@@ -111,7 +111,7 @@ impl View {
 }
 
 /// Something that people should know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Warning {
     /// This identity is alive elsewhere. This router has stopped; give one of
     /// the two a new identity key and restart.
@@ -134,7 +134,7 @@ pub enum Warning {
 }
 
 /// What happened since the start, for `/metrics` and for checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Counters {
     /// Heartbeats sent (one for all neighbours counts one).
     pub heartbeats: u64,

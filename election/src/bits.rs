@@ -5,7 +5,7 @@ use crate::config::ROUTERS_MAX;
 const WORDS: usize = ROUTERS_MAX / 64;
 
 /// Slots 0 to 255.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Bits([u64; WORDS]);
 
 impl Bits {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::config::ROUTERS_MAX;
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, NUMBER_MAX};
 use crate::id::{Incarnation, RouterId};
 use crate::list::{LIST_MAX_ENTRIES, ListVersion, NAME_MAX_BYTES, ServerEntry, ServerList};
 use crate::record::{Bytes, Datagram, Heartbeat, Link, Packet, Record, Report};
@@ -20,9 +20,6 @@ const LAYOUT: u8 = 0xE1;
 
 /// Most ids of one request and most entries of one summary: one Ethernet frame.
 pub(crate) const IDS_MAX: usize = 36;
-
-/// Greatest number of an epoch or a list that is believed.
-const NUMBER_MAX: u64 = 1 << 62;
 
 const HEARTBEAT: u8 = 1;
 const RELAYED: u8 = 2;

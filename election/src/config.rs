@@ -12,7 +12,7 @@ pub const ROUTERS_MAX: usize = 256;
 
 /// What a router is told about itself and the mesh. All routers of a mesh
 /// should have the same timers; a difference of 5 % (clocks) does no harm.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Config {
     /// The name by which ExtraServers lists know this router; cut to
     /// [`NAME_MAX_BYTES`](crate::NAME_MAX_BYTES).
@@ -149,7 +149,7 @@ pub(crate) use mutated;
 
 /// Wrong variants of the rules, one at a time; each must be caught by a check.
 #[cfg(feature = "mutants")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mutant {
     /// A link counts if one end reports it.
     OneWayTrusted,

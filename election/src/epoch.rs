@@ -8,6 +8,10 @@ use crate::id::{Incarnation, RouterId};
 /// for so many terms of leading, not once for each.
 pub const EPOCH_BLOCK: u64 = 1_024;
 
+/// Greatest number of an epoch or a list that is believed: others count on
+/// from it, so there must be room above. Never reached by counting.
+pub(crate) const NUMBER_MAX: u64 = 1 << 62;
+
 /// One term of leading. Ordered by number first; router and incarnation tell
 /// apart what two partitions numbered alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

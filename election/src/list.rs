@@ -21,7 +21,7 @@ pub struct ListVersion {
 }
 
 /// One entry of the list.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ServerEntry {
     /// The router's configured name.
     pub name: String,
@@ -31,7 +31,7 @@ pub struct ServerEntry {
 }
 
 /// A list with its version.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct ServerList {
     version: ListVersion,
     entries: Vec<ServerEntry>,

@@ -37,7 +37,7 @@ pub struct Decision {
 const RELAY_COPIES: u32 = 2;
 
 /// What all records say about one router, as sets of slots.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 struct Row {
     /// Whom its own record reports.
     says: Bits,
@@ -49,7 +49,7 @@ struct Row {
 
 /// The newest record of each known router, sorted by id, at most
 /// [`ROUTERS_MAX`].
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Map {
     records: Vec<Record>,
     /// As long as `records`.

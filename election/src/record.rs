@@ -10,7 +10,7 @@ use crate::id::{Incarnation, RouterId};
 use crate::list::{ListVersion, ServerList};
 
 /// The small beacon, sent every interval to all neighbours, never flooded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Heartbeat {
     /// Whose sign of life this is.
     pub origin: RouterId,
@@ -27,7 +27,7 @@ pub struct Heartbeat {
 
 /// The full beacon: all that a router says about itself. Flooded when it
 /// changes or is asked for; the newest (incarnation, revision) replaces others.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Record {
     /// Who says this.
     pub origin: RouterId,
@@ -58,7 +58,7 @@ pub struct Record {
 }
 
 /// One router that a record's origin hears.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Link {
     /// The router heard.
     pub to: RouterId,
@@ -81,7 +81,7 @@ pub enum Report {
 }
 
 /// One datagram, decoded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Packet {
     /// A heartbeat, from its origin.
     Heartbeat(Heartbeat),
@@ -147,10 +147,10 @@ pub enum Packet {
 }
 
 /// Bytes to be sent, before authentication. Heartbeats need no allocation.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Datagram(pub(crate) Bytes);
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Bytes {
     Small([u8; Heartbeat::BYTES]),
     Large(Vec<u8>),

@@ -4,7 +4,7 @@ use crate::list::ServerList;
 
 /// A router's memory across its lives. A lost file is `SavedState::default()`:
 /// nothing breaks, since the random half of an incarnation is always new.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct SavedState {
     /// Counter of the latest incarnation; the next life takes one more.
     pub counter: u32,

@@ -25,7 +25,7 @@ impl Election {
         if self.own_record().is_some_and(same) {
             return;
         }
-        self.revision += 1;
+        self.revision = self.revision.saturating_add(1);
         self.map.insert(Record { revision: self.revision, ..record });
         self.map_changed = true;
         self.repeats = RECORD_REPEATS;

@@ -16,7 +16,7 @@ const STRANGER_BEATS: u8 = 4;
 const OUTBIDS: u8 = 3;
 
 /// Someone who uses this router's id.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stranger {
     incarnation: Incarnation,
     /// Of its latest heartbeat.

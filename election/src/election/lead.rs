@@ -14,7 +14,7 @@ use crate::record::{Record, Report};
 use crate::time::Time;
 
 /// Epochs: what was seen, what may be used, what is used.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Term {
     /// The highest known.
     pub(super) seen: Option<Epoch>,
@@ -105,8 +105,11 @@ impl Election {
         }
         self.digest = digest;
         // Two components have met: each learns at once whom the other holds.
+        // Where a whole room starts, a few tell it all; digests do the rest.
         if !alone_before {
-            let met: Vec<RouterId> = joined.into_iter().filter(|id| self.map.two_way(self.me, *id)).collect();
+            let met = joined.into_iter().filter(|id| self.map.two_way(self.me, *id));
+            let met: Vec<RouterId> = met.take(usize::from(self.summaries_left)).collect();
+            self.summaries_left -= met.len() as u8;
             met.iter().for_each(|id| self.summarise(*id));
         }
     }
@@ -185,11 +188,10 @@ impl Election {
         }
     }
 
-    /// Notes the epochs that a record reports.
-    pub(super) fn see_epochs(&mut self, record: &Record) {
-        let highest = record.epoch().max(record.seen);
-        if highest > self.term.seen {
-            self.term.seen = highest;
+    /// Notes an epoch, and keeps a block above it reserved.
+    pub(super) fn see_epoch(&mut self, epoch: Option<Epoch>) {
+        if epoch > self.term.seen {
+            self.term.seen = epoch;
             self.reserve_epochs();
         }
     }

@@ -3,6 +3,7 @@
 
 use super::Election;
 use crate::api::Warning;
+use crate::epoch::NUMBER_MAX;
 use crate::id::RouterId;
 use crate::list::{ServerEntry, ServerList};
 use crate::record::Packet;
@@ -19,7 +20,8 @@ impl Election {
 
     /// The default server's list: the deputy numbers a change of it.
     pub(super) fn list_fetched(&mut self, entries: &[ServerEntry]) {
-        let list = ServerList::new(self.list.version().number + 1, entries.into());
+        let list =
+            ServerList::new(self.list.version().number.saturating_add(1).min(NUMBER_MAX), entries.into());
         if self.view.deputy == Some(self.me) && list.entries() != self.list.entries() {
             self.set_list(list);
         }

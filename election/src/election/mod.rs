@@ -21,7 +21,7 @@ use core::time::Duration;
 
 use crate::api::{Counters, Input, Output, Role, View, Warning};
 use crate::config::{Config, mutated};
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, NUMBER_MAX};
 use crate::id::{Incarnation, RouterId};
 use crate::list::{ServerList, cut_name};
 use crate::map::{Coordinator, Map};
@@ -43,8 +43,9 @@ const WARNINGS_MAX: usize = 64;
 /// decision changes in the own record (term, report) changes no decision.
 const SETTLE_ROUNDS: u32 = 4;
 
-/// One router's part in the election.
-#[derive(Debug, Clone)]
+/// One router's part in the election. Two that are equal, and hash alike,
+/// behave alike: what a model checker needs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Election {
     config: Config,
     silence: Silence,
@@ -101,7 +102,7 @@ pub struct Election {
 }
 
 /// What a router is doing, apart from leading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Phase {
     /// It only listens, until then.
     Listening(Time),
@@ -114,7 +115,7 @@ enum Phase {
 }
 
 /// What was handed out to be written, and what is on flash.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 struct Persisted {
     /// Of the latest output.
     ticket: u64,
@@ -140,6 +141,7 @@ impl Election {
         // outranks what was kept of an older file.
         let keeps = saved.list.version().number > 0 || configured.entries().is_empty();
         let list = if keeps { saved.list.clone() } else { configured };
+        let ceiling = saved.epoch_ceiling.min(NUMBER_MAX);
         let incarnation = Incarnation { counter: saved.counter.saturating_add(1), random };
         let view = View {
             role: Role::Waiting,
@@ -172,7 +174,7 @@ impl Election {
             own_report: None,
             inherited: Report::Unknown,
             inherited_until: Time::MAX,
-            term: Term::new(if mutated!(config, EpochNotPersisted) { 0 } else { saved.epoch_ceiling }),
+            term: Term::new(if mutated!(config, EpochNotPersisted) { 0 } else { ceiling }),
             stranger: None,
             phase: Phase::Listening(now + listening),
             next_beacon: now,
@@ -236,15 +238,15 @@ impl Election {
         (self.phase != Phase::Stopped).then_some(self.wake)
     }
 
-    /// Whether a write of this epoch may be accepted: no newer one is known.
-    /// A refusal is counted and warned about.
+    /// Whether a write of this epoch may be accepted: no newer one is known, and
+    /// its number is below 2^62. A refusal is counted and warned about.
     pub fn accepts(&mut self, epoch: Epoch) -> bool {
-        if self.term.seen.is_some_and(|seen| epoch < seen) {
+        if self.term.seen.is_some_and(|seen| epoch < seen) || epoch.number > NUMBER_MAX {
             self.counters.stale_epochs += 1;
             self.warn(Warning::StaleEpoch(epoch));
             return false;
         }
-        self.term.seen = Some(epoch);
+        self.see_epoch(Some(epoch));
         true
     }
 

@@ -12,7 +12,7 @@ use crate::time::Time;
 const FLAPS_MAX: u8 = 127;
 
 /// How long which silence may last; worked out once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Silence {
     /// [`Config::weak_after`].
     pub(super) weak_after: Duration,
@@ -30,7 +30,7 @@ impl Silence {
 }
 
 /// One other router.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Peer {
     pub(super) id: RouterId,
     /// Its newest life known.
@@ -186,7 +186,7 @@ fn hold(config: &Config, flaps: u8) -> Duration {
 }
 
 /// All others, sorted by id, at most [`ROUTERS_MAX`] less this router.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Peers {
     /// The ids alone, as numbers: what each heartbeat is looked up in.
     keys: Vec<u128>,
