@@ -167,7 +167,7 @@ fn ending(story: Mutant, mutant: Option<Mutant>) -> String {
         Mutant::TieByArrival => {
             let unlisted = |byte| Record { place: None, name: String::new(), ..record(byte, &[1]) };
             let incoming = fau3_election::ServerEntry { name: "nobody".into(), id: None };
-            run.input(Input::ListConfigured(&[incoming.clone()]));
+            run.input(Input::ListConfigured(std::slice::from_ref(&incoming)));
             let version = ServerList::new(0, vec![incoming]).version();
             let zero = Record { origin: id(0), list: version, ..unlisted(2) };
             run.run(3_000, &[zero]);
