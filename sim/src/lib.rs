@@ -6,6 +6,12 @@
 
 pub mod engine;
 pub mod faults;
+pub mod hashes;
 pub mod invariants;
+pub mod mutants;
+pub mod shrink;
+pub mod svg;
+pub mod sweep;
 pub mod timeline;
+pub mod topologies;
 pub mod world;

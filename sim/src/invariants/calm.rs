@@ -48,7 +48,9 @@ impl Calm {
         now: Time,
     ) -> Result<(), (&'static str, String)> {
         let last = nodes_of(members).map(|node| truth.changed_at(node)).max().unwrap_or_default();
-        let whole = nodes_of(members).all(|node| truth.faultless(node) | 1 << node == members);
+        // One outside who is heard one way only would have to be told about.
+        let whole = members == truth.running()
+            && nodes_of(members).all(|node| truth.faultless(node) | 1 << node == members);
         for node in nodes_of(members) {
             let relayed = relayed(&nodes[node]);
             match self.since[node] {

@@ -236,6 +236,12 @@ impl Checker {
         Time::MAX
     }
 
+    /// The settled rules as they stand now, for all components.
+    pub(crate) fn standing(&self, nodes: &[Node], truth: &Truth, at: Time) -> Option<Violation> {
+        let broken = truth.components().find_map(|members| settled::check(nodes, members).err());
+        broken.map(|(invariant, text)| Violation { invariant, at, text })
+    }
+
     /// The end of the quiet phase.
     pub(crate) fn finish(&mut self, nodes: &[Node], truth: &Truth, now: Time) {
         if !self.active {

@@ -103,6 +103,12 @@ impl World {
         self.timeline.as_deref().unwrap_or_default()
     }
 
+    /// What the run depends on.
+    #[must_use]
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
     /// The routers, the slot for clones last.
     #[must_use]
     pub fn nodes(&self) -> &[Node] {
@@ -149,6 +155,15 @@ impl World {
                 return;
             }
         }
+    }
+
+    /// How things stand now, whatever the network is like: components, routers
+    /// that lead, and the settled rule that does not hold, if any.
+    #[must_use]
+    pub fn verdict(&self) -> (u32, u32, Option<Violation>) {
+        let broken = self.checker.violation.clone().or_else(|| self.checker.standing(&self.nodes, &self.truth, self.now));
+        let leaders = self.nodes.iter().filter(|node| node.leads()).count() as u32;
+        (self.truth.components().count() as u32, leaders, broken)
     }
 
     fn handle(&mut self, event: Event) {
@@ -261,6 +276,9 @@ impl World {
     fn viewed(&mut self, node: usize, view: View) {
         let before = std::mem::replace(&mut self.nodes[node].view, view);
         self.tally.changed(&before, &view, self.nodes[node].id);
+        if view.leads() && !before.leads() {
+            self.tally.two_leaders += u64::from(self.nodes.iter().filter(|other| other.leads()).count() > 1);
+        }
         self.trace.fold(self.now.as_micros());
         self.trace.fold((node as u64) << 32 | (view.role as u64) << 16 | u64::from(view.members));
         self.trace.fold(view.epoch.map_or(0, |epoch| epoch.number));
