@@ -76,7 +76,8 @@ impl Election {
         let mut digest: u64 = 0;
         let mut present = members.iter().map(|slot| &self.map.records()[slot]).peekable();
         let alone_before = !self.peers.iter().any(|peer| peer.member);
-        let mut joined: Vec<RouterId> = Vec::new();
+        let (mut joined, mut gone): (Vec<RouterId>, Vec<RouterId>) = (Vec::new(), Vec::new());
+        let mut highest: Option<Epoch> = None;
         for peer in self.peers.iter_mut() {
             // Both are sorted by id.
             while let Some(record) = present.next_if(|record| record.origin < peer.id) {
@@ -85,6 +86,7 @@ impl Election {
             let found = present.next_if(|record| record.origin == peer.id);
             digest = digest.wrapping_add(found.map_or(0, digest_part));
             let member = found.is_some();
+            highest = highest.max(found.and_then(|record| record.epoch().max(record.seen)));
             if member && peer.departed {
                 let held = peer.flap(now, &self.config);
                 self.counters.hold_downs += u64::from(held);
@@ -97,6 +99,10 @@ impl Election {
             if !member && peer.member {
                 peer.departed = true;
                 peer.absent_since = now;
+                if !peer.hears {
+                    peer.revision = 0;
+                    gone.push(peer.id);
+                }
             }
             peer.member = member;
         }
@@ -104,6 +110,11 @@ impl Election {
             digest = digest.wrapping_add(digest_part(record));
         }
         self.digest = digest;
+        // Epochs of members only: a leader that is merely overheard, on a link
+        // that works one way, is another component's, and the two would
+        // outnumber each other for ever.
+        self.see_epoch(highest);
+        self.forget_records(&gone);
         // Two components have met: each learns at once whom the other holds.
         // Where a whole room starts, a few tell it all; digests do the rest.
         if !alone_before {
@@ -111,6 +122,13 @@ impl Election {
             let met: Vec<RouterId> = met.take(usize::from(self.summaries_left)).collect();
             self.summaries_left -= met.len() as u8;
             met.iter().for_each(|id| self.summarise(*id));
+        }
+    }
+
+    /// What a router said before it went is not true when it comes back.
+    pub(super) fn forget_records(&mut self, gone: &[RouterId]) {
+        if !mutated!(self.config, StaleDefaultServer) {
+            gone.iter().for_each(|id| self.map.remove(*id));
         }
     }
 

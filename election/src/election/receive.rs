@@ -146,7 +146,6 @@ impl Election {
             peer.deaf_until = Time::MAX;
             self.own_changed |= core::mem::take(&mut peer.hears);
         }
-        self.see_epoch(record.epoch().max(record.seen));
         self.note_name(&record);
         self.map.insert(record);
         self.map_changed = true;

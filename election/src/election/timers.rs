@@ -135,11 +135,7 @@ impl Election {
             }
         }
         self.deadline = deadline;
-        // A record of one who is gone must not elect it when others come back.
-        if !mutated!(self.config, StaleDefaultServer) {
-            purged.iter().for_each(|id| self.map.remove(*id));
-            self.map_changed |= !purged.is_empty();
-        }
+        self.forget_records(&purged);
         self.peers.retain(|peer| !peer.absent() || peer.flaps > 0 || now < peer.absent_since + forget);
         weak.iter().for_each(|id| self.probe(*id));
         if tick && self.list_behind {
