@@ -127,7 +127,11 @@ pub fn generate(options: &FaultOptions, nodes: usize, end: Time, mut random: Ran
         // Each fault has a generator of its own, so that kinds do not disturb each other.
         let mut own = random.child(index);
         let kind = pick_kind(&weights, own.below(total), nodes, options, &mut own);
-        let length_ms = length(options, &mut own);
+        let length_ms = match kind {
+            // Long enough for hold-downs to grow, if its starts come to anything.
+            FaultKind::CrashLoop { period_ms, .. } => u64::from(period_ms) * own.between(4, 14),
+            _ => length(options, &mut own),
+        };
         let latest = end.as_millis().saturating_sub(length_ms + 1);
         let from_ms = if own.chance(options.burst_ppm) {
             (last_ms + own.below(5_000)).min(latest)
@@ -184,7 +188,7 @@ fn pick_kind(
             silent: random.chance(600_000),
             disk: random.pick(&[Disk::Kept, Disk::Kept, Disk::Lost, Disk::Backup, Disk::OldList]),
         },
-        8 => FaultKind::CrashLoop { node, period_ms: random.between(4_000, 15_000) as u32 },
+        8 => FaultKind::CrashLoop { node, period_ms: random.between(4_000, 10_000) as u32 },
         9 => FaultKind::Leave { node },
         10 => FaultKind::Absent { node },
         11 => FaultKind::Clone { node },

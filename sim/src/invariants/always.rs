@@ -7,6 +7,7 @@ use crate::engine::nodes_of;
 use crate::world::{Node, Truth};
 
 pub(super) const CAUSE: &str = "cause";
+pub(super) const NEWEST_LIST: &str = "newest-list";
 pub(super) const LISTENING: &str = "listening";
 pub(super) const EPOCH_ORDER: &str = "epoch-order";
 pub(super) const EPOCH_UNIQUE: &str = "epoch-unique";
@@ -57,6 +58,7 @@ impl Always {
     ) -> Result<(), (&'static str, String)> {
         let machine = &nodes[node];
         let after = &machine.view;
+        newest_list(machine, node)?;
         if !after.leads() {
             return Ok(());
         }
@@ -130,5 +132,22 @@ impl Always {
             }
         }
         Ok(())
+    }
+}
+
+/// Whatever a router knows at this moment, it may not prefer an older list to
+/// its own while it could lead itself.
+fn newest_list(machine: &Node, node: usize) -> Result<(), (&'static str, String)> {
+    let view = &machine.view;
+    let Some(deputy) = view.deputy.filter(|deputy| *deputy != machine.id && view.ready) else {
+        return Ok(());
+    };
+    let record = machine.election.as_ref().and_then(|election| election.map().get(deputy));
+    match record {
+        Some(record) if record.list < view.list => {
+            let text = format!("r{node} holds {:?} and follows a router with {:?}", view.list, record.list);
+            Err((NEWEST_LIST, text))
+        }
+        _ => Ok(()),
     }
 }

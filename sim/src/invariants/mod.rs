@@ -42,7 +42,7 @@ impl fmt::Display for Violation {
 }
 
 /// All rules: name, and what it says.
-pub const NAMES: [(&str, &str); 15] = [
+pub const NAMES: [(&str, &str); 16] = [
     (settled::ONE_LEADER, "settled: one router leads, or none where the default server does"),
     (settled::AGREEMENT, "settled: all members name the same deputy and coordinator"),
     (settled::HIGHEST, "settled: the deputy is the highest ready entry of the newest list that is not held down"),
@@ -50,6 +50,7 @@ pub const NAMES: [(&str, &str); 15] = [
     (settled::DEFAULT_SERVER, "settled: the default server leads exactly where the deputy reaches it"),
     (settled::ONE_LIST, "settled: all members hold one list"),
     (settled::FENCING, "settled: all know the leader's epoch, and refuse each older one"),
+    (always::NEWEST_LIST, "always: no one with the newest list follows a router that it knows to hold an older one"),
     (always::CAUSE, "always: a role changes only after a change of reachability, list, readiness or restart, a few times for each"),
     (always::LISTENING, "always: no router leads before one detection time after its start"),
     (always::EPOCH_ORDER, "always: a router's epochs go up while its state file lives"),
@@ -155,7 +156,7 @@ impl Checker {
         let found = self.flapping.viewed(&self.limits, nodes, truth, node, before, now);
         self.judge(now, found);
         if after.role != before.role {
-            let members = truth.component(node) | 1 << node;
+            let members = self.believed(truth, node, now);
             let cause = nodes_of(members).map(|member| self.touched[member]).max().unwrap_or_default();
             if !truth.is_doubtful(members) {
                 let found = self.always.note_change(&self.limits, node, cause, now);
@@ -166,10 +167,16 @@ impl Checker {
         self.next_look = self.next_look.min(now + self.limits.grace);
     }
 
+    /// Whose doings may move a node: its component, and until it has settled all
+    /// that it was connected with before.
+    fn believed(&self, truth: &Truth, node: usize, now: Time) -> NodeSet {
+        if truth.changed_at(node) + self.limits.settle > now { truth.running() | 1 << node } else { truth.component(node) }
+    }
+
     /// A router is asked to leave.
-    pub(crate) fn leaves(&mut self, nodes: &[Node], truth: &Truth, node: usize, now: Time) {
+    pub(crate) fn leaves(&mut self, truth: &Truth, node: usize, now: Time) {
         let settled = self.settled_since(truth, truth.component(node)).is_some_and(|since| since <= now);
-        self.calm.leaves(nodes, truth, node, settled);
+        self.calm.leaves(truth, node, settled, now);
     }
 
     /// Its election has nothing more to say.
@@ -247,8 +254,10 @@ impl Checker {
         if !self.active {
             return;
         }
-        let found = calm::all_relays(&self.calm, nodes, truth);
-        self.judge(now, found);
+        for members in truth.components() {
+            let found = self.calm.look(nodes, truth, members, &self.limits, now);
+            self.judge(now, found);
+        }
         for members in truth.components() {
             let settled = self.settled_since(truth, members).is_some_and(|since| since <= now);
             let held = nodes_of(members).find(|node| nodes[*node].view.held);

@@ -205,7 +205,7 @@ impl World {
         }
         machine.leaving = true;
         self.note(Some(node), || What::Leaves);
-        self.checker.leaves(&self.nodes, &self.truth, node, self.now);
+        self.checker.leaves(&self.truth, node, self.now);
         self.retrace();
         self.feed(node, Input::Leave);
     }

@@ -246,8 +246,11 @@ impl World {
             }
             Output::View(view) => self.viewed(node, view),
             Output::Persist { ticket, state } => {
-                let written = self.now + self.setup.flash.draw_span(&mut self.random);
-                let boot = self.nodes[node].boot;
+                // One after the other: a file is not replaced by an older one.
+                let machine = &mut self.nodes[node];
+                let written = machine.flash_free.max(self.now) + self.setup.flash.draw_span(&mut self.random);
+                machine.flash_free = written;
+                let boot = machine.boot;
                 self.queue.push(written, Event::Written { node: node as u8, boot, ticket, state: Box::new(state) });
             }
             Output::Warning(warning) => {

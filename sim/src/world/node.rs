@@ -51,6 +51,8 @@ pub struct Node {
     /// The order in its UCI file.
     pub(crate) uci: Vec<usize>,
     pub(crate) disk: SavedState,
+    /// When its flash has written all that it was told to.
+    pub(crate) flash_free: Time,
     /// A copy of the flash from early in the run.
     pub(crate) backup: SavedState,
     /// Increased whenever the flash is lost or replaced.
@@ -135,6 +137,7 @@ fn off(setup: &Setup, node: usize) -> Node {
         default_reached: setup.default_server,
         uci: setup.first_order(),
         disk: SavedState::default(),
+        flash_free: Time::ZERO,
         backup: SavedState::default(),
         disk_lives: 0,
         kept: VecDeque::new(),
