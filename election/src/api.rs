@@ -53,7 +53,7 @@ pub enum Output {
     Send(RouterId, Datagram),
     /// Write to flash, then answer [`Input::Persisted`].
     Persist {
-        /// Counts up; a later one contains all earlier ones.
+        /// Counts up. There is no other before this one is answered.
         ticket: u64,
         /// What to write.
         state: SavedState,
@@ -140,8 +140,10 @@ pub struct Counters {
     pub heartbeats: u64,
     /// Own records sent.
     pub records: u64,
-    /// Records of others sent on.
+    /// Records of others sent on as they came in.
     pub relayed_records: u64,
+    /// Records of others sent to one that asked, or whose summary lacked them.
+    pub repaired_records: u64,
     /// Heartbeats of others sent on to one that asked.
     pub relayed_heartbeats: u64,
     /// Questions about a silent router sent.

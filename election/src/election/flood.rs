@@ -84,7 +84,7 @@ impl Election {
         if own {
             self.counters.records += 1;
         } else {
-            self.counters.relayed_records += 1;
+            self.counters.repaired_records += 1;
         }
         self.send(to, datagram);
     }
@@ -99,10 +99,13 @@ impl Election {
                 peer.unrelayed = false;
             }
             let targets = self.map.relay_targets(self.me, origin);
+            let Some(record) = self.map.get(origin) else { continue };
+            let datagram = encode_record(self.me, record);
             for slot in targets.iter() {
                 let to = self.map.records()[slot].origin;
                 if to != from || mutated!(self.config, RelayToEveryone) {
-                    self.send_record(to, origin);
+                    self.counters.relayed_records += 1;
+                    self.send(to, datagram.clone());
                 }
             }
         }
@@ -165,17 +168,19 @@ impl Election {
         if !self.peers.get(sender).is_some_and(|peer| peer.hears) {
             return;
         }
-        let holds = |id: RouterId| entries.binary_search_by(|entry| entry.0.cmp(&id)).ok();
-        let newer = |record: &Record| {
-            let theirs = holds(record.origin).map(|slot| (entries[slot].1, entries[slot].2));
-            theirs.is_none_or(|theirs| theirs < (record.incarnation, record.revision))
-        };
+        // Of members it may lack a record; of others it may hold an old one
+        // that makes it take them for members.
         let members = self.map.members(self.me);
-        let covered = members.iter().map(|slot| &self.map.records()[slot]);
+        let lacks = |(slot, record): &(usize, &Record)| match entries
+            .binary_search_by(|entry| entry.0.cmp(&record.origin))
+        {
+            Ok(found) => (entries[found].1, entries[found].2) < (record.incarnation, record.revision),
+            Err(_) => members.contains(*slot),
+        };
+        let covered = self.map.records().iter().enumerate();
         let covered =
-            covered.filter(|record| (from..=to).contains(&record.origin) && record.origin != sender);
-        let lacking: Vec<RouterId> =
-            covered.filter(|record| newer(record)).map(|record| record.origin).collect();
+            covered.filter(|(_, record)| (from..=to).contains(&record.origin) && record.origin != sender);
+        let lacking: Vec<RouterId> = covered.filter(lacks).map(|(_, record)| record.origin).collect();
         let older = |entry: &&(RouterId, Incarnation, u32)| match self.map.get(entry.0) {
             Some(record) => (record.incarnation, record.revision) < (entry.1, entry.2),
             None => true,

@@ -24,12 +24,12 @@ pub(super) struct Term {
     pub(super) published: Option<Epoch>,
     /// Used by this router, or maybe used before it restarted.
     floor: u64,
-    /// Asked to be reserved on flash.
+    /// To be reserved on flash.
     pub(super) reserved: u64,
-    /// Ticket of the state that reserves it.
-    pub(super) ticket: u64,
+    /// Reserved by the write that is under way.
+    pub(super) written: u64,
     /// Reserved for certain.
-    usable: u64,
+    pub(super) usable: u64,
 }
 
 impl Term {
@@ -40,15 +40,8 @@ impl Term {
             published: None,
             floor: saved_ceiling,
             reserved: saved_ceiling,
-            ticket: 0,
+            written: saved_ceiling,
             usable: saved_ceiling,
-        }
-    }
-
-    /// The state with this ticket is on flash.
-    pub(super) fn acknowledge(&mut self, ticket: u64) {
-        if ticket >= self.ticket {
-            self.usable = self.reserved;
         }
     }
 
@@ -63,7 +56,10 @@ impl Election {
         self.count_members(now);
         let decision = self.map.decide(self.me);
         self.counters.decisions += 1;
-        self.inherit_report(now, &decision);
+        if self.inherit_report(now, &decision) {
+            // The deputy says something else than it just did: once more with that.
+            return;
+        }
         self.take_term(&decision);
         self.relay();
         self.ask_for_list(now);
@@ -99,12 +95,17 @@ impl Election {
             if !member && peer.member {
                 peer.departed = true;
                 peer.absent_since = now;
-                if !peer.hears {
-                    peer.revision = 0;
+                // Others have lost it: what it said before is not true when it
+                // comes back. But what it says itself of its loss is news to others.
+                if !peer.hears && peer.revision == peer.member_revision {
+                    peer.forget_record();
                     gone.push(peer.id);
                 }
             }
             peer.member = member;
+            if member {
+                peer.member_revision = peer.revision;
+            }
         }
         for record in present {
             digest = digest.wrapping_add(digest_part(record));
@@ -125,7 +126,7 @@ impl Election {
         }
     }
 
-    /// What a router said before it went is not true when it comes back.
+    /// Takes records off the map whose peers have forgotten them.
     pub(super) fn forget_records(&mut self, gone: &[RouterId]) {
         if !mutated!(self.config, StaleDefaultServer) {
             gone.iter().for_each(|id| self.map.remove(*id));
@@ -141,13 +142,16 @@ impl Election {
         }
     }
 
-    /// The next deputy keeps the present one's word, and passes it on for a
-    /// while when its turn comes: nobody leads in between just because it has
-    /// not looked yet.
-    fn inherit_report(&mut self, now: Time, decision: &Decision) {
-        let before = self.inherited;
+    /// A new deputy passes on the word of the one before for a while: nobody
+    /// leads in between just because it has not looked yet. The next deputy
+    /// says it beforehand, so that all see it the moment the present one goes.
+    /// True if this router is the deputy and what it says has changed.
+    fn inherit_report(&mut self, now: Time, decision: &Decision) -> bool {
+        let before = self.report();
         if decision.deputy == Some(self.me) {
-            if self.inherited == Report::Reachable && self.inherited_until == Time::MAX {
+            let takes_over = self.view.deputy != Some(self.me);
+            if takes_over && self.view.coordinator == Coordinator::DefaultServer {
+                self.inherited = Report::Reachable;
                 self.inherited_until = now + self.config.default_grace;
             }
         } else {
@@ -156,7 +160,9 @@ impl Election {
             self.inherited = if next { Report::Reachable } else { Report::Unknown };
             self.inherited_until = Time::MAX;
         }
-        self.own_changed |= before != self.inherited;
+        let changed = before != self.report();
+        self.own_changed |= changed;
+        changed && decision.deputy == Some(self.me)
     }
 
     /// Begins a term if this router is to lead, ends it if not.

@@ -121,6 +121,8 @@ struct Persisted {
     ticket: u64,
     /// The latest that is on flash; 0 before the first.
     acknowledged: u64,
+    /// There is more to write when the write under way has ended.
+    again: bool,
 }
 
 impl Election {
@@ -330,25 +332,33 @@ impl Election {
     }
 
     fn persisted(&mut self, ticket: u64) {
-        // A ticket that was never handed out acknowledges nothing.
-        let ticket = if ticket > self.persisted.ticket { 0 } else { ticket };
-        if ticket > self.persisted.acknowledged {
-            self.persisted.acknowledged = ticket;
-            self.term.acknowledge(ticket);
-            self.own_changed = true;
-            self.map_changed = true;
+        // Only the write that is under way can have ended.
+        if ticket != self.persisted.ticket || ticket == self.persisted.acknowledged {
+            return;
+        }
+        self.persisted.acknowledged = ticket;
+        self.term.usable = self.term.written;
+        self.own_changed = true;
+        self.map_changed = true;
+        if core::mem::take(&mut self.persisted.again) {
+            self.persist();
         }
     }
 
-    /// Hands out the state to be written.
+    /// Hands out the state to be written, one write at a time: an older one
+    /// that ends late must not undo a newer one.
     fn persist(&mut self) {
+        if self.persisted.ticket > self.persisted.acknowledged {
+            self.persisted.again = true;
+            return;
+        }
         self.persisted.ticket += 1;
+        self.term.written = self.term.reserved;
         let state = SavedState {
             counter: self.incarnation.counter,
             epoch_ceiling: self.term.reserved,
             list: self.list.clone(),
         };
-        self.term.ticket = self.persisted.ticket;
         self.outputs.push_back(Output::Persist { ticket: self.persisted.ticket, state });
     }
 

@@ -43,6 +43,10 @@ pub(super) struct Peer {
     pub(super) digest: u64,
     /// Revision of its record in the map, 0 if there is none.
     pub(super) revision: u32,
+    /// No record of this life older than this revision is news.
+    pub(super) floor: u32,
+    /// Of the record by which it was a member.
+    pub(super) member_revision: u32,
     /// Its latest heartbeat came directly at this time.
     pub(super) heard: Time,
     /// Its latest sign of life, direct or through another.
@@ -54,6 +58,9 @@ pub(super) struct Peer {
     pub(super) deaf_until: Time,
     /// Heartbeats in a row whose digest differed.
     pub(super) mismatches: u8,
+    /// Its heartbeats have spoken of a newer record than the one here since;
+    /// `Time::MAX` if not.
+    pub(super) outdated_since: Time,
     /// Its record was asked for at this time.
     pub(super) asked: Time,
     /// Its record has not been sent on yet, since it was no member.
@@ -81,11 +88,14 @@ impl Peer {
             vouched: 0,
             digest: 0,
             revision: 0,
+            floor: 0,
+            member_revision: 0,
             heard: Time::ZERO,
             alive: Time::ZERO,
             hears: false,
             deaf_until: Time::ZERO,
             mismatches: 0,
+            outdated_since: Time::MAX,
             asked: Time::ZERO,
             unrelayed: false,
             from: id,
@@ -111,7 +121,9 @@ impl Peer {
         self.incarnation = incarnation;
         self.sequence = 0;
         self.vouched = 0;
-        self.revision = 0;
+        self.forget_record();
+        self.floor = 0;
+        self.outdated_since = Time::MAX;
         self.deaf_until = Time::ZERO;
         self.departed |= self.member;
     }
@@ -122,6 +134,13 @@ impl Peer {
         self.incarnation = Incarnation::default();
         self.sequence = 0;
         self.vouched = 0;
+        self.forget_record();
+        self.floor = 0;
+    }
+
+    /// Its record is to be heard again, but no older one.
+    pub(super) fn forget_record(&mut self) {
+        self.floor = self.floor.max(self.revision);
         self.revision = 0;
     }
 

@@ -58,8 +58,18 @@ impl Election {
         }
         if heartbeat.revision > peer.revision {
             // The record that goes with it may be on its way, or was lost.
-            if now.since(peer.asked) >= ask_gap {
+            peer.outdated_since = peer.outdated_since.min(now);
+            let ask = now >= peer.asked + ask_gap;
+            if ask {
                 peer.asked = now;
+            }
+            if peer.revision > 0 && now >= peer.outdated_since + self.silence.gone_after {
+                // It does not hear the questions, whatever its old record says.
+                peer.forget_record();
+                self.map.remove(origin);
+                self.map_changed = true;
+            }
+            if ask {
                 self.request(origin, [origin].into());
             }
         } else if heartbeat.digest == digest {
@@ -135,10 +145,11 @@ impl Election {
         }
         let leaves = record.leaving && !mutated!(self.config, LeaveIgnored);
         let Some(peer) = self.peers.get_mut(origin) else { return };
-        if record.revision <= peer.revision {
+        if record.revision <= peer.revision || record.revision < peer.floor {
             return;
         }
         peer.revision = record.revision;
+        peer.outdated_since = Time::MAX;
         peer.unrelayed = true;
         peer.from = sender;
         if leaves {

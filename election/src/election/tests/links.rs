@@ -167,7 +167,9 @@ fn a_lost_record_is_asked_for_at_the_next_heartbeat() {
     net.run(20_000);
     net.loss = 0;
     net.run(3_000);
-    assert!(net.led_by(2, &[0, 1, 2]));
+    // Some may be held down for what the loss made of their links: one leads
+    let leaders = net.leaders();
+    assert!(leaders.len() == 1 && net.led_by(leaders[0], &[0, 1, 2]), "{}", net.describe());
     let digests = (0..3).map(|index| net.election(index).digest);
     assert!(digests.collect::<alloc::collections::BTreeSet<_>>().len() == 1);
 }
