@@ -1,4 +1,4 @@
-use fau3_election::{Datagram, RouterId, SavedState};
+use fau3_election::{RouterId, SavedState};
 
 use crate::engine::NodeSet;
 
@@ -7,11 +7,11 @@ use crate::engine::NodeSet;
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     /// A datagram comes to some nodes.
-    Deliver { from: u8, to: NodeSet, datagram: Datagram },
+    Deliver { from: u8, to: NodeSet, letter: u32 },
     /// A router's deadline.
     Wake { node: u8, boot: u32 },
-    /// Flash has what a router wrote.
-    Written { node: u8, boot: u32, ticket: u64, state: Box<SavedState> },
+    /// Flash has what a router wrote, under its ticket.
+    Written { node: u8, boot: u32, state: Box<(u64, SavedState)> },
     /// A fault may begin, turn or end.
     Fault { index: u16 },
     /// A router's power comes on.
@@ -19,7 +19,7 @@ pub(crate) enum Event {
     /// Two routers try to connect.
     Dial { a: u8, b: u8 },
     /// The other side of a connection has gone.
-    Closed { node: u8, boot: u32, peer: RouterId },
+    Closed { node: u8, boot: u32, peer: Box<RouterId> },
     /// A router's check of the default server has an answer.
     Checked { node: u8, boot: u32 },
     /// A router's fetch of the default server's list has an answer.

@@ -35,13 +35,13 @@ impl World {
         match event {
             Event::Start { node } => self.start(usize::from(node)),
             Event::Fault { index } => self.turn(usize::from(index)),
-            Event::Written { node, boot, ticket, state } => self.written(node.into(), boot, ticket, *state),
+            Event::Written { node, boot, state } => self.written(node.into(), boot, state),
             Event::Dial { a, b } => self.dial(a.into(), b.into()),
             Event::Closed { node, boot, peer } if self.nodes[usize::from(node)].boot == boot => {
                 if self.nodes[usize::from(node)].frozen {
                     self.nodes[usize::from(node)].keep(Event::Closed { node, boot, peer });
                 } else {
-                    self.feed(node.into(), Input::Closed(peer));
+                    self.feed(node.into(), Input::Closed(*peer));
                 }
             }
             Event::Checked { node, boot } if self.nodes[usize::from(node)].boot == boot => {
@@ -138,7 +138,6 @@ impl World {
         machine.wake_at = Time::MAX;
         machine.leaving = false;
         machine.watching = false;
-        machine.kept.clear();
         if self.now >= BACKUP_AT && machine.backup == SavedState::default() {
             machine.backup = machine.disk.clone();
         }
@@ -179,7 +178,11 @@ impl World {
         let Some(election) = machine.election.take() else { return };
         machine.counters.push(election.counters());
         machine.boot += 1;
-        machine.kept.clear();
+        for event in std::mem::take(&mut machine.kept) {
+            if let Event::Deliver { letter, .. } = event {
+                self.mail.drop(letter);
+            }
+        }
         self.trace.fold(self.now.as_micros() << 8 | node as u64 | 0xc0);
         self.note(Some(node), || What::Stopped { silent });
         let peers = std::mem::take(&mut self.connected[node]);
@@ -189,7 +192,7 @@ impl World {
             if !silent && self.network.reaches(node) & (1 << peer) != 0 {
                 let at = self.now + Duration::from_micros(self.random.between(200, 2_000));
                 let boot = self.nodes[peer].boot;
-                self.queue.push(at, Event::Closed { node: peer as u8, boot, peer: id });
+                self.queue.push(at, Event::Closed { node: peer as u8, boot, peer: Box::new(id) });
             }
         }
         self.retrace();
@@ -253,15 +256,16 @@ impl World {
         }
     }
 
-    fn written(&mut self, node: usize, boot: u32, ticket: u64, state: SavedState) {
+    fn written(&mut self, node: usize, boot: u32, state: Box<(u64, SavedState)>) {
         let machine = &mut self.nodes[node];
         if machine.boot != boot || machine.election.is_none() {
             return; // The power went before.
         }
         if machine.frozen {
-            machine.keep(Event::Written { node: node as u8, boot, ticket, state: Box::new(state) });
+            machine.keep(Event::Written { node: node as u8, boot, state });
             return;
         }
+        let (ticket, state) = *state;
         machine.disk = state;
         self.tally.writes += 1;
         self.feed(node, Input::Persisted { ticket });

@@ -7,6 +7,7 @@
 
 mod events;
 mod lifecycle;
+mod mail;
 mod node;
 mod setup;
 mod surroundings;
@@ -48,6 +49,7 @@ pub struct World {
     pub(crate) truth: Truth,
     pub(crate) tally: Tally,
     queue: EventQueue<Event>,
+    mail: mail::Mail,
     network: Network,
     checker: Checker,
     trace: TraceHash,
@@ -75,6 +77,7 @@ impl World {
             truth: Truth::new(nodes.len()),
             tally: Tally::default(),
             queue: EventQueue::default(),
+            mail: mail::Mail::default(),
             checker: Checker::new(&setup),
             trace: TraceHash::default(),
             random: random.child(2),
@@ -168,24 +171,32 @@ impl World {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Deliver { from, to, datagram } => {
-                let at = self.now.as_micros();
-                self.trace.fold(at << 8 | u64::from(from));
+            Event::Deliver { from, to, letter } => {
+                self.trace.fold(self.now.as_micros() << 8 | u64::from(from));
                 self.trace.fold(to);
-                for node in nodes_of(to) {
-                    let receiver = &mut self.nodes[node];
-                    if receiver.frozen {
-                        receiver.keep(Event::Deliver { from, to: 1 << node, datagram: datagram.clone() });
-                    } else if receiver.election.is_some() {
-                        receiver.received_bytes += datagram.as_bytes().len() as u64;
-                        receiver.received += 1;
-                        self.feed(node, Input::Datagram(datagram.as_bytes()));
-                    }
-                }
+                nodes_of(to).for_each(|node| self.deliver(node, from, letter));
+                self.mail.drop(letter);
             }
             Event::Wake { node, boot } => self.wake(usize::from(node), boot),
             other => self.handle_rare(other),
         }
+    }
+
+    #[inline]
+    fn deliver(&mut self, node: usize, from: u8, letter: u32) {
+        let bytes = self.mail.bytes(letter);
+        let receiver = &mut self.nodes[node];
+        if receiver.frozen {
+            if receiver.keep(Event::Deliver { from, to: 1 << node, letter }) {
+                self.mail.keep(letter);
+            }
+            return;
+        }
+        let Some(election) = receiver.election.as_mut() else { return };
+        receiver.received_bytes += bytes.len() as u64;
+        receiver.received += 1;
+        election.handle(receiver.clock.local(self.now), Input::Datagram(bytes));
+        self.drain(node);
     }
 
     fn wake(&mut self, node: usize, boot: u32) {
@@ -215,6 +226,12 @@ impl World {
         let local = target.clock.local(self.now);
         let Some(election) = target.election.as_mut() else { return };
         election.handle(local, input);
+        self.drain(node);
+    }
+
+    /// Does what a router says, and notes when it wants to be called again.
+    #[inline]
+    fn drain(&mut self, node: usize) {
         while let Some(output) = self.nodes[node].election.as_mut().and_then(|it| it.poll_output()) {
             self.carry_out(node, output);
         }
@@ -226,14 +243,18 @@ impl World {
     fn schedule(&mut self, node: usize) {
         let sleeper = &mut self.nodes[node];
         let Some(election) = &sleeper.election else { return };
-        let Some(due) = election.poll_timeout() else {
-            self.exit(node);
-            return;
-        };
-        let at = sleeper.clock.when(due).max(self.now);
-        if at < sleeper.wake_at {
-            sleeper.wake_at = at;
-            self.queue.push(at, Event::Wake { node: node as u8, boot: sleeper.boot });
+        match election.poll_timeout() {
+            // Nearly always: what was heard has moved no deadline.
+            Some(due) if due == sleeper.due && sleeper.wake_at != Time::MAX => {}
+            Some(due) => {
+                sleeper.due = due;
+                let at = sleeper.clock.when(due).max(self.now);
+                if at < sleeper.wake_at {
+                    sleeper.wake_at = at;
+                    self.queue.push(at, Event::Wake { node: node as u8, boot: sleeper.boot });
+                }
+            }
+            None => self.exit(node),
         }
     }
 
@@ -251,7 +272,7 @@ impl World {
                 let written = machine.flash_free.max(self.now) + self.setup.flash.draw_span(&mut self.random);
                 machine.flash_free = written;
                 let boot = machine.boot;
-                self.queue.push(written, Event::Written { node: node as u8, boot, ticket, state: Box::new(state) });
+                self.queue.push(written, Event::Written { node: node as u8, boot, state: Box::new((ticket, state)) });
             }
             Output::Warning(warning) => {
                 self.tally.warned(&warning);
@@ -269,11 +290,14 @@ impl World {
         if bytes.len() != fau3_election::Heartbeat::BYTES {
             self.trace.fold_bytes(bytes);
         }
-        let queue = &mut self.queue;
+        let (queue, mail) = (&mut self.queue, &mut self.mail);
+        let letter = mail.put(datagram);
         let from = node as u8;
         self.network.transmit(self.now, node, to, |at, to| {
-            queue.push(at, Event::Deliver { from, to, datagram: datagram.clone() });
+            mail.keep(letter);
+            queue.push(at, Event::Deliver { from, to, letter });
         });
+        mail.drop(letter);
     }
 
     fn viewed(&mut self, node: usize, view: View) {

@@ -39,6 +39,8 @@ pub struct Node {
     /// Reasons to be down; it runs at none.
     pub(crate) down: u32,
     pub(crate) wake_at: Time,
+    /// The deadline, on its own clock, that `wake_at` stands for or comes before.
+    pub(crate) due: Time,
     pub(crate) frozen: bool,
     /// Reasons to count it as not quite there: a stall between two freezes.
     pub(crate) stalling: u32,
@@ -82,10 +84,13 @@ impl Node {
         name_of(self.name_as)
     }
 
-    pub(crate) fn keep(&mut self, event: Event) {
-        if self.kept.len() < SOCKET_BUFFER_DATAGRAMS {
+    /// Keeps what arrives while it stands still; false if the buffer is full.
+    pub(crate) fn keep(&mut self, event: Event) -> bool {
+        let room = self.kept.len() < SOCKET_BUFFER_DATAGRAMS;
+        if room {
             self.kept.push_back(event);
         }
+        room
     }
 
     /// The view of one that has just been started.
@@ -130,6 +135,7 @@ fn off(setup: &Setup, node: usize) -> Node {
         boot: 0,
         down: 0,
         wake_at: Time::MAX,
+        due: Time::MAX,
         frozen: false,
         stalling: 0,
         leaving: false,
