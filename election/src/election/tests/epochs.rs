@@ -112,3 +112,21 @@ fn no_epoch_is_used_before_its_block_is_on_flash() {
     assert!(net.view(0).leads());
     assert_eq!(epoch(&net, 0).number, 1_000_001);
 }
+
+#[test]
+fn there_is_one_write_at_a_time_so_that_an_older_one_undoes_none() {
+    let mut net = Net::new(1, "A");
+    net.nodes[0].flash_works = false;
+    net.start(0);
+    let first = net.election(0).persisted.ticket;
+    // Given a write under way, when the list changes twice
+    net.input(0, Input::ListConfigured(&super::net::entries("XA")));
+    net.input(0, Input::ListConfigured(&super::net::entries("YXA")));
+    assert_eq!(net.election(0).persisted.ticket, first);
+    // Then one more write follows when it has ended, with the newest list
+    net.nodes[0].flash_works = true;
+    net.input(0, Input::Persisted { ticket: first });
+    assert_eq!(net.election(0).persisted.ticket, first + 1);
+    net.run(100);
+    assert_eq!(net.nodes[0].saved.list.entries().len(), 3);
+}

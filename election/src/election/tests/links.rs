@@ -222,3 +222,56 @@ fn a_probe_is_answered_by_its_target_itself() {
     assert_eq!(to, a);
     assert_eq!(Heartbeat::decode(answer.as_bytes()).unwrap().origin, b);
 }
+
+#[test]
+fn leaders_that_overhear_each_other_one_way_do_not_outnumber_each_other() {
+    // Given three leaders in a circle of one-way links
+    let mut net = Net::new(3, "");
+    net.topology(&[]);
+    (0..3).for_each(|from| net.up[from][(from + 1) % 3] = true);
+    (0..3).for_each(|index| net.start(index));
+    net.run(60_000);
+    assert_eq!(net.leaders(), [0, 1, 2]);
+    // Then each keeps its first term
+    assert!((0..3).all(|index| net.view(index).epoch.unwrap().number == 1));
+}
+
+#[test]
+fn a_heal_does_not_believe_what_was_said_before_the_partition() {
+    // Given A cut off for longer than the detection time, so that each side has dropped the other
+    let mut net = Net::running(5, "ABCDE");
+    (1..5).for_each(|other| net.link(0, other, false));
+    net.run(2_000);
+    assert_eq!(net.leaders(), [0, 1]);
+    let healed = net.now;
+    (1..5).for_each(|other| net.link(0, other, true));
+    net.run(2_000);
+    // Then A joins once, and leaves no more
+    let sizes = net.nodes[0].views.iter().filter(|(at, _)| *at >= healed).map(|(_, view)| view.members);
+    assert!(sizes.collect::<alloc::vec::Vec<_>>().is_sorted());
+    assert!(net.led_by(0, &[0, 1, 2, 3, 4]));
+}
+
+#[test]
+fn an_old_record_of_one_that_cannot_be_asked_ends_with_the_detection_time() {
+    // Given that B hears A, but A no longer B, and all records of A to B are lost
+    let mut net = Net::running(2, "BA");
+    net.up[1][0] = false;
+    net.drop_records = true;
+    net.run(8_000);
+    // Then B does not take the old record's word that A hears it
+    assert_eq!(net.leaders(), [0, 1]);
+}
+
+#[test]
+fn a_neighbour_tells_of_one_whom_only_the_other_side_counts_as_a_member() {
+    // Given A that is heard by two but hears none, as its record says; it reaches B and C only
+    let mut net = Net::running(5, "EDCBA");
+    let arrows = [(0, 2), (0, 3), (1, 2), (1, 3), (1, 4), (2, 3), (3, 1), (3, 2), (4, 1), (4, 2)];
+    net.topology(&[]);
+    arrows.iter().for_each(|(from, to)| net.up[*from][*to] = true);
+    net.run(20_000);
+    // Then all of the component have it out
+    assert!((1..5).all(|index| net.view(index).members == 4));
+    assert!(net.led_by(4, &[1, 2, 3, 4]));
+}

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::{
-    Config, Coordinator, Counters, Datagram, Election, Input, Output, RouterId, SavedState, ServerEntry,
-    Time, View, Warning,
+    Config, Coordinator, Counters, Datagram, Election, Input, Output, Packet, RouterId, SavedState,
+    ServerEntry, Time, View, Warning,
 };
 
 /// How long a datagram travels.
@@ -42,6 +42,8 @@ pub(super) struct Net {
     pub(super) up: Vec<Vec<bool>>,
     /// Percent of datagrams lost.
     pub(super) loss: u64,
+    /// No record arrives, while heartbeats do.
+    pub(super) drop_records: bool,
     /// Those on the way, by time and order.
     queue: BTreeMap<(Time, u64), Event>,
     order: u64,
@@ -82,6 +84,7 @@ impl Net {
             nodes: (0..count).map(node).collect(),
             up: (0..count).map(|a| (0..count).map(|b| a != b).collect()).collect(),
             loss: 0,
+            drop_records: false,
             queue: BTreeMap::new(),
             order: 0,
             random: 1,
@@ -231,7 +234,8 @@ impl Net {
 
     fn carry(&mut self, from: usize, to: usize, datagram: &Datagram) {
         let lost = self.loss > 0 && self.draw() % 100 < self.loss;
-        if self.up[from][to] && !lost {
+        let is_record = || matches!(Packet::decode(datagram.as_bytes()), Ok(Packet::Record { .. }));
+        if self.up[from][to] && !lost && !(self.drop_records && is_record()) {
             self.push(self.now + DELAY, Event::Datagram(to, datagram.clone()));
         }
     }

@@ -68,3 +68,20 @@ fn a_report_ends_with_the_looking() {
     assert_eq!(net.view(0).role, Role::Server);
     assert_eq!(net.times_led(0, Time::ZERO), 2);
 }
+
+#[test]
+fn a_better_router_that_comes_back_passes_on_the_word_it_followed() {
+    // Given that B is the deputy of a default server, when A comes back and has not looked yet
+    let mut net = Net::new(3, "ABC");
+    net.start(1);
+    net.start(2);
+    net.run(5_000);
+    net.input(1, Input::DefaultServer(true));
+    let start = net.now;
+    net.start(0);
+    net.run(2_300);
+    // Then A is the deputy, and nobody led in between
+    assert_eq!(net.view(0).deputy, Some(net.nodes[0].id));
+    assert!(default_leads(&net, &ALL));
+    assert!((0..3).all(|index| net.times_led(index, start) == 0));
+}
