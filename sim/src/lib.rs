@@ -4,11 +4,13 @@
 //! [`world`] drives the elections, [`invariants`] judges them; [`timeline`] shows a run to people.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod check;
 pub mod engine;
 pub mod faults;
 pub mod hashes;
 pub mod invariants;
 pub mod mutants;
+pub mod report;
 pub mod shrink;
 pub mod svg;
 pub mod sweep;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use fau3_election::{Coordinator, Role, RouterId, Time, View, Warning};
 
+use crate::engine::NODES_MAX;
 use crate::faults::Fault;
 use crate::world::Node;
 
@@ -77,7 +78,7 @@ pub fn line(entry: &Entry, nodes: &[Node], faults: &[Fault]) -> String {
 }
 
 fn label(node: usize, nodes: &[Node]) -> String {
-    if node + 1 == nodes.len() { "clone".into() } else { format!("r{node}") }
+    if node > 0 && node + 1 == nodes.len() && nodes.len() < NODES_MAX { "clone".into() } else { format!("r{node}") }
 }
 
 fn name(id: RouterId, nodes: &[Node]) -> String {

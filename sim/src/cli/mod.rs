@@ -1,6 +1,7 @@
 //! The commands. They print and choose exit codes; what they do lies in the library.
 
 mod meshes;
+mod report;
 mod runs;
 mod wrong;
 
@@ -34,9 +35,15 @@ enum Command {
     /// All 4,096 directed graphs of four routers
     #[command(after_help = "Example: fau3-sim topologies")]
     Topologies(meshes::Topologies),
+    /// Three routers, exhaustively: any two crashes, restarts or sets of dropping links
+    #[command(after_help = "Example: fau3-sim check")]
+    Check(wrong::Check),
     /// Wrong variants of the election: which rule catches each, and how soon
     #[command(after_help = "Example: fau3-sim mutants --seeds 2000")]
     Mutants(wrong::Mutants),
+    /// What is reached in the model, beside what is to be reached
+    #[command(after_help = "Example: fau3-sim report --seeds 1000")]
+    Report(report::Report),
     /// Prints the trace hashes of the first seeds, as kept in tests/trace_hashes.txt
     #[command(after_help = "Example: fau3-sim hashes > sim/tests/trace_hashes.txt")]
     Hashes(runs::Hashes),
@@ -50,6 +57,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Replay(command) => command.run(),
         Command::Topologies(command) => command.run(),
         Command::Mutants(command) => command.run(),
+        Command::Check(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::Hashes(command) => command.run(),
     };
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }

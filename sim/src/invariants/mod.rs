@@ -69,6 +69,7 @@ pub const CONVERGED: &str = "converged";
 pub(crate) struct Checker {
     limits: Limits,
     active: bool,
+    routers: usize,
     /// The first rule that did not hold.
     pub(crate) violation: Option<Violation>,
     /// When to look next, if nothing happens before.
@@ -90,10 +91,11 @@ pub(crate) struct Checker {
 
 impl Checker {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let nodes = setup.routers + 1;
+        let nodes = setup.places();
         Self {
             limits: Limits::of(&setup.config, setup.routers),
             active: setup.checked,
+            routers: setup.routers,
             violation: None,
             next_look: Time::MAX,
             touched: vec![Time::ZERO; nodes],
@@ -269,7 +271,7 @@ impl Checker {
             let found = settled::check(nodes, members);
             self.judge(now, found);
         }
-        let down = nodes.iter().take(nodes.len() - 1).position(|node| !node.runs());
+        let down = nodes.iter().take(self.routers).position(|node| !node.runs());
         if let Some(node) = down {
             self.fail(CONVERGED, now, format!("r{node} does not run at the end: {:?}", nodes[node].view.role));
         }

@@ -23,7 +23,9 @@ impl World {
             }
         }
         // The place for clones stays empty until one comes.
-        self.nodes[self.setup.routers].down = 1;
+        if let Some(spare) = self.nodes.get_mut(self.setup.routers) {
+            spare.down = 1;
+        }
         for node in 0..self.setup.routers {
             let at = Time::from_millis(self.random.below(self.setup.start_spread_ms + 1));
             self.queue.push(at, Event::Start { node: node as u8 });
@@ -274,8 +276,8 @@ impl World {
     /// A second machine with the same key, name and flash.
     fn clone_of(&mut self, node: usize) {
         let spare = self.setup.routers;
-        if self.nodes[spare].down == 0 {
-            return;
+        if self.nodes.get(spare).is_none_or(|twin| twin.down == 0) {
+            return; // No place, or one clone is there already.
         }
         let Node { id, name_as, ref uci, ref disk, .. } = self.nodes[node];
         let (uci, disk) = (uci.clone(), disk.clone());
@@ -289,7 +291,7 @@ impl World {
     /// People take the clone away and restart the router, which has stopped.
     fn unclone(&mut self, node: usize) {
         let spare = self.setup.routers;
-        if self.nodes[spare].id != self.nodes[node].id || self.nodes[spare].down > 0 {
+        if self.nodes.get(spare).is_none_or(|twin| twin.id != self.nodes[node].id || twin.down > 0) {
             return;
         }
         self.power_off(spare, true);

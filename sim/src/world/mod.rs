@@ -333,6 +333,12 @@ impl World {
         }
     }
 
+    /// What happened so far, as the world itself saw it.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     fn counted(&self) -> Tally {
         let mut tally = self.tally.clone();
         for node in &self.nodes {

@@ -110,7 +110,7 @@ impl Node {
 
 /// All routers of a setup, switched off, and one more place for a clone.
 pub(crate) fn all(setup: &Setup) -> Vec<Node> {
-    let mut nodes: Vec<Node> = (0..=setup.routers).map(|node| off(setup, node)).collect();
+    let mut nodes: Vec<Node> = (0..setup.places()).map(|node| off(setup, node)).collect();
     for fault in &setup.faults {
         if let FaultKind::ClockError { node, ppm } = fault.kind {
             nodes[node].clock_ppm = ppm;

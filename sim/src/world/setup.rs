@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use fau3_election::{Config, RouterId, ServerEntry, Time};
 
-use crate::engine::{Delay, Quality, Random};
+use crate::engine::{Delay, NODES_MAX, Quality, Random};
 use crate::faults::{Fault, FaultOptions, generate};
 
 /// The ExtraServers list with which all routers begin.
@@ -21,7 +21,8 @@ pub enum List {
 pub struct Setup {
     /// Where all random numbers come from.
     pub seed: u64,
-    /// How many routers, at most 63: one place is kept for clones.
+    /// How many routers: with the place for a clone, at most [`NODES_MAX`](crate::engine::NODES_MAX);
+    /// 64 of them leave no place for one.
     pub routers: usize,
     /// Timers (and the wrong variant, if one is to run).
     pub config: Config,
@@ -110,6 +111,11 @@ impl Setup {
     #[must_use]
     pub fn end(&self) -> Time {
         Time::ZERO + self.fault_phase + self.quiet_phase
+    }
+
+    /// Places for machines: one more than routers, for a clone, if there is room.
+    pub(crate) fn places(&self) -> usize {
+        (self.routers + 1).min(NODES_MAX)
     }
 
     /// A router's identity: drawn, so that the order of ids is not that of numbers.

@@ -147,10 +147,10 @@ fn set_of(nodes: &[Node], holds: impl Fn(&Node) -> bool) -> NodeSet {
 
 /// Machines that run under one identity.
 fn twins(nodes: &[Node]) -> NodeSet {
-    let Some((spare, others)) = nodes.split_last() else { return 0 };
-    if spare.election.is_none() {
-        return 0;
-    }
-    let owner = others.iter().position(|node| node.id == spare.id);
-    owner.map_or(0, |owner| 1 << owner | 1 << others.len())
+    let twin = |(index, node): (usize, &Node)| {
+        let other = nodes[..index].iter().position(|other| other.id == node.id)?;
+        (node.election.is_some()).then_some(1 << index | 1 << other)
+    };
+    // Only the last place ever holds one.
+    nodes.iter().enumerate().next_back().and_then(twin).unwrap_or(0)
 }
