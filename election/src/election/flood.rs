@@ -33,7 +33,7 @@ impl Election {
     }
 
     fn describe(&self, now: Time) -> Record {
-        let heard = self.peers.iter().filter(|peer| peer.hears);
+        let heard = self.peers.iter().filter(|peer| peer.hears && !peer.unanswered);
         let link = |peer: &super::peer::Peer| Link {
             to: peer.id,
             held: peer.held(now, &self.config),

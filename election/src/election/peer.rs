@@ -61,6 +61,8 @@ pub(super) struct Peer {
     /// Its heartbeats have spoken of a newer record than the one here since;
     /// `Time::MAX` if not.
     pub(super) outdated_since: Time,
+    /// It was asked for that record for a detection time, and did not answer.
+    pub(super) unanswered: bool,
     /// Its record was asked for at this time.
     pub(super) asked: Time,
     /// Its record has not been sent on yet, since it was no member.
@@ -96,6 +98,7 @@ impl Peer {
             deaf_until: Time::ZERO,
             mismatches: 0,
             outdated_since: Time::MAX,
+            unanswered: false,
             asked: Time::ZERO,
             unrelayed: false,
             from: id,
@@ -123,6 +126,7 @@ impl Peer {
         self.vouched = 0;
         self.forget_record();
         self.floor = 0;
+        self.unanswered = false;
         self.outdated_since = Time::MAX;
         self.deaf_until = Time::ZERO;
         self.departed |= self.member;

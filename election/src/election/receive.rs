@@ -63,11 +63,15 @@ impl Election {
             if ask {
                 peer.asked = now;
             }
-            if peer.revision > 0 && now >= peer.outdated_since + self.silence.gone_after {
-                // It does not hear the questions, whatever its old record says.
+            if !peer.unanswered && now >= peer.outdated_since + self.silence.gone_after {
+                // It does not hear the questions, whatever its old record says,
+                // here or at others: no link until it answers.
+                peer.unanswered = true;
                 peer.forget_record();
+                peer.floor = heartbeat.revision;
                 self.map.remove(origin);
                 self.map_changed = true;
+                self.own_changed = true;
             }
             if ask {
                 self.request(origin, [origin].into());
@@ -150,6 +154,7 @@ impl Election {
         }
         peer.revision = record.revision;
         peer.outdated_since = Time::MAX;
+        self.own_changed |= core::mem::take(&mut peer.unanswered);
         peer.unrelayed = true;
         peer.from = sender;
         if leaves {
