@@ -12,13 +12,20 @@ pub(super) const HAND_BACKS: &str = "hand-backs";
 pub(super) struct Flapping {
     /// For each node, when it took the lead from one that lived on.
     taken: Vec<Vec<Time>>,
+    /// It has been away since it last took the lead: restarted, or cut off from all.
+    away: Vec<bool>,
     /// Since when it is held down.
     held: Vec<Option<Time>>,
 }
 
 impl Flapping {
     pub(super) fn new(nodes: usize) -> Self {
-        Self { taken: vec![Vec::new(); nodes], held: vec![None; nodes] }
+        Self { taken: vec![Vec::new(); nodes], away: vec![false; nodes], held: vec![None; nodes] }
+    }
+
+    /// It starts, or has no link left.
+    pub(super) fn gone(&mut self, node: usize) {
+        self.away[node] = true;
     }
 
     pub(super) fn viewed(
@@ -38,6 +45,9 @@ impl Flapping {
             if nodes_of(truth.component(node)).any(|other| other != node && nodes[other].id == id));
         if !after.leads() || before.leads() || !from_another || truth.is_doubtful(truth.component(node)) {
             return Ok(());
+        }
+        if !std::mem::take(&mut self.away[node]) {
+            return Ok(()); // It was others that came and went.
         }
         let taken = &mut self.taken[node];
         taken.retain(|at| *at + limits.flapping_window > now);

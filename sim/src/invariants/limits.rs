@@ -17,15 +17,16 @@ pub struct Limits {
     pub grace: Duration,
     /// From a role's change back to its cause: as long as settling.
     pub cause: Duration,
-    /// Role changes of one router for one cause: it may lose its leader, lead
-    /// itself, give up again, and once more for the default server's answer.
+    /// Role changes of one router for one cause. The others learn of it one
+    /// after the other, and the record of each may move the lead there and back:
+    /// two for each router.
     pub changes_max: u32,
     /// Detection time on the router's own clock: no leading before.
     pub listening: Duration,
     /// Within this time ([`Config::hold_max`])...
     pub flapping_window: Duration,
-    /// ...a router takes the lead from a living one at most so often. The
-    /// first return is free, the second waits 4 s, then 8, 16 and 32: 60 s.
+    /// ...a router that was away takes the lead from a living one at most so
+    /// often. The first return is free, the second waits 4 s, then 8, 16 and 32: 60 s.
     pub hand_backs_max: usize,
     /// Longest hold-down of a router whose links are firm: [`Config::hold_max`].
     pub held_max: Duration,
@@ -41,7 +42,7 @@ impl Limits {
             settle,
             grace: stretch(config.flood_gap * (hops + 2) + config.beacon),
             cause: settle,
-            changes_max: 6,
+            changes_max: 2 * routers as u32,
             listening: config.detection(),
             flapping_window: config.hold_max,
             hand_backs_max: 5,

@@ -121,6 +121,12 @@ impl Checker {
         }
     }
 
+    /// The truth about these nodes changed.
+    pub(crate) fn traced(&mut self, truth: &Truth, nodes: NodeSet, now: Time) {
+        nodes_of(nodes).filter(|node| truth.two_way(*node) == 0).for_each(|node| self.flapping.gone(node));
+        self.touched(nodes, now);
+    }
+
     /// Something happened to these nodes after which a leader may change.
     pub(crate) fn touched(&mut self, nodes: NodeSet, now: Time) {
         nodes_of(nodes).for_each(|node| self.touched[node] = now);
@@ -130,6 +136,7 @@ impl Checker {
     /// A life begins.
     pub(crate) fn started(&mut self, node: usize, now: Time) {
         self.always.started(node);
+        self.flapping.gone(node);
         self.touched(1 << node, now);
     }
 

@@ -28,7 +28,7 @@ impl World {
         let wobbly = self.setup.faults.iter().fold(0, |set, fault| set | wobbles(fault, self.now));
         let changed = self.truth.update(&self.network, &self.nodes, wobbly, self.now);
         if changed != 0 {
-            self.checker.touched(changed, self.now);
+            self.checker.traced(&self.truth, changed, self.now);
             self.dial_around();
             self.look();
         }
