@@ -78,7 +78,11 @@ pub fn line(entry: &Entry, nodes: &[Node], faults: &[Fault]) -> String {
 }
 
 fn label(node: usize, nodes: &[Node]) -> String {
-    if node > 0 && node + 1 == nodes.len() && nodes.len() < NODES_MAX { "clone".into() } else { format!("r{node}") }
+    if node > 0 && node + 1 == nodes.len() && nodes.len() < NODES_MAX {
+        "clone".into()
+    } else {
+        format!("r{node}")
+    }
 }
 
 fn name(id: RouterId, nodes: &[Node]) -> String {

@@ -77,7 +77,8 @@ fn vrrp_masters(number: u32) -> u32 {
     let reaches = graph(number);
     let mut masters: NodeSet = 0;
     for node in 0..ROUTERS {
-        let outranked = (0..node).any(|higher| masters >> higher & 1 == 1 && reaches[higher] >> node & 1 == 1);
+        let outranked =
+            (0..node).any(|higher| masters >> higher & 1 == 1 && reaches[higher] >> node & 1 == 1);
         masters |= u64::from(!outranked) << node;
     }
     masters.count_ones()

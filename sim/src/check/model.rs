@@ -6,9 +6,6 @@ use stateright::{Model, Property};
 const ROUTERS: usize = 3;
 /// Directed links: bit `from * 2 + n` for the n-th other router.
 const LINK_SETS: u8 = 1 << (ROUTERS * (ROUTERS - 1));
-/// Rounds in which something may go wrong. The routers have listened, found
-/// each other and have a leader after three.
-const ROUNDS: u8 = 9;
 /// Crashes and sets of dropping links in one history.
 const FAULTS: u8 = 2;
 /// A dropping link does so for three intervals: one more than the detection time.
@@ -20,6 +17,8 @@ const DATAGRAMS_MAX: u32 = 2_000;
 #[derive(Debug, Clone)]
 pub struct Three {
     config: Config,
+    /// Rounds in which something may go wrong.
+    rounds: u64,
     /// Rounds after which all must be well again, from the timers.
     heal_rounds: u64,
 }
@@ -50,6 +49,8 @@ pub struct State {
     routers: [Option<Box<Election>>; ROUTERS],
     disks: [SavedState; ROUTERS],
     started: [u64; ROUTERS],
+    /// Number of each router's latest term, while its state file lives.
+    latest: [u64; ROUTERS],
     lives: u8,
     round: u64,
     dropping: u8,
@@ -76,11 +77,11 @@ impl Three {
     /// The model with the rules (and the wrong variant, if any) of `config`
     /// and timers that make its histories short: a link is gone after two intervals.
     #[must_use]
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, rounds: u8) -> Self {
         let config = Config { missed_weak: 1, missed_gone: 2, ..config.clone() };
         let well = config.converged_max(ROUTERS as u32 - 1);
         let heal_rounds = (well.as_micros() / config.beacon.as_micros()) as u64 + 2;
-        Self { config, heal_rounds }
+        Self { config, rounds: rounds.into(), heal_rounds }
     }
 
     fn start(&self, state: &mut State, router: usize) {
@@ -193,10 +194,8 @@ impl Three {
                 state.twice |= latest != Some(&epoch);
             }
             Err(place) => {
-                let same_life = |known: &&Epoch| {
-                    known.router == epoch.router && known.incarnation.random == epoch.incarnation.random
-                };
-                state.backwards |= state.epochs.iter().filter(same_life).any(|known| known.number >= epoch.number);
+                state.backwards |= epoch.number <= state.latest[router];
+                state.latest[router] = epoch.number;
                 state.epochs.insert(place, epoch);
             }
         }
@@ -224,6 +223,7 @@ impl Model for Three {
             routers: [None, None, None],
             disks: std::array::from_fn(|_| SavedState::default()),
             started: [0; ROUTERS],
+            latest: [0; ROUTERS],
             lives: 0,
             round: 0,
             dropping: 0,
@@ -241,10 +241,11 @@ impl Model for Three {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        if state.healed {
+        // A history that broke a rule needs no end.
+        if state.healed || state.early || state.twice || state.backwards || state.storm {
             return;
         }
-        if state.round >= u64::from(ROUNDS) {
+        if state.round >= self.rounds {
             actions.push(Action::Heal);
             return;
         }
@@ -277,6 +278,7 @@ impl Model for Three {
             Action::Restart { router, disk } => {
                 if !disk {
                     state.disks[router] = SavedState::default();
+                    state.latest[router] = 0;
                 }
                 self.start(&mut state, router);
             }
@@ -304,10 +306,5 @@ impl Model for Three {
             Property::sometimes("three lead", |_, state: &State| leaders(state) == 3),
             Property::sometimes("nobody leads", |_, state: &State| state.round > 4 && leaders(state) == 0),
         ]
-    }
-
-    fn within_boundary(&self, state: &State) -> bool {
-        // A history that broke a rule needs no end.
-        !(state.early || state.twice || state.backwards || state.storm)
     }
 }

@@ -64,8 +64,11 @@ impl Report {
             measured: format!("{} in {}", surveyed.leaders, surveyed.components),
             good: surveyed.leaders == surveyed.components && surveyed.broken.is_empty(),
         });
-        let checked = fau3_sim::check::check(0, config);
-        rows.push(none(format!("rules broken in {} states of three routers", checked.states), checked.broken.len()));
+        let checked = fau3_sim::check::check(0, config, fau3_sim::check::ROUNDS);
+        rows.push(none(
+            format!("rules broken in {} states of three routers", checked.states),
+            checked.broken.len(),
+        ));
         let survived = Mutant::ALL.into_iter().filter(|mutant| hunt(*mutant, 2_000).is_none()).count();
         rows.push(none(format!("of {} wrong variants survive", Mutant::ALL.len()), survived));
         (began.elapsed() + Duration::from_millis(one_core), rows)

@@ -86,13 +86,18 @@ fn print_timeline(world: &World) {
 }
 
 fn print_summary(setup: &Setup, outcome: &Outcome) {
-    println!("\nseed {}: {} routers, {} s simulated, trace hash {:016x}", setup.seed, setup.routers, outcome.ended, outcome.trace);
+    println!(
+        "\nseed {}: {} routers, {} s simulated, trace hash {:016x}",
+        setup.seed, setup.routers, outcome.ended, outcome.trace
+    );
     println!("list {:?}, default server: {}", setup.list, if setup.default_server { "yes" } else { "none" });
     setup.faults.iter().for_each(|fault| println!("  fault {fault}"));
     let counts = outcome.tally.fields().map(|(name, count)| format!("{name} {count}"));
     println!("  {}", counts.join(", "));
     match &outcome.violation {
-        Some(violation) => println!("VIOLATION: {violation}\n  fau3-sim replay --seed {} shows why", setup.seed),
+        Some(violation) => {
+            println!("VIOLATION: {violation}\n  fau3-sim replay --seed {} shows why", setup.seed)
+        }
         None => println!("no rule broken"),
     }
 }
@@ -126,7 +131,11 @@ impl Sweep {
         let missing = swept.tally.missing();
         let happened = missing.is_empty() || swept.runs < HAPPENS_SEEDS;
         if !happened {
-            println!("NEVER HAPPENED in {} runs: {}; the faults are too tame", swept.runs, missing.join(", "));
+            println!(
+                "NEVER HAPPENED in {} runs: {}; the faults are too tame",
+                swept.runs,
+                missing.join(", ")
+            );
         }
         swept.violations.is_empty() && happened
     }
@@ -159,13 +168,20 @@ impl Replay {
         let again = World::new(setup.clone()).run();
         let same = again.trace == outcome.trace;
         if let Some((smaller, violation, runs)) = shrink(&setup) {
-            println!("{} faults shrunk to {} in {runs} runs; they break: {violation}\n", setup.faults.len(), smaller.faults.len());
+            println!(
+                "{} faults shrunk to {} in {runs} runs; they break: {violation}\n",
+                setup.faults.len(),
+                smaller.faults.len()
+            );
             (world, outcome) = recorded(smaller);
         }
         print_timeline(&world);
         print_summary(&world.setup().clone(), &outcome);
         if !same {
-            println!("VIOLATION: the same seed gave trace hashes {:016x} and {:016x}", outcome.trace, again.trace);
+            println!(
+                "VIOLATION: the same seed gave trace hashes {:016x} and {:016x}",
+                outcome.trace, again.trace
+            );
         }
         self.draw(&world, &outcome) && same && outcome.violation.is_none()
     }
@@ -179,7 +195,10 @@ impl Replay {
         match std::fs::write(file, picture) {
             Ok(()) => println!("drawn into {}", file.display()),
             Err(error) => {
-                eprintln!("cannot write {}: {error}; name a file in a folder that exists and is yours", file.display());
+                eprintln!(
+                    "cannot write {}: {error}; name a file in a folder that exists and is yours",
+                    file.display()
+                );
                 return false;
             }
         }

@@ -1,6 +1,6 @@
 use clap::Args;
 use fau3_election::{Config, Mutant};
-use fau3_sim::check::{STATES, check};
+use fau3_sim::check::{ROUNDS, STATES, check};
 use fau3_sim::mutants::hunt;
 
 #[derive(Debug, Args)]
@@ -39,12 +39,15 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn run(&self) -> bool {
-        let checked = check(self.threads, &Config::default());
+        let checked = check(self.threads, &Config::default(), ROUNDS);
         println!("{} states, {STATES} expected", checked.states);
         checked.broken.iter().for_each(|text| println!("VIOLATION: {text}"));
         checked.missing.iter().for_each(|name| println!("NEVER HAPPENED: {name}"));
         if checked.broken.is_empty() && checked.states != STATES {
-            println!("behaviour has changed; if that is wanted, put {} into STATES of sim/src/check/mod.rs", checked.states);
+            println!(
+                "behaviour has changed; if that is wanted, put {} into STATES of sim/src/check/mod.rs",
+                checked.states
+            );
         }
         checked.broken.is_empty() && checked.missing.is_empty() && checked.states == STATES
     }

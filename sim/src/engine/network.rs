@@ -184,13 +184,7 @@ impl Network {
     /// Sends one datagram from a node to all of `to` and calls `arrive` with
     /// every moment at which it comes to some of them.
     #[inline]
-    pub fn transmit(
-        &mut self,
-        now: Time,
-        from: usize,
-        to: NodeSet,
-        mut arrive: impl FnMut(Time, NodeSet),
-    ) {
+    pub fn transmit(&mut self, now: Time, from: usize, to: NodeSet, mut arrive: impl FnMut(Time, NodeSet)) {
         let reached = to & self.open[from];
         let shared = reached & !self.rough[from];
         if shared != 0 {

@@ -1,5 +1,5 @@
-use std::collections::BinaryHeap;
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 use fau3_election::Time;
 
@@ -160,11 +160,8 @@ impl<E> EventQueue<E> {
         }
         // Later words first, then round to those before, the start's own lower bits last.
         let later = self.summary.checked_shr(word as u32 + 1).unwrap_or(0);
-        let next = if later != 0 {
-            word as u32 + 1 + later.trailing_zeros()
-        } else {
-            self.summary.trailing_zeros()
-        };
+        let next =
+            if later != 0 { word as u32 + 1 + later.trailing_zeros() } else { self.summary.trailing_zeros() };
         let position = u64::from(next) * 64 + u64::from(self.used[next as usize].trailing_zeros());
         Some((position + SLOTS - start) % SLOTS)
     }

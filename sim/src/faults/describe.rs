@@ -53,7 +53,10 @@ impl fmt::Display for FaultKind {
             }
             Self::Shape { name, reaches } => {
                 write!(f, "only {name} left:")?;
-                reaches.iter().enumerate().try_for_each(|(node, set)| write!(f, " {node}->{}", set_text(*set)))
+                reaches
+                    .iter()
+                    .enumerate()
+                    .try_for_each(|(node, set)| write!(f, " {node}->{}", set_text(*set)))
             }
             Self::Flap { from, to, period_ms } => {
                 write!(f, "links {} <-> {} flap every {period_ms} ms", set_text(*from), set_text(*to))

@@ -116,7 +116,11 @@ pub fn generate(options: &FaultOptions, nodes: usize, end: Time, mut random: Ran
     for node in 0..nodes {
         if random.chance(options.clock_ppm) {
             let ppm = random.below(2 * CLOCK_ERROR_PPM_MAX as u64 + 1) as i32 - CLOCK_ERROR_PPM_MAX;
-            faults.push(Fault { from: Time::ZERO, until: Time::MAX, kind: FaultKind::ClockError { node, ppm } });
+            faults.push(Fault {
+                from: Time::ZERO,
+                until: Time::MAX,
+                kind: FaultKind::ClockError { node, ppm },
+            });
         }
     }
     let weights = options.weights();
@@ -141,7 +145,11 @@ pub fn generate(options: &FaultOptions, nodes: usize, end: Time, mut random: Ran
         last_ms = from_ms;
         let absent = matches!(kind, FaultKind::Absent { .. });
         let from = if absent { Time::ZERO } else { Time::from_millis(from_ms) };
-        faults.push(Fault { from, until: Time::from_millis((from_ms + length_ms).min(end.as_millis())), kind });
+        faults.push(Fault {
+            from,
+            until: Time::from_millis((from_ms + length_ms).min(end.as_millis())),
+            kind,
+        });
     }
     faults.sort_by_key(|fault| fault.from);
     faults
@@ -177,7 +185,11 @@ fn pick_kind(
         2 => FaultKind::Cut { from: part, to: rest, both: false },
         3 => FaultKind::Cut { from: 1 << node, to: all(nodes) & !(1 << node), both: true },
         4 => shape(nodes, random),
-        5 => FaultKind::Flap { from: 1 << node, to: rest | 1 << other, period_ms: random.between(150, 9_000) as u32 },
+        5 => FaultKind::Flap {
+            from: 1 << node,
+            to: rest | 1 << other,
+            period_ms: random.between(150, 9_000) as u32,
+        },
         6 => FaultKind::Stall {
             node,
             frozen_ms: random.between(200, 6_000) as u32,
@@ -221,7 +233,12 @@ fn rough(nodes: usize, options: &FaultOptions, random: &mut Random) -> FaultKind
     };
     let quality = Quality {
         // Mostly little: what is bad enough to break a link is a cut.
-        loss_ppm: random.pick(&[0, options.loss_ppm_max / 10, options.loss_ppm_max / 3, options.loss_ppm_max]),
+        loss_ppm: random.pick(&[
+            0,
+            options.loss_ppm_max / 10,
+            options.loss_ppm_max / 3,
+            options.loss_ppm_max,
+        ]),
         duplicate_ppm: random.pick(&[0, 100_000, 500_000]),
         reorder_ppm: random.pick(&[0, 50_000, 300_000]),
         reorder_us: 600_000,

@@ -182,7 +182,8 @@ impl Fault {
         let ahead = match self.kind {
             FaultKind::Flap { period_ms, .. } => to_next(u64::from(period_ms) * 1_000),
             FaultKind::Stall { frozen_ms, running_ms, .. } => {
-                let (frozen, cycle) = (u64::from(frozen_ms) * 1_000, u64::from(frozen_ms + running_ms) * 1_000);
+                let (frozen, cycle) =
+                    (u64::from(frozen_ms) * 1_000, u64::from(frozen_ms + running_ms) * 1_000);
                 if turn % cycle < frozen { frozen - turn % cycle } else { to_next(cycle) }
             }
             FaultKind::CrashLoop { period_ms, .. } => to_next(u64::from(period_ms) * 500),
@@ -227,9 +228,10 @@ mod tests {
     fn a_flapping_link_is_cut_and_open_in_turns() {
         let flap = fault(FaultKind::Flap { from: 1, to: 2, period_ms: 3_000 });
         let active = |second| flap.active(Time::from_secs(second));
-        assert_eq!([9, 10, 12, 13, 15, 16, 19, 20].map(active), [
-            false, true, true, false, false, true, false, false
-        ]);
+        assert_eq!(
+            [9, 10, 12, 13, 15, 16, 19, 20].map(active),
+            [false, true, true, false, false, true, false, false]
+        );
         assert_eq!(flap.next_change(Time::from_secs(10)), Some(Time::from_secs(13)));
         assert_eq!(flap.next_change(Time::from_secs(19)), Some(Time::from_secs(20)));
         assert_eq!(flap.next_change(Time::from_secs(20)), None);

@@ -70,16 +70,17 @@ impl Always {
             return Ok(());
         }
         let Some(epoch) = after.epoch.filter(|epoch| epoch.router == machine.id) else {
-            return Err((EPOCH_UNIQUE, format!("r{node} leads without an epoch of its own: {:?}", after.epoch)));
+            return Err((
+                EPOCH_UNIQUE,
+                format!("r{node} leads without an epoch of its own: {:?}", after.epoch),
+            ));
         };
         if !self.used.insert(epoch) {
             return Err((EPOCH_UNIQUE, format!("r{node} uses epoch {epoch} a second time")));
         }
-        if let Some((number, disk)) = self.latest[node] {
-            if disk == machine.disk_lives && epoch.number <= number {
-                let text = format!("r{node} leads with epoch {} after {number}", epoch.number);
-                return Err((EPOCH_ORDER, text));
-            }
+        let before = self.latest[node].filter(|(_, disk)| *disk == machine.disk_lives);
+        if let Some((number, _)) = before.filter(|(number, _)| epoch.number <= *number) {
+            return Err((EPOCH_ORDER, format!("r{node} leads with epoch {} after {number}", epoch.number)));
         }
         self.latest[node] = Some((epoch.number, machine.disk_lives));
         Ok(())

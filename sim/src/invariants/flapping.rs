@@ -53,7 +53,11 @@ impl Flapping {
         taken.retain(|at| *at + limits.flapping_window > now);
         taken.push(now);
         if taken.len() > limits.hand_backs_max {
-            let text = format!("r{node} took the lead back {} times within {:?}", taken.len(), limits.flapping_window);
+            let text = format!(
+                "r{node} took the lead back {} times within {:?}",
+                taken.len(),
+                limits.flapping_window
+            );
             return Err((HAND_BACKS, text));
         }
         Ok(())
@@ -83,7 +87,10 @@ impl Flapping {
             if truth.is_doubtful(members) || last.max(began) + limits.held_max > now {
                 continue;
             }
-            return Err((HAND_BACKS, format!("r{node} is held down since {began}, its links are firm since {last}")));
+            return Err((
+                HAND_BACKS,
+                format!("r{node} is held down since {began}, its links are firm since {last}"),
+            ));
         }
         Ok(())
     }

@@ -45,13 +45,22 @@ impl fmt::Display for Violation {
 pub const NAMES: [(&str, &str); 16] = [
     (settled::ONE_LEADER, "settled: one router leads, or none where the default server does"),
     (settled::AGREEMENT, "settled: all members name the same deputy and coordinator"),
-    (settled::HIGHEST, "settled: the deputy is the highest ready entry of the newest list that is not held down"),
+    (
+        settled::HIGHEST,
+        "settled: the deputy is the highest ready entry of the newest list that is not held down",
+    ),
     (settled::FOLLOWING, "settled: whoever is followed leads"),
     (settled::DEFAULT_SERVER, "settled: the default server leads exactly where the deputy reaches it"),
     (settled::ONE_LIST, "settled: all members hold one list"),
     (settled::FENCING, "settled: all know the leader's epoch, and refuse each older one"),
-    (always::NEWEST_LIST, "always: no one with the newest list follows a router that it knows to hold an older one"),
-    (always::CAUSE, "always: a role changes only after a change of reachability, list, readiness or restart, a few times for each"),
+    (
+        always::NEWEST_LIST,
+        "always: no one with the newest list follows a router that it knows to hold an older one",
+    ),
+    (
+        always::CAUSE,
+        "always: a role changes only after a change of reachability, list, readiness or restart, a few times for each",
+    ),
     (always::LISTENING, "always: no router leads before one detection time after its start"),
     (always::EPOCH_ORDER, "always: a router's epochs go up while its state file lives"),
     (always::EPOCH_UNIQUE, "always: no epoch is used twice, lost disks and clones included"),
@@ -179,7 +188,11 @@ impl Checker {
     /// Whose doings may move a node: its component, and until it has settled all
     /// that it was connected with before.
     fn believed(&self, truth: &Truth, node: usize, now: Time) -> NodeSet {
-        if truth.changed_at(node) + self.limits.settle > now { truth.running() | 1 << node } else { truth.component(node) }
+        if truth.changed_at(node) + self.limits.settle > now {
+            truth.running() | 1 << node
+        } else {
+            truth.component(node)
+        }
     }
 
     /// A router is asked to leave.
@@ -221,7 +234,8 @@ impl Checker {
         self.judge(now, found);
         let found = self.flapping.look(&self.limits, nodes, truth, now);
         self.judge(now, found);
-        next = next.min(self.always.next_look(&self.limits)).min(self.flapping.next_look(&self.limits, truth));
+        next =
+            next.min(self.always.next_look(&self.limits)).min(self.flapping.next_look(&self.limits, truth));
         self.next_look = next.max(Time::from_micros(now.as_micros() + 1));
     }
 
@@ -280,7 +294,11 @@ impl Checker {
         }
         let down = nodes.iter().take(self.routers).position(|node| !node.runs());
         if let Some(node) = down {
-            self.fail(CONVERGED, now, format!("r{node} does not run at the end: {:?}", nodes[node].view.role));
+            self.fail(
+                CONVERGED,
+                now,
+                format!("r{node} does not run at the end: {:?}", nodes[node].view.role),
+            );
         }
         if truth.components().count() > 1 {
             self.fail(CONVERGED, now, "more than one component of a healthy network".into());

@@ -60,7 +60,8 @@ pub fn grid(config: &Config) -> Large {
 }
 
 fn measure(config: &Config, reaches: Vec<NodeSet>) -> Large {
-    let neighbours: u64 = (0..ROUTERS).map(|node| u64::from((reaches[node] & !(1 << node)).count_ones())).sum();
+    let neighbours: u64 =
+        (0..ROUTERS).map(|node| u64::from((reaches[node] & !(1 << node)).count_ones())).sum();
     let kind = FaultKind::Shape { name: "the wiring", reaches };
     let faults = vec![Fault { from: Time::ZERO, until: Time::MAX, kind }];
     let list = List::Names((0..ROUTERS).rev().collect());
@@ -79,7 +80,8 @@ fn measure(config: &Config, reaches: Vec<NodeSet>) -> Large {
         agreed(&mut world, moment)
     });
     let routers = ROUTERS as u64;
-    let [sent, sent_bytes, received, received_bytes] = std::array::from_fn(|index| after[index] - before[index]);
+    let [sent, sent_bytes, received, received_bytes] =
+        std::array::from_fn(|index| after[index] - before[index]);
     let intervals = rest_s * 1_000_000 / config.beacon.as_micros() as u64;
     Large {
         converged,

@@ -39,7 +39,10 @@ impl Spread {
     #[must_use]
     pub fn of(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
-        Self { median: times.get(times.len() / 2).copied().unwrap_or_default(), max: times.last().copied().unwrap_or_default() }
+        Self {
+            median: times.get(times.len() / 2).copied().unwrap_or_default(),
+            max: times.last().copied().unwrap_or_default(),
+        }
     }
 }
 

@@ -164,7 +164,11 @@ impl World {
     /// that lead, and the settled rule that does not hold, if any.
     #[must_use]
     pub fn verdict(&self) -> (u32, u32, Option<Violation>) {
-        let broken = self.checker.violation.clone().or_else(|| self.checker.standing(&self.nodes, &self.truth, self.now));
+        let broken = self
+            .checker
+            .violation
+            .clone()
+            .or_else(|| self.checker.standing(&self.nodes, &self.truth, self.now));
         let leaders = self.nodes.iter().filter(|node| node.leads()).count() as u32;
         (self.truth.components().count() as u32, leaders, broken)
     }
@@ -272,7 +276,10 @@ impl World {
                 let written = machine.flash_free.max(self.now) + self.setup.flash.draw_span(&mut self.random);
                 machine.flash_free = written;
                 let boot = machine.boot;
-                self.queue.push(written, Event::Written { node: node as u8, boot, state: Box::new((ticket, state)) });
+                self.queue.push(
+                    written,
+                    Event::Written { node: node as u8, boot, state: Box::new((ticket, state)) },
+                );
             }
             Output::Warning(warning) => {
                 self.tally.warned(&warning);

@@ -130,10 +130,8 @@ impl Setup {
     /// The entries of a list that puts the routers in this order.
     pub(crate) fn entries(&self, order: &[usize]) -> Vec<ServerEntry> {
         let with_id = matches!(self.list, List::Ids(_));
-        let entry = |node: &usize| ServerEntry {
-            name: name_of(*node),
-            id: with_id.then(|| self.id_of(*node)),
-        };
+        let entry =
+            |node: &usize| ServerEntry { name: name_of(*node), id: with_id.then(|| self.id_of(*node)) };
         order.iter().map(entry).collect()
     }
 

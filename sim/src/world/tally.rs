@@ -1,4 +1,4 @@
-use fau3_election::{Counters, Coordinator, Role, RouterId, View, Warning};
+use fau3_election::{Coordinator, Counters, Role, RouterId, View, Warning};
 
 /// What happened how often in a run, or in all runs of a sweep: proof that
 /// the faults bring about what the invariants are there for.

@@ -61,7 +61,8 @@ impl Truth {
                 }
                 let firm = |from, to| {
                     let quality = network.quality(from, to);
-                    let late = quality.delay.max().max(quality.reorder_us * u32::from(quality.reorder_ppm > 0));
+                    let late =
+                        quality.delay.max().max(quality.reorder_us * u32::from(quality.reorder_ppm > 0));
                     quality.loss_ppm <= LOSS_PPM_FIRM && late <= DELAY_US_FIRM
                 };
                 let shaky = unsteady & (1 << a | 1 << b) != 0;
