@@ -40,13 +40,15 @@ impl Calm {
     ) -> Result<(), (&'static str, String)> {
         let id = nodes[node].id;
         let (hear_it, at) = self.farewell[node];
-        let follows = |other: &usize| {
-            let view = nodes[*other].view;
+        let believes = |other: &usize| {
+            let machine = &nodes[*other];
             let undisturbed = truth.changed_at(*other) <= at;
-            undisturbed && (view.deputy == Some(id) || view.coordinator == Coordinator::Router(id))
+            let counts = |election: &Election| election.map().component(machine.id).contains(&id);
+            let follows = machine.view.deputy == Some(id) || machine.view.coordinator == Coordinator::Router(id);
+            undisturbed && (follows || machine.election.as_ref().is_some_and(counts))
         };
-        match nodes_of(hear_it & truth.running()).find(follows) {
-            Some(other) => Err((GOODBYE, format!("r{node} has left, but r{other} still follows it"))),
+        match nodes_of(hear_it & truth.running()).find(believes) {
+            Some(other) => Err((GOODBYE, format!("r{node} has left, but r{other} still counts on it"))),
             None => Ok(()),
         }
     }

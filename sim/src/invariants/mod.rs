@@ -65,7 +65,7 @@ pub const NAMES: [(&str, &str); 16] = [
     (always::EPOCH_ORDER, "always: a router's epochs go up while its state file lives"),
     (always::EPOCH_UNIQUE, "always: no epoch is used twice, lost disks and clones included"),
     (flapping::HAND_BACKS, "always: a flapping router gets the lead back ever more slowly, but gets it"),
-    (calm::GOODBYE, "calm: a router that has left is followed by no one"),
+    (calm::GOODBYE, "calm: a router that has said goodbye is followed by no one, nor on anyone's map"),
     (calm::RELAY, "calm: where all hear all, nothing is relayed"),
     (CONVERGED, "final: the healthy mesh has settled, nobody is held down, and the settled rules hold"),
 ];
