@@ -137,7 +137,7 @@ impl World {
         machine.boot += 1;
         machine.started = self.now;
         machine.clock = Clock::new(self.now, machine.clock_ppm);
-        machine.wake_at = Time::MAX;
+        (machine.wake_at, machine.due) = (Time::MAX, Time::MAX);
         machine.leaving = false;
         machine.watching = false;
         if self.now >= BACKUP_AT && machine.backup == SavedState::default() {
@@ -234,7 +234,7 @@ impl World {
             if let Event::Wake { node, boot } = event {
                 let machine = &mut self.nodes[usize::from(node)];
                 if machine.boot == boot {
-                    machine.wake_at = self.now;
+                    (machine.wake_at, machine.due) = (self.now, Time::ZERO);
                 }
             }
             self.queue.push(self.now, event);

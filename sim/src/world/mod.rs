@@ -200,7 +200,13 @@ impl World {
         receiver.received_bytes += bytes.len() as u64;
         receiver.received += 1;
         election.handle(receiver.clock.local(self.now), Input::Datagram(bytes));
-        self.drain(node);
+        // Nearly always nothing comes of it, and no deadline moves.
+        if let Some(output) = election.poll_output() {
+            self.carry_out(node, output);
+            self.drain(node);
+        } else if election.poll_timeout() != Some(receiver.due) {
+            self.schedule(node);
+        }
     }
 
     fn wake(&mut self, node: usize, boot: u32) {
@@ -212,7 +218,7 @@ impl World {
             sleeper.keep(Event::Wake { node: node as u8, boot });
             return;
         }
-        sleeper.wake_at = Time::MAX;
+        (sleeper.wake_at, sleeper.due) = (Time::MAX, Time::MAX);
         self.trace.fold(self.now.as_micros() << 8 | node as u64 | 0x80);
         let local = sleeper.clock.local(self.now);
         let due = sleeper.election.as_ref().and_then(fau3_election::Election::poll_timeout);
@@ -248,8 +254,7 @@ impl World {
         let sleeper = &mut self.nodes[node];
         let Some(election) = &sleeper.election else { return };
         match election.poll_timeout() {
-            // Nearly always: what was heard has moved no deadline.
-            Some(due) if due == sleeper.due && sleeper.wake_at != Time::MAX => {}
+            Some(due) if due == sleeper.due => {}
             Some(due) => {
                 sleeper.due = due;
                 let at = sleeper.clock.when(due).max(self.now);
