@@ -44,7 +44,8 @@ impl Calm {
             let machine = &nodes[*other];
             let undisturbed = truth.changed_at(*other) <= at;
             let counts = |election: &Election| election.map().component(machine.id).contains(&id);
-            let follows = machine.view.deputy == Some(id) || machine.view.coordinator == Coordinator::Router(id);
+            let follows =
+                machine.view.deputy == Some(id) || machine.view.coordinator == Coordinator::Router(id);
             undisturbed && (follows || machine.election.as_ref().is_some_and(counts))
         };
         match nodes_of(hear_it & truth.running()).find(believes) {

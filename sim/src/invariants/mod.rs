@@ -13,6 +13,8 @@ mod calm;
 mod flapping;
 mod limits;
 mod settled;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
