@@ -40,13 +40,16 @@ impl Calm {
     ) -> Result<(), (&'static str, String)> {
         let id = nodes[node].id;
         let (hear_it, at) = self.farewell[node];
+        // One that stands still before it has heard it keeps it on the others' maps.
+        if hear_it & !truth.running() != 0 || nodes_of(hear_it).any(|other| truth.changed_at(other) > at) {
+            return Ok(());
+        }
         let believes = |other: &usize| {
             let machine = &nodes[*other];
-            let undisturbed = truth.changed_at(*other) <= at;
             let counts = |election: &Election| election.map().component(machine.id).contains(&id);
             let follows =
                 machine.view.deputy == Some(id) || machine.view.coordinator == Coordinator::Router(id);
-            undisturbed && (follows || machine.election.as_ref().is_some_and(counts))
+            follows || machine.election.as_ref().is_some_and(counts)
         };
         match nodes_of(hear_it & truth.running()).find(believes) {
             Some(other) => Err((GOODBYE, format!("r{node} has left, but r{other} still counts on it"))),

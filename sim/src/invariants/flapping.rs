@@ -49,6 +49,13 @@ impl Flapping {
         if !std::mem::take(&mut self.away[node]) {
             return Ok(()); // It was others that came and went.
         }
+        // Who has just started remembers nobody's flaps: most must have seen them.
+        let others = truth.component(node) & !(1 << node);
+        let saw =
+            nodes_of(others).filter(|other| nodes[*other].started + limits.flapping_window <= now).count();
+        if saw * 2 <= others.count_ones() as usize {
+            return Ok(());
+        }
         let taken = &mut self.taken[node];
         taken.retain(|at| *at + limits.flapping_window > now);
         taken.push(now);
@@ -73,12 +80,11 @@ impl Flapping {
     pub(super) fn look(
         &mut self,
         limits: &Limits,
-        nodes: &[Node],
         truth: &Truth,
         now: Time,
     ) -> Result<(), (&'static str, String)> {
         for (node, since) in self.held.iter_mut().enumerate() {
-            if !nodes[node].runs() {
+            if truth.running() >> node & 1 == 0 {
                 *since = None;
             }
             let Some(began) = *since else { continue };

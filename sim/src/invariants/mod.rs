@@ -234,7 +234,7 @@ impl Checker {
         }
         let found = self.always.look(&self.limits, truth, &self.touched, now);
         self.judge(now, found);
-        let found = self.flapping.look(&self.limits, nodes, truth, now);
+        let found = self.flapping.look(&self.limits, truth, now);
         self.judge(now, found);
         next =
             next.min(self.always.next_look(&self.limits)).min(self.flapping.next_look(&self.limits, truth));
