@@ -10,7 +10,7 @@ use fau3_election::Time;
 /// bitmap to find the next slot in use; what lies beyond its 1.05 s waits in a
 /// heap. Beacons come every 250 ms and arrive within a few, so that nearly
 /// everything is pushed and popped without a comparison of neighbours.
-/// Allocates only while it grows.
+/// Allocates only while it grows; events are small and copied.
 #[derive(Debug, Clone)]
 pub struct EventQueue<E> {
     entries: Vec<Entry<E>>,
@@ -30,7 +30,7 @@ struct Entry<E> {
     at: u64,
     sequence: u64,
     next: u32,
-    event: Option<E>,
+    event: E,
 }
 
 const SLOT_SHIFT: u32 = 9;
@@ -54,7 +54,7 @@ impl<E> Default for EventQueue<E> {
     }
 }
 
-impl<E> EventQueue<E> {
+impl<E: Copy> EventQueue<E> {
     /// How many events wait.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -88,7 +88,7 @@ impl<E> EventQueue<E> {
         let sequence = self.sequence;
         self.sequence += 1;
         self.len += 1;
-        let index = self.store(Entry { at, sequence, next: NONE, event: Some(event) });
+        let index = self.store(Entry { at, sequence, next: NONE, event });
         if (at >> SLOT_SHIFT) - self.cursor < SLOTS {
             self.link(index, at);
         } else {
@@ -116,13 +116,14 @@ impl<E> EventQueue<E> {
         let index = self.unlink_first(slot);
         let entry = &mut self.entries[index as usize];
         let at = Time::from_micros(entry.at);
-        let event = entry.event.take();
+        let event = entry.event;
         entry.next = self.free;
         self.free = index;
         self.len -= 1;
-        event.map(|event| (at, event))
+        Some((at, event))
     }
 
+    #[inline]
     fn store(&mut self, entry: Entry<E>) -> u32 {
         if self.free == NONE {
             self.entries.push(entry);

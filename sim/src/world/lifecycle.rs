@@ -37,13 +37,14 @@ impl World {
         match event {
             Event::Start { node } => self.start(usize::from(node)),
             Event::Fault { index } => self.turn(usize::from(index)),
-            Event::Written { node, boot, state } => self.written(node.into(), boot, state),
+            Event::Written { node, boot } => self.written(node.into(), boot),
             Event::Dial { a, b } => self.dial(a.into(), b.into()),
             Event::Closed { node, boot, peer } if self.nodes[usize::from(node)].boot == boot => {
                 if self.nodes[usize::from(node)].frozen {
                     self.nodes[usize::from(node)].keep(Event::Closed { node, boot, peer });
                 } else {
-                    self.feed(node.into(), Input::Closed(*peer));
+                    let id = self.nodes[usize::from(peer)].id;
+                    self.feed(node.into(), Input::Closed(id));
                 }
             }
             Event::Checked { node, boot } if self.nodes[usize::from(node)].boot == boot => {
@@ -180,6 +181,7 @@ impl World {
         let Some(election) = machine.election.take() else { return };
         machine.counters.push(election.counters());
         machine.boot += 1;
+        machine.writing.clear();
         for event in std::mem::take(&mut machine.kept) {
             if let Event::Deliver { letter, .. } = event {
                 self.mail.drop(letter);
@@ -188,13 +190,12 @@ impl World {
         self.trace.fold(self.now.as_micros() << 8 | node as u64 | 0xc0);
         self.note(Some(node), || What::Stopped { silent });
         let peers = std::mem::take(&mut self.connected[node]);
-        let id = self.nodes[node].id;
         for peer in nodes_of(peers) {
             self.connected[peer] &= !(1 << node);
             if !silent && self.network.reaches(node) & (1 << peer) != 0 {
                 let at = self.now + Duration::from_micros(self.random.between(200, 2_000));
                 let boot = self.nodes[peer].boot;
-                self.queue.push(at, Event::Closed { node: peer as u8, boot, peer: Box::new(id) });
+                self.queue.push(at, Event::Closed { node: peer as u8, boot, peer: node as u8 });
             }
         }
         self.retrace();
@@ -258,16 +259,16 @@ impl World {
         }
     }
 
-    fn written(&mut self, node: usize, boot: u32, state: Box<(u64, SavedState)>) {
+    fn written(&mut self, node: usize, boot: u32) {
         let machine = &mut self.nodes[node];
-        if machine.boot != boot || machine.election.is_none() {
+        if machine.boot != boot {
             return; // The power went before.
         }
         if machine.frozen {
-            machine.keep(Event::Written { node: node as u8, boot, state });
+            machine.keep(Event::Written { node: node as u8, boot });
             return;
         }
-        let (ticket, state) = *state;
+        let Some((ticket, state)) = machine.writing.pop_front() else { return };
         machine.disk = state;
         self.tally.writes += 1;
         self.feed(node, Input::Persisted { ticket });

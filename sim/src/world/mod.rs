@@ -280,11 +280,8 @@ impl World {
                 let machine = &mut self.nodes[node];
                 let written = machine.flash_free.max(self.now) + self.setup.flash.draw_span(&mut self.random);
                 machine.flash_free = written;
-                let boot = machine.boot;
-                self.queue.push(
-                    written,
-                    Event::Written { node: node as u8, boot, state: Box::new((ticket, state)) },
-                );
+                machine.writing.push_back((ticket, state));
+                self.queue.push(written, Event::Written { node: node as u8, boot: machine.boot });
             }
             Output::Warning(warning) => {
                 self.tally.warned(&warning);

@@ -53,6 +53,8 @@ pub struct Node {
     /// The order in its UCI file.
     pub(crate) uci: Vec<usize>,
     pub(crate) disk: SavedState,
+    /// What flash is being written with, each with its ticket.
+    pub(crate) writing: VecDeque<(u64, SavedState)>,
     /// When its flash has written all that it was told to.
     pub(crate) flash_free: Time,
     /// A copy of the flash from early in the run.
@@ -143,6 +145,7 @@ fn off(setup: &Setup, node: usize) -> Node {
         default_reached: setup.default_server,
         uci: setup.first_order(),
         disk: SavedState::default(),
+        writing: VecDeque::new(),
         flash_free: Time::ZERO,
         backup: SavedState::default(),
         disk_lives: 0,
