@@ -22,7 +22,10 @@ pub fn draw(entries: &[Entry], faults: &[Fault], lanes: usize, from: Time, until
     let has_clone = entries.iter().any(|entry| entry.node == Some(lanes));
     let rows = lanes + usize::from(has_clone);
     let scale = Scale { from: from.as_micros(), span: until.since(from).as_micros().max(1) as u64 };
-    let shown: Vec<&Fault> = faults.iter().filter(|fault| fault.from < until && fault.until > from).collect();
+    let within = |fault: &&Fault| fault.from < until && fault.until > from;
+    // What lasts for the whole run, as a wrong clock does, would paint everything.
+    let shown: Vec<&Fault> =
+        faults.iter().filter(|fault| within(fault) && fault.until != Time::MAX).collect();
     let height = TOP + rows as u64 * LANE + 40 + LEGEND * (shown.len() as u64 + 1);
     let mut svg = head(height);
     shown.iter().enumerate().for_each(|(index, fault)| band(&mut svg, &scale, index, fault, rows));

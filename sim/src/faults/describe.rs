@@ -1,5 +1,7 @@
 use std::fmt;
 
+use fau3_election::Time;
+
 use super::{Disk, Fault, FaultKind};
 use crate::engine::{NodeSet, nodes_of};
 
@@ -29,6 +31,9 @@ pub fn lane_of(kind: &FaultKind) -> Option<usize> {
 /// `12.000 to 20.500: router 2 loses power, comes back with its disk lost`.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.until == Time::MAX {
+            return write!(f, "always: {}", self.kind);
+        }
         write!(f, "{} to {}: {}", self.from, self.until, self.kind)
     }
 }

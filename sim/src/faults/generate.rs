@@ -187,7 +187,7 @@ fn pick_kind(
         4 => shape(nodes, random),
         5 => FaultKind::Flap {
             from: 1 << node,
-            to: rest | 1 << other,
+            to: (rest | 1 << other) & !(1 << node),
             period_ms: random.between(150, 9_000) as u32,
         },
         6 => FaultKind::Stall {
