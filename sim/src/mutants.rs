@@ -18,7 +18,7 @@ pub struct Caught {
 }
 
 /// Seeds tried at a time, so that the count does not depend on the cores.
-const ROUND_SEEDS: u64 = 32;
+const ROUND_SEEDS: u64 = 8;
 
 /// Tries a wrong variant on seeds from 0 up to `seeds`; `None` if it survives.
 #[must_use]

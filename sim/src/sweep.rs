@@ -9,7 +9,7 @@ use crate::invariants::Violation;
 use crate::world::{Outcome, Setup, Tally, World};
 
 /// Seeds that a core takes at a time.
-const BATCH_SEEDS: u64 = 16;
+const BATCH_SEEDS: u64 = 4;
 
 /// What a sweep came to.
 #[derive(Debug, Clone, Default)]

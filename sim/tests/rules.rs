@@ -83,19 +83,21 @@ fn a_failing_run_shrinks_to_the_faults_that_matter() {
 
 #[test]
 fn three_routers_keep_all_rules_in_every_history() {
-    let checked = check(0, &Config::default(), 4);
+    let checked = check(0, &Config::default(), 3);
     assert_eq!(checked.broken, [""; 0]);
+    // Pinned, as for the long search of `fau3-sim check`
+    assert_eq!(checked.states, 8_612);
 }
 
 #[test]
 fn the_model_checker_finds_wrong_variants() {
-    for (mutant, rule) in [
-        (Mutant::NoListening, "no leading before one detection time"),
-        (Mutant::EpochNotPersisted, "epochs go up"),
-        (Mutant::TieByArrival, "well after the heal"),
+    for (mutant, rounds, rule) in [
+        (Mutant::NoListening, 1, "no leading before one detection time"),
+        (Mutant::EpochNotPersisted, 5, "epochs go up"),
+        (Mutant::TieByArrival, 1, "well after the heal"),
     ] {
         let config = Config { mutant: Some(mutant), ..Config::default() };
-        let checked = check(0, &config, 5);
+        let checked = check(0, &config, rounds);
         assert!(checked.broken.iter().any(|text| text.starts_with(rule)), "{mutant:?}: {:?}", checked.broken);
     }
 }
