@@ -9,8 +9,8 @@ use crate::engine::{Clock, nodes_of};
 use crate::faults::{Disk, Fault, FaultKind};
 use crate::timeline::What;
 
-/// When the backup is made that a router may come back with.
-const BACKUP_AT: Time = Time::from_secs(30);
+/// What is on flash at this time is the backup that a router may come back with.
+const BACKUP_UNTIL: Time = Time::from_secs(30);
 
 /// Starting, crashing, leaving, and the connections in between.
 impl World {
@@ -141,9 +141,6 @@ impl World {
         (machine.wake_at, machine.due) = (Time::MAX, Time::MAX);
         machine.leaving = false;
         machine.watching = false;
-        if self.now >= BACKUP_AT && machine.backup == SavedState::default() {
-            machine.backup = machine.disk.clone();
-        }
         let election = Election::new(config, machine.id, machine.disk.clone(), seed, Time::ZERO);
         machine.view = election.view();
         machine.election = Some(election);
@@ -269,6 +266,9 @@ impl World {
             return;
         }
         let Some((ticket, state)) = machine.writing.pop_front() else { return };
+        if self.now < BACKUP_UNTIL {
+            machine.backup = state.clone();
+        }
         machine.disk = state;
         self.tally.writes += 1;
         self.feed(node, Input::Persisted { ticket });
