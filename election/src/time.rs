@@ -63,8 +63,7 @@ impl Add<Duration> for Time {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(micros))
+        Self(self.0.saturating_add(whole_micros(span)))
     }
 }
 
@@ -79,9 +78,14 @@ impl Sub<Duration> for Time {
     type Output = Self;
 
     fn sub(self, span: Duration) -> Self {
-        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_sub(micros))
+        Self(self.0.saturating_sub(whole_micros(span)))
     }
+}
+
+/// Without the 128-bit arithmetic of `Duration::as_micros`, which a 32-bit
+/// machine does in software.
+const fn whole_micros(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1_000_000).saturating_add(span.subsec_micros() as u64)
 }
 
 /// Seconds with milliseconds, as logs and timelines show it: `12.345`.

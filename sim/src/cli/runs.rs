@@ -1,0 +1,214 @@
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use fau3_election::{Config, Time};
+use fau3_sim::shrink::shrink;
+use fau3_sim::sweep::{Plan, Swept, sweep};
+use fau3_sim::world::{Outcome, Setup, World};
+use fau3_sim::{hashes, svg, timeline};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Fewer seeds than this need not show everything that can happen.
+const HAPPENS_SEEDS: u64 = 1_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Where all random numbers of the run come from
+    #[arg(long)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// First seed, and the one after the last
+    #[arg(long, value_name = "A..B", value_parser = range)]
+    seeds: (u64, u64),
+    /// Goes on after a violation and lists them all
+    #[arg(long)]
+    keep_going: bool,
+    /// Threads; 0: one for each core
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The seed to run again
+    #[arg(long)]
+    seed: u64,
+    /// Draws roles over time into this file
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Draws from this second
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Draws until this second; the whole run by default
+    #[arg(long)]
+    until: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Hashes {
+    /// How many seeds, from 0
+    #[arg(long, default_value_t = hashes::SEEDS)]
+    count: u64,
+}
+
+/// `A..B` with A below B.
+fn range(text: &str) -> Result<(u64, u64), String> {
+    let ends = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    match ends {
+        Some((from, until)) if from < until => Ok((from, until)),
+        _ => Err("write it as A..B with A below B, such as 0..1000".into()),
+    }
+}
+
+impl Run {
+    pub(crate) fn run(&self) -> bool {
+        let (world, outcome) = recorded(Setup::from_seed(self.seed, &Config::default()));
+        print_timeline(&world);
+        print_summary(&world.setup().clone(), &outcome);
+        outcome.violation.is_none()
+    }
+}
+
+fn recorded(setup: Setup) -> (World, Outcome) {
+    let mut world = World::new(setup).with_timeline();
+    let outcome = world.run();
+    (world, outcome)
+}
+
+fn print_timeline(world: &World) {
+    for entry in world.timeline() {
+        println!("{}", timeline::line(entry, world.nodes(), &world.setup().faults));
+    }
+}
+
+fn print_summary(setup: &Setup, outcome: &Outcome) {
+    println!(
+        "\nseed {}: {} routers, {} s simulated, trace hash {:016x}",
+        setup.seed, setup.routers, outcome.ended, outcome.trace
+    );
+    println!("list {:?}, default server: {}", setup.list, if setup.default_server { "yes" } else { "none" });
+    setup.faults.iter().for_each(|fault| println!("  fault {fault}"));
+    let counts = outcome.tally.fields().map(|(name, count)| format!("{name} {count}"));
+    println!("  {}", counts.join(", "));
+    match &outcome.violation {
+        Some(violation) => {
+            println!("VIOLATION: {violation}\n  fau3-sim replay --seed {} shows why", setup.seed)
+        }
+        None => println!("no rule broken"),
+    }
+}
+
+impl Sweep {
+    pub(crate) fn run(&self) -> bool {
+        let (from, until) = self.seeds;
+        let plan = Plan { from, until, stop: !self.keep_going, threads: self.threads };
+        let began = Instant::now();
+        let swept = with_progress(plan, &Config::default());
+        self.report(&swept, began.elapsed())
+    }
+
+    fn report(&self, swept: &Swept, took: Duration) -> bool {
+        let ms = took.as_millis().max(1) as u64;
+        let hours = swept.simulated_us / 3_600_000_000;
+        println!(
+            "{} runs, {hours} h simulated in {}.{:03} s: {} seeds/s, {} h of simulated time a second",
+            swept.runs,
+            ms / 1_000,
+            ms % 1_000,
+            swept.runs * 1_000 / ms,
+            hours * 1_000 / ms
+        );
+        for (name, count) in swept.tally.fields() {
+            println!("  {name:<28} {count:>12}");
+        }
+        for (seed, violation) in &swept.violations {
+            println!("VIOLATION, seed {seed}: {violation}\n  fau3-sim replay --seed {seed} shows why");
+        }
+        let missing = swept.tally.missing();
+        let happened = missing.is_empty() || swept.runs < HAPPENS_SEEDS;
+        if !happened {
+            println!(
+                "NEVER HAPPENED in {} runs: {}; the faults are too tame",
+                swept.runs,
+                missing.join(", ")
+            );
+        }
+        swept.violations.is_empty() && happened
+    }
+}
+
+pub(crate) fn with_progress(plan: Plan, config: &Config) -> Swept {
+    let bar = ProgressBar::new(plan.until - plan.from);
+    let style = "{bar:40} {pos}/{len} seeds, {per_sec}, {msg}, {eta} left";
+    bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let simulated = std::sync::Mutex::new(0);
+    let swept = sweep(
+        plan,
+        |seed| Setup::from_seed(seed, config),
+        |runs, micros| {
+            bar.inc(runs);
+            if let Ok(mut sum) = simulated.lock() {
+                *sum += micros;
+                bar.set_message(format!("{} h simulated", *sum / 3_600_000_000));
+            }
+        },
+    );
+    bar.finish_and_clear();
+    swept
+}
+
+impl Replay {
+    pub(crate) fn run(&self) -> bool {
+        let setup = Setup::from_seed(self.seed, &Config::default());
+        let (mut world, mut outcome) = recorded(setup.clone());
+        let again = World::new(setup.clone()).run();
+        let same = again.trace == outcome.trace;
+        if let Some((smaller, violation, runs)) = shrink(&setup) {
+            println!(
+                "{} faults shrunk to {} in {runs} runs; they break: {violation}\n",
+                setup.faults.len(),
+                smaller.faults.len()
+            );
+            (world, outcome) = recorded(smaller);
+        }
+        print_timeline(&world);
+        print_summary(&world.setup().clone(), &outcome);
+        if !same {
+            println!(
+                "VIOLATION: the same seed gave trace hashes {:016x} and {:016x}",
+                outcome.trace, again.trace
+            );
+        }
+        self.draw(&world, &outcome) && same && outcome.violation.is_none()
+    }
+
+    fn draw(&self, world: &World, outcome: &Outcome) -> bool {
+        let Some(file) = &self.svg else { return true };
+        let until = self.until.map_or(outcome.ended, Time::from_secs);
+        let from = Time::from_secs(self.from);
+        let setup = world.setup();
+        let picture = svg::draw(world.timeline(), &setup.faults, setup.routers, from, until);
+        match std::fs::write(file, picture) {
+            Ok(()) => println!("drawn into {}", file.display()),
+            Err(error) => {
+                eprintln!(
+                    "cannot write {}: {error}; name a file in a folder that exists and is yours",
+                    file.display()
+                );
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl Hashes {
+    pub(crate) fn run(&self) -> bool {
+        print!("{}", hashes::table(self.count));
+        true
+    }
+}

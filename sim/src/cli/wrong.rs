@@ -1,0 +1,54 @@
+use clap::Args;
+use fau3_election::{Config, Mutant};
+use fau3_sim::check::{ROUNDS, STATES, check};
+use fau3_sim::mutants::hunt;
+
+#[derive(Debug, Args)]
+pub(crate) struct Mutants {
+    /// A variant that survives so many seeds has survived
+    #[arg(long, default_value_t = 2_000)]
+    seeds: u64,
+}
+
+impl Mutants {
+    pub(crate) fn run(&self) -> bool {
+        println!("{:<22} {:<16} {:>11} {:>6}", "wrong variant", "caught by", "after seeds", "seed");
+        let mut survivors = 0;
+        for mutant in Mutant::ALL {
+            let name = format!("{mutant:?}");
+            match hunt(mutant, self.seeds) {
+                Some(caught) => {
+                    println!("{name:<22} {:<16} {:>11} {:>6}", caught.invariant, caught.after, caught.seed);
+                }
+                None => {
+                    survivors += 1;
+                    println!("{name:<22} SURVIVED {} seeds", self.seeds);
+                }
+            }
+        }
+        survivors == 0
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Threads; 0: one for each core
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+impl Check {
+    pub(crate) fn run(&self) -> bool {
+        let checked = check(self.threads, &Config::default(), ROUNDS);
+        println!("{} states, {STATES} expected", checked.states);
+        checked.broken.iter().for_each(|text| println!("VIOLATION: {text}"));
+        checked.missing.iter().for_each(|name| println!("NEVER HAPPENED: {name}"));
+        if checked.broken.is_empty() && checked.states != STATES {
+            println!(
+                "behaviour has changed; if that is wanted, put {} into STATES of sim/src/check/mod.rs",
+                checked.states
+            );
+        }
+        checked.broken.is_empty() && checked.missing.is_empty() && checked.states == STATES
+    }
+}

@@ -1,0 +1,27 @@
+//! Trace hashes that are checked in: a change of behaviour, wanted or not, is
+//! seen in review, and so is a machine on which runs differ.
+
+use std::fmt::Write;
+
+use fau3_election::Config;
+
+use crate::world::{Setup, World};
+
+/// Seeds whose hashes are kept.
+pub const SEEDS: u64 = 200;
+
+/// The trace hash of a seed's run.
+#[must_use]
+pub fn of(seed: u64) -> u64 {
+    World::new(Setup::from_seed(seed, &Config::default())).run().trace
+}
+
+/// One line a seed: the seed and its trace hash.
+#[must_use]
+pub fn table(count: u64) -> String {
+    let mut text = String::new();
+    for seed in 0..count {
+        let _ = writeln!(text, "{seed:>3} {:016x}", of(seed));
+    }
+    text
+}

@@ -1,0 +1,65 @@
+//! The commands as people and scripts meet them: exit status and output.
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Command, Output};
+
+fn fau3_sim(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fau3-sim")).args(arguments).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    let commands = ["run", "sweep", "replay", "topologies", "check", "mutants", "report", "hashes"];
+    for command in commands {
+        let help = fau3_sim(&[command, "--help"]);
+        assert_eq!(help.status.code(), Some(0));
+        assert!(text(&help).contains(&format!("Example: fau3-sim {command}")), "{command}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_said_and_ends_with_2() {
+    for arguments in [&["sweep", "--seeds", "9..3"][..], &["run"], &["dance"], &["run", "--seed", "x"]] {
+        let output = fau3_sim(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_run_prints_its_timeline_and_its_hash() {
+    let (run, hashes) = (fau3_sim(&["run", "--seed", "0"]), fau3_sim(&["hashes", "--count", "1"]));
+    assert_eq!(run.status.code(), Some(0));
+    let hash = text(&hashes).split_whitespace().nth(1).map(String::from).unwrap();
+    assert!(text(&run).contains(&format!("trace hash {hash}")));
+    assert!(text(&run).contains("LEADS"));
+}
+
+#[test]
+fn a_replay_draws_one_lane_a_router() {
+    let file = std::env::temp_dir().join(format!("fau3-sim-{}.svg", std::process::id()));
+    let replay = fau3_sim(&["replay", "--seed", "0", "--svg", file.to_str().unwrap()]);
+    assert_eq!(replay.status.code(), Some(0));
+    let drawn = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(drawn.starts_with("<svg") && drawn.trim_end().ends_with("</svg>"));
+    assert!((0..5).all(|router| drawn.contains(&format!(">r{router}</text>"))));
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_is_a_failure_with_a_hint() {
+    let replay = fau3_sim(&["replay", "--seed", "0", "--svg", "/no/such/folder/run.svg"]);
+    assert_eq!(replay.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&replay.stderr).contains("name a file in a folder that exists"));
+}
+
+#[test]
+fn a_small_sweep_counts_what_happened() {
+    let sweep = fau3_sim(&["sweep", "--seeds", "0..4"]);
+    assert_eq!(sweep.status.code(), Some(0), "{}", text(&sweep));
+    assert!(text(&sweep).contains("4 runs") && text(&sweep).contains("take-overs"));
+}
