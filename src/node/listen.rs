@@ -18,7 +18,7 @@ const BACKLOG: u32 = 1_024;
 ///
 /// # Errors
 /// What went wrong, and what to do about it.
-pub fn listen(address: &Address) -> Result<TcpListener, String> {
+pub(super) fn listen(address: &Address) -> Result<TcpListener, String> {
     let wanted = address
         .socket_addr(interface_number)
         .ok_or_else(|| format!("cannot listen on {address}: there is no such interface now"))?;

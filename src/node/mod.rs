@@ -70,7 +70,11 @@ impl Node {
     /// A node whose clock starts now, what doors bring it events with, and
     /// what the rest of the program asks it with.
     #[must_use]
-    pub fn new(router: Router, store: Option<Store>, identity: Identity) -> (Self, Hall, mpsc::Sender<Request>) {
+    pub fn new(
+        router: Router,
+        store: Option<Store>,
+        identity: Identity,
+    ) -> (Self, Hall, mpsc::Sender<Request>) {
         let (hall, events) = Hall::new();
         let (request, requests) = mpsc::channel(QUESTIONS_MAX);
         let node = Self {

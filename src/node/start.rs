@@ -140,7 +140,12 @@ async fn wait_for_the_end(
 }
 
 /// A file with errors changes nothing: the router goes on as it was.
-async fn reload_config(args: &NodeArgs, config: &mut Config, log: &LogFilter, requests: &mpsc::Sender<Request>) {
+async fn reload_config(
+    args: &NodeArgs,
+    config: &mut Config,
+    log: &LogFilter,
+    requests: &mpsc::Sender<Request>,
+) {
     let (new, warnings) = match Config::load(args.config.as_deref(), &args.set) {
         Ok(read) => read,
         Err(errors) => return error!("configuration not applied, going on with the old one:\n{errors}"),

@@ -19,8 +19,8 @@ use tracing::{debug, info};
 
 use super::Door;
 use super::socket::Socket;
-use crate::router::{ConnId, Input};
 use crate::gateway::Event;
+use crate::router::{ConnId, Input};
 use crate::wire::{ClientId, fau3d};
 
 /// What a client calls itself by.
@@ -35,7 +35,11 @@ const EXTRA_SERVERS_PATH: &str = "/fau3vom/GetExtraServersList";
 type Answer = Response<Full<Bytes>>;
 
 /// Answers one request.
-pub async fn answer(door: Arc<Door>, address: IpAddr, request: Request<Incoming>) -> Result<Answer, Infallible> {
+pub(super) async fn answer(
+    door: Arc<Door>,
+    address: IpAddr,
+    request: Request<Incoming>,
+) -> Result<Answer, Infallible> {
     Ok(match classify(&request) {
         Asked::Upgrade => upgrade(door, address, request).await.unwrap_or_else(|refusal| refusal),
         Asked::ExtraServers => extra_servers(),
@@ -95,7 +99,12 @@ async fn upgrade(door: Arc<Door>, address: IpAddr, mut request: Request<Incoming
     Ok(answer)
 }
 
-async fn serve_upgraded(door: Arc<Door>, conn: ConnId, socket: Arc<Socket>, upgraded: hyper::upgrade::OnUpgrade) {
+async fn serve_upgraded(
+    door: Arc<Door>,
+    conn: ConnId,
+    socket: Arc<Socket>,
+    upgraded: hyper::upgrade::OnUpgrade,
+) {
     let events = door.hall.events().clone();
     drop(door);
     let parts = upgraded.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>().ok());
@@ -121,14 +130,17 @@ fn client_id(request: &Request<Incoming>) -> Result<ClientId, String> {
     let id = text.as_deref().map(ClientId::new);
     match id {
         Some(Ok(id)) => Ok(id),
-        Some(Err(error)) => Err(format!("fau3-client-id {error}; it takes 1 to 64 printable ASCII characters")),
+        Some(Err(error)) => {
+            Err(format!("fau3-client-id {error}; it takes 1 to 64 printable ASCII characters"))
+        }
         None => Err("fau3-client-id is not ASCII; it takes 1 to 64 printable ASCII characters".into()),
     }
 }
 
 /// `Some(None)`: there, but not text.
 fn client_id_parameter(query: &str) -> Option<Option<String>> {
-    let named = query.split('&').find_map(|pair| pair.strip_prefix(CLIENT_ID_PARAMETER)?.strip_prefix('='))?;
+    let named =
+        query.split('&').find_map(|pair| pair.strip_prefix(CLIENT_ID_PARAMETER)?.strip_prefix('='))?;
     Some(percent_decoded(named))
 }
 
@@ -175,7 +187,8 @@ fn extra_servers() -> Answer {
 }
 
 fn not_websocket() -> Answer {
-    let mut answer = line(StatusCode::UPGRADE_REQUIRED, "this port speaks WebSocket (FAU3VOM-D), not plain HTTP");
+    let mut answer =
+        line(StatusCode::UPGRADE_REQUIRED, "this port speaks WebSocket (FAU3VOM-D), not plain HTTP");
     answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
     answer
 }

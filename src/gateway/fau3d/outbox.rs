@@ -17,15 +17,15 @@ use crate::wire::fau3d::{confirm, monitor_head, ping, playlist_head};
 
 /// Stream frames that wait for one client; beyond it the oldest goes: old
 /// audio is worth nothing.
-pub const STREAMS_WAITING_MAX: usize = 8;
+pub(super) const STREAMS_WAITING_MAX: usize = 8;
 /// From this many waiting frames on nothing more is read from the client.
-pub const FRAMES_WAITING_MAX: usize = 64;
+pub(super) const FRAMES_WAITING_MAX: usize = 64;
 /// Parts of frames given to the socket at once (Linux takes up to 1,024).
 const SLICES_MAX: usize = 64;
 
 /// Frames in the order in which they are to be written.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub(super) struct Outbox {
     frames: VecDeque<Frame>,
     /// Frames of the router's that were appended since the start.
     pushed: FrameNo,
@@ -63,7 +63,7 @@ impl Frame {
 
 impl Outbox {
     /// Appends one of the router's frames.
-    pub fn push(&mut self, frame: ToClient, tails: &Tails) {
+    pub(super) fn push(&mut self, frame: ToClient, tails: &Tails) {
         self.pushed += 1;
         let number = self.pushed;
         let text = OpCode::Data(Data::Text);
@@ -97,17 +97,17 @@ impl Outbox {
     }
 
     /// Appends a Ping with a probe's number.
-    pub fn push_probe(&mut self, probe: u32) {
+    pub(super) fn push_probe(&mut self, probe: u32) {
         self.append(OpCode::Control(Control::Ping), probe.to_be_bytes().to_vec(), None, Kind::Other);
     }
 
     /// Appends the answer to a client's Ping.
-    pub fn push_pong(&mut self, body: &[u8]) {
+    pub(super) fn push_pong(&mut self, body: &[u8]) {
         self.append(OpCode::Control(Control::Pong), body.to_vec(), None, Kind::Other);
     }
 
     /// Appends the last frame.
-    pub fn push_close(&mut self, code: u16, reason: &str) {
+    pub(super) fn push_close(&mut self, code: u16, reason: &str) {
         let mut body = code.to_be_bytes().to_vec();
         body.extend_from_slice(&reason.as_bytes()[..reason.len().min(123)]);
         self.append(OpCode::Control(Control::Close), body, None, Kind::Other);
@@ -137,13 +137,13 @@ impl Outbox {
 
     /// Whether everything is written.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
     /// Whether so much waits that nothing more should be read.
     #[must_use]
-    pub fn is_crowded(&self) -> bool {
+    pub(super) fn is_crowded(&self) -> bool {
         self.frames.len() >= FRAMES_WAITING_MAX
     }
 
@@ -152,7 +152,10 @@ impl Outbox {
     ///
     /// # Errors
     /// `write`'s own.
-    pub fn write_with<E>(&mut self, write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>) -> Result<(), E> {
+    pub(super) fn write_with<E>(
+        &mut self,
+        write: impl FnOnce(&[IoSlice<'_>]) -> Result<usize, E>,
+    ) -> Result<(), E> {
         let empty: &[u8] = &[];
         let mut slices = [IoSlice::new(empty); SLICES_MAX];
         let mut count = 0;
@@ -196,13 +199,13 @@ impl Outbox {
 
     /// Whether frames are to be reported once they have left.
     #[must_use]
-    pub fn is_watching(&self) -> bool {
+    pub(super) fn is_watching(&self) -> bool {
         !self.watched.is_empty() || self.frames.iter().any(|frame| matches!(frame.kind, Kind::Watched(_)))
     }
 
     /// The newest watched frame that has left, while `unsent` of the bytes
     /// written so far have not.
-    pub fn departed(&mut self, unsent: u64) -> Option<FrameNo> {
+    pub(super) fn departed(&mut self, unsent: u64) -> Option<FrameNo> {
         let gone = self.total.saturating_sub(unsent);
         let count = self.watched.iter().take_while(|(_, end)| *end <= gone).count();
         self.watched.drain(..count).next_back().map(|(number, _)| number)
@@ -236,8 +239,12 @@ mod tests {
 
     #[test]
     fn partial_writes_give_the_same_bytes_and_streams_go_out_binary() {
-        let wanted = [&[0x82, 3, 1, 1, 1][..], &[0x81, 56], b"{\"MessageType\":\"Confirm\",\"MessageUuid\":\"u\",\"Status\":3}"]
-            .concat();
+        let wanted = [
+            &[0x82, 3, 1, 1, 1][..],
+            &[0x81, 56],
+            b"{\"MessageType\":\"Confirm\",\"MessageUuid\":\"u\",\"Status\":3}",
+        ]
+        .concat();
         for at_once in [1, 2, 7, 1_000] {
             let (mut outbox, tails) = (Outbox::default(), Tails::default());
             outbox.push(stream(1), &tails);

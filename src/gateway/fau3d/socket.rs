@@ -34,7 +34,7 @@ thread_local! {
 }
 
 /// A connection as the node sees it.
-pub struct Socket {
+pub(super) struct Socket {
     /// Set when the upgrade is done; frames wait until then.
     stream: OnceLock<TcpStream>,
     tails: Arc<Tails>,
@@ -60,7 +60,7 @@ enum Wake {
 
 impl Socket {
     /// A connection whose upgrade is still going on.
-    pub fn new(tails: Arc<Tails>) -> Self {
+    pub(super) fn new(tails: Arc<Tails>) -> Self {
         Self { stream: OnceLock::new(), tails, state: Mutex::default() }
     }
 
@@ -94,7 +94,13 @@ impl Socket {
 
     /// Serves an upgraded connection to its end. `early` came in behind the
     /// upgrade request.
-    pub async fn serve(self: Arc<Self>, conn: ConnId, stream: TcpStream, early: Vec<u8>, events: Sender<Event>) {
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        conn: ConnId,
+        stream: TcpStream,
+        early: Vec<u8>,
+        events: Sender<Event>,
+    ) {
         let Ok(()) = self.stream.set(stream) else { return };
         self.flush();
         let mut reader =
@@ -279,9 +285,7 @@ impl Reader<'_> {
         let conn = self.conn;
         let body = |body| self.decoder.body(chunk, body);
         let input = match received {
-            Received::Message(message) => {
-                Input::FromClient { conn, message: fau3d::parse(body(message)) }
-            }
+            Received::Message(message) => Input::FromClient { conn, message: fau3d::parse(body(message)) },
             Received::Pong(pong) => match body(pong).try_into() {
                 Ok(probe) => Input::Pong { conn, probe: u32::from_be_bytes(probe) },
                 Err(_) => return Ok(None), // Unasked for, which is allowed.

@@ -13,7 +13,7 @@ const TAIL_BYTES_MAX: usize = 256 * 1024;
 
 /// Lately printed tails, newest last. Shared by all connections of the door.
 #[derive(Debug, Default)]
-pub struct Tails(Mutex<Cache>);
+pub(super) struct Tails(Mutex<Cache>);
 
 #[derive(Debug, Default)]
 struct Cache {
@@ -52,12 +52,12 @@ impl Source {
 
 impl Tails {
     /// A Playlist's.
-    pub fn of_record(&self, record: &Arc<Record>) -> Arc<[u8]> {
+    pub(super) fn of_record(&self, record: &Arc<Record>) -> Arc<[u8]> {
         self.get(Source::Record(record.clone()))
     }
 
     /// A Monitor's.
-    pub fn of_clients(&self, clients: &Arc<[ConnectedClient]>) -> Arc<[u8]> {
+    pub(super) fn of_clients(&self, clients: &Arc<[ConnectedClient]>) -> Arc<[u8]> {
         self.get(Source::Clients(clients.clone()))
     }
 

@@ -8,7 +8,7 @@ use rustix::ioctl::{Getter, ioctl};
 
 /// Bytes in the socket's send queue, sent or not, that the other side has not
 /// acknowledged (Linux `SIOCOUTQ`, tcp(7)). Zero if the kernel does not say.
-pub fn unsent_bytes(socket: impl AsFd) -> u64 {
+pub(super) fn unsent_bytes(socket: impl AsFd) -> u64 {
     // SAFETY: SIOCOUTQ writes one int to its argument, which is what Getter
     // gives it room for, and touches nothing else.
     let queued = unsafe { ioctl(socket, Getter::<{ libc::TIOCOUTQ as _ }, libc::c_int>::new()) };
