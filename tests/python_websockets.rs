@@ -48,6 +48,11 @@ fn a_desktop_client_that_confirms_confirms_does_no_harm() {
 }
 
 #[test]
+fn clients_that_are_cut_off_and_return_all_at_once_lose_nothing() {
+    tell("all_at_once");
+}
+
+#[test]
 fn each_door_opens_or_says_why_not() {
     tell("doors");
 }

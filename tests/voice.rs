@@ -82,6 +82,26 @@ fn a_spoken_message_arrives_byte_for_byte_and_decodes_to_its_length() {
 }
 
 #[test]
+fn the_longest_message_of_a_radio_arrives_byte_for_byte() {
+    // Given 20 s of Speex: 1,000 frames, 50,668 characters of base64
+    let node = Node::start();
+    let dir = TempDir::new("longest");
+    let frames = (0..1_000_u32).flat_map(|frame| (0..38).map(move |byte| (frame * 38 + byte) as u8));
+    let message: Vec<u8> = frames.map(|byte| byte.wrapping_mul(167)).collect();
+    let path = dir.path().join("message.speex");
+    std::fs::write(&path, &message).unwrap();
+    let saved = TempDir::new("saved");
+    let listener = listener(&node, &["--count", "1", "--save", saved.path().to_str().unwrap()]);
+
+    let talked = talk(&node, &[path.to_str().unwrap()]);
+    assert!(talked.stdout.contains("(38000 bytes, 20.0 s of Speex)"), "{talked}");
+
+    let heard = listener.finish();
+    assert!(heard.status.success(), "{heard}");
+    assert_eq!(std::fs::read(&saved.files()[0]).unwrap(), message);
+}
+
+#[test]
 fn several_files_arrive_in_their_order_and_standard_input_is_one() {
     let node = Node::start();
     let saved = TempDir::new("saved");

@@ -219,6 +219,40 @@ async def desktop(url):
     await asyncio.gather(a.hears_nothing(), b.hears_nothing())
 
 
+async def all_at_once(url):
+    """A hundred desktop clients lose their connections at one moment and come
+    back at one moment: each gets what it missed, once and in order."""
+    sender = await Client.connect(url, "sender")
+    ids = [f"desktop {number}" for number in range(100)]
+    clients = [await Client.connect(url, client_id) for client_id in ids]
+    await asyncio.gather(*(client.subscribe("hall") for client in clients))
+    for client in clients:
+        # No goodbye: the connection is reset.
+        client.socket.transport.abort()
+    payloads = [f"missed {number}".encode() for number in range(3)]
+    for payload in payloads:
+        assert await sender.ask("Propogate", RoomId="hall", Payload=text(payload)) == STORED
+
+    async def come_back(client_id):
+        client = await Client.connect(url, client_id)
+        subscribe_uuid = await client.send("Subscribe", RoomId="hall")
+        heard, subscribed = [], False
+        while len(heard) < len(payloads) or not subscribed:
+            message = await client.receive()
+            if message["MessageType"] == "Playlist":
+                heard.append(base64.b64decode(message["Records"][0]["Payload"]))
+                await client.confirm(message, STORED)
+            else:
+                confirmed = (message["MessageUuid"], message["Status"])
+                subscribed = confirmed == (subscribe_uuid, OK)
+                assert subscribed, message
+        assert heard == payloads, heard
+        # Two resends would have come by then.
+        await client.hears_nothing(2)
+
+    await asyncio.gather(*(come_back(client_id) for client_id in ids))
+
+
 async def doors(url):
     """Who is let in, and how others are told that they are not."""
     # A browser cannot set headers.
@@ -270,7 +304,7 @@ async def doors(url):
 
 STORIES = {
     story.__name__: story
-    for story in (conversation, resend, ping_and_monitor, stream, desktop, doors)
+    for story in (conversation, resend, ping_and_monitor, stream, desktop, all_at_once, doors)
 }
 
 

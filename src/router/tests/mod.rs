@@ -2,9 +2,15 @@
 //! frames and commits, `device` answers as real clients do, `disk` commits late
 //! or not at all; `watch` and `ledger` look on at every step of every test.
 //!
+//! The table is of all rules, also of those that other places keep: `wire::...`
+//! and `gateway::...` beside their code, `tests/...` with the running program.
+//! `tests/readme.rs` sees to it that every test named here exists.
+//!
 //! | rule | test |
 //! |---|---|
+//! | any path, header or parameter `fau3-client-id`, `Fau3VOMProto` echoed | `tests/python_websockets.rs` `each_door_opens_or_says_why_not`, `gateway::fau3d::handshake` `the_id_may_come_percent_encoded_in_the_target` |
 //! | client id: 1 to 64 printable ASCII characters | `wire::names` `client_id_is_1_to_64_printable_ascii_characters` |
+//! | ... else HTTP 400 | `tests/python_websockets.rs` `each_door_opens_or_says_why_not` |
 //! | same id: taken over, 4001 | `takeover::the_new_connection_takes_over_and_the_old_one_is_closed_with_4001` |
 //! | ... room, intervals | `takeover::a_takeover_keeps_the_room_and_the_intervals` |
 //! | ... unconfirmed messages | `takeover::a_takeover_keeps_the_unconfirmed_playlists_in_order_with_their_message_uuids` |
@@ -12,6 +18,7 @@
 //! | JSON: unknown fields, capitals | `wire::fau3d::parse` `unknown_fields_are_ignored_and_capitals_count`, `wire::fau3d::print` `frames_have_the_seeds_fields_in_the_seeds_order` |
 //! | numbers or numeric strings; 0 and below: off | `wire::fau3d::parse` `numbers_may_be_numeric_strings_and_periods_from_0_down_are_off` |
 //! | periods, and 0 for none | `liveness::a_period_of_0_is_off_and_switches_off`, `liveness::asking_for_the_same_periods_again_does_not_put_them_off` |
+//! | Status codes | `wire::fau3d` `status_codes_are_the_numbers_that_devices_know` |
 //! | `AliveTime` | `liveness::a_monitor_lists_who_is_connected_with_room_and_seconds`, `wire::fau3d::print` `alive_time_is_a_number_and_no_room_an_empty_string` |
 //! | one room a client | `rooms::a_client_is_in_one_room_and_subscribe_moves_it` |
 //! | same room resumes, another starts at the newest | `rooms::subscribing_to_the_same_room_resumes`, `rooms::subscribing_to_another_room_starts_at_what_is_newest_there`, `storage::whoever_comes_while_a_record_is_on_its_way_to_the_disk_starts_behind_it` |
@@ -38,15 +45,21 @@
 //! | WebSocket ping every 30 s | `liveness::a_websocket_ping_every_30_s_finds_a_connection_that_died_silently`, `liveness::a_slow_link_on_which_something_moves_is_not_silent` |
 //! | one record a Playlist, derived MessageUuid | `delivery::a_playlists_message_uuid_differs_by_receiver_and_stays_for_a_receiver`, `router::record` `playlist_uuid_differs_by_receiver_and_record_and_is_the_same_on_every_machine` |
 //! | 5 unconfirmed Playlists | `delivery::at_most_5_unconfirmed_playlists_are_in_flight` |
+//! | a radio's longest message, 38,000 bytes | `tests/voice.rs` `the_longest_message_of_a_radio_arrives_byte_for_byte` |
+//! | 1 MiB a frame, 1009 | `gateway::fau3d::frames` `a_message_over_1_mib_ends_with_1009_before_it_is_held`, `tests/python_websockets.rs` `each_door_opens_or_says_why_not` |
 //! | order of one sender in one room | `once::records_of_one_sender_arrive_in_the_order_in_which_they_were_sent`, `once::a_sender_that_resends_all_it_had_under_way_keeps_its_order` |
 //! | Stream: to the others in the room, unconfirmed, as it is | `rooms::a_stream_goes_as_it_is_to_the_others_in_the_senders_room_unconfirmed` |
 //! | ... both marks, 4 KiB, any bytes | `wire::fau3d::parse` `a_stream_keeps_its_bytes_and_needs_both_marks_within_4_kib` |
-//! | radios remember for 5 s and answer nothing then | `delivery::a_radio_that_remembers_a_message_is_asked_again_until_it_answers` |
-//! | radios answer no Monitor | `liveness::a_monitor_is_resent_k_times_with_the_same_message_uuid` |
-//! | a Confirm is never answered | `confirm::a_confirm_is_never_answered_not_even_a_broken_one` |
+//! | ... in text that is not UTF-8, too | `gateway::fau3d::frames` `text_frames_that_are_not_utf8_come_through_byte_for_byte`, `tests/radio.rs` `a_stream_in_text_frames_that_are_not_utf_8_arrives_as_binary` |
+//! | ... always sent as binary | `gateway::fau3d::outbox` `partial_writes_give_the_same_bytes_and_streams_go_out_binary`, `tests/python_websockets.rs` `a_stream_arrives_as_bytes_however_it_was_sent` |
+//! | radios remember for 5 s and answer nothing then | `delivery::a_radio_that_remembers_a_message_is_asked_again_until_it_answers`, `tests/radio.rs` `a_radio_that_remembers_a_message_uuid_answers_it_again_only_after_5_seconds` |
+//! | radios answer nothing but Playlist and Ping | `tests/radio.rs` `a_radio_that_answers_only_playlist_and_ping_keeps_its_connection`, `liveness::a_monitor_is_resent_k_times_with_the_same_message_uuid` |
+//! | a Confirm is never answered | `confirm::a_confirm_is_never_answered_not_even_a_broken_one`, `tests/python_websockets.rs` `a_desktop_client_that_confirms_confirms_does_no_harm` |
 //! | a Confirm for what is not in flight | `confirm::a_confirm_for_what_is_not_in_flight_to_that_client_changes_nothing` |
 //! | no record without `Payload` | `wire::fau3d::parse` `a_bad_field_is_named_and_the_message_uuid_echoed` |
+//! | desktop clients come back all at once | `tests/python_websockets.rs` `clients_that_are_cut_off_and_return_all_at_once_lose_nothing` |
 //! | MessageUuids are never repeated | `liveness::a_message_uuid_is_never_used_twice_not_even_in_the_routers_next_life` |
+//! | `GetExtraServersList`; other HTTP: 404 or 426 | `tests/python_websockets.rs` `each_door_opens_or_says_why_not` |
 //! | limits | all of `limits` |
 //! | storage `disk`, restarts | all of `storage` |
 //! | all of it, at random | all of `model` |

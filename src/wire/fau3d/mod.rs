@@ -99,3 +99,15 @@ pub struct Invalid {
     /// It called itself a Confirm, so that it must not be answered.
     pub was_confirm: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_codes_are_the_numbers_that_devices_know() {
+        let codes =
+            [Status::OK, Status::PONG, Status::MONED, Status::STORED, Status::INVALID, Status::SERROR];
+        assert_eq!(codes.map(|code| code.0), [0, 1, 2, 3, -1, -2]);
+    }
+}
