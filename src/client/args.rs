@@ -27,7 +27,7 @@ pub struct ServerArgs {
     #[arg(long, short, value_name = "ID", value_parser = client_id)]
     pub client_id: Option<ClientId>,
 
-    /// Router to connect to: ws://HOST[:PORT][/PATH]
+    /// Router to connect to: `ws://HOST[:PORT][/PATH]`
     #[arg(long, short, value_name = "URL", default_value = "ws://127.0.0.1:8901")]
     pub url: Url,
 }

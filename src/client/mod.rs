@@ -1,8 +1,8 @@
 //! The commands for people that are clients themselves: `talk`, `listen`,
 //! `status`.
 //!
-//! [`core`] is what a client of FAU3VOM-D decides (resend, reconnect, answer,
-//! drop what it has seen), without a socket or a clock; [`link`] is the socket
+//! `core` is what a client of FAU3VOM-D decides (resend, reconnect, answer,
+//! drop what it has seen), without a socket or a clock; `link` is the socket
 //! around it. Nothing here knows the router's inside: these commands work
 //! against every server that speaks FAU3VOM-D.
 

@@ -21,7 +21,7 @@ pub enum List {
 pub struct Setup {
     /// Where all random numbers come from.
     pub seed: u64,
-    /// How many routers: with the place for a clone, at most [`NODES_MAX`](crate::engine::NODES_MAX);
+    /// How many routers: with the place for a clone, at most [`NODES_MAX`];
     /// 64 of them leave no place for one.
     pub routers: usize,
     /// Timers (and the wrong variant, if one is to run).
