@@ -5,12 +5,12 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use common::http::{Answer, http};
 use common::{Node, Program, fau3, finish, wait_for};
 use serde_json::{Value, json};
 
@@ -18,29 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// As strangers name rooms.
 const ROOM: &str = "<script>alert(1)</script>\"&'";
 
-/// An HTTP answer.
-struct Answer {
-    status: u16,
-    headers: BTreeMap<String, String>,
-    body: String,
-}
-
-fn http(address: SocketAddr, request: &str) -> Answer {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let header =
-        |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
-    Answer { status, headers: lines.filter_map(header).collect(), body: body.to_owned() }
-}
-
 fn get(address: SocketAddr, path: &str) -> Answer {
-    http(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"))
+    http(address, format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"))
 }
 
 /// A node with a console on a port that the system chose, and that port.

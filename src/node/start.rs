@@ -52,15 +52,17 @@ pub fn on_runtime<T>(future: impl Future<Output = T>) -> T {
 
 async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<(), Failure> {
     let (node, hall, requests) = build(&config)?;
+    // One for all addresses: its bounds are the router's.
+    let door = fau3d::Door::new(hall);
     let mut served = Vec::new();
     for address in &config.clients.listen {
         let listener = listen(address).map_err(Failure::new)?;
         if let Ok(bound) = listener.local_addr() {
             info!("serving clients on ws://{bound}");
         }
-        served.push(tokio::spawn(fau3d::Door::new(hall.clone()).listen(listener)));
+        served.push(tokio::spawn(door.clone().listen(listener)));
     }
-    drop(hall);
+    drop(door);
     let control = control::Control::new(requests.clone());
     let _socket = control.serve_socket(&config.node.control).map_err(Failure::new)?;
     if let Some(console) = &config.node.console {

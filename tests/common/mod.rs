@@ -9,7 +9,9 @@
 // Each test program uses its part of this.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod http;
 mod process;
+pub(crate) mod radio;
 mod temp;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

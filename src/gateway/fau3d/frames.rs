@@ -8,22 +8,16 @@
 
 use std::io::Cursor;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use crate::wire::fau3d::FRAME_BYTES_MAX;
 
-/// Messages of all clients that have begun and not ended, in bytes together.
-pub const REASSEMBLY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The longest header of a client's frame: 2 bytes, 8 of length, 4 of mask.
 const HEADER_BYTES_MAX: usize = 14;
 /// The longest payload of a control frame (RFC 6455, section 5.5).
 const CONTROL_BYTES_MAX: u64 = 125;
-
-/// What all decoders together hold; see [`REASSEMBLY_BYTES_MAX`].
-static REASSEMBLY_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 /// Something whole that a client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +64,6 @@ const fn protocol_error(reason: &'static str) -> Violation {
 }
 
 const TOO_BIG: Violation = Violation { code: 1009, reason: "a message may have 1 MiB at most" };
-const NO_ROOM: Violation = Violation { code: 1013, reason: "too many long messages at once; try again" };
 
 /// Turns a client's bytes into messages, in chunks of whatever size.
 #[derive(Debug, Default)]
@@ -84,8 +77,6 @@ pub struct Decoder {
     /// Whether fragments of a message have come in and its last is missing.
     fragmented: bool,
     control: Vec<u8>,
-    /// What `message` counts in [`REASSEMBLY_BYTES`].
-    counted: usize,
     /// The buffer in which the last message was handed out is to be emptied.
     handed_out: Option<Kept>,
 }
@@ -117,7 +108,7 @@ impl Decoder {
     /// # Errors
     /// [`Violation`], after which the decoder is of no more use.
     pub fn next(&mut self, chunk: &mut [u8]) -> Result<(usize, Option<Received>), Violation> {
-        self.empty_handed_out();
+        self.release();
         let mut used = 0;
         let mut frame = match self.frame.take() {
             Some(frame) => frame,
@@ -134,7 +125,7 @@ impl Decoder {
         unmask(&mut chunk[payload.clone()], frame.mask, frame.seen);
         frame.missing -= here;
         frame.seen += here;
-        let received = self.take(&frame, chunk, payload.clone())?;
+        let received = self.take(&frame, chunk, payload.clone());
         if frame.missing > 0 {
             self.frame = Some(frame);
         }
@@ -149,6 +140,23 @@ impl Decoder {
             Body::Kept(Kept::Message) => &self.message,
             Body::Kept(Kept::Control) => &self.control,
         }
+    }
+
+    /// Gives back the memory of what was handed out last. Idle clients hold
+    /// none: to be called when it has been looked at.
+    pub fn release(&mut self) {
+        match self.handed_out.take() {
+            Some(Kept::Message) => self.message = Vec::new(),
+            Some(Kept::Control) => self.control = Vec::new(),
+            None => {}
+        }
+    }
+
+    /// Bytes held of a message that has begun and not ended, or that was handed
+    /// out and not released.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.message.len()
     }
 
     fn read_header(&mut self, chunk: &[u8]) -> Result<(usize, Option<Frame>), Violation> {
@@ -197,12 +205,7 @@ impl Decoder {
     }
 
     /// Takes a piece of payload; hands out what is whole with it.
-    fn take(
-        &mut self,
-        frame: &Frame,
-        chunk: &[u8],
-        payload: Range<usize>,
-    ) -> Result<Option<Received>, Violation> {
+    fn take(&mut self, frame: &Frame, chunk: &[u8], payload: Range<usize>) -> Option<Received> {
         let whole = frame.missing == 0 && frame.is_final;
         let kept = if frame.kind == Kind::Data { Kept::Message } else { Kept::Control };
         let buffer = if kept == Kept::Message { &mut self.message } else { &mut self.control };
@@ -210,49 +213,18 @@ impl Decoder {
             Body::InChunk(payload)
         } else {
             buffer.extend_from_slice(&chunk[payload]);
-            self.count()?;
             if !whole {
-                return Ok(None);
+                return None;
             }
             self.handed_out = Some(kept);
             Body::Kept(kept)
         };
-        Ok(Some(match frame.kind {
+        Some(match frame.kind {
             Kind::Data => Received::Message(body),
             Kind::Ping => Received::Ping(body),
             Kind::Pong => Received::Pong(body),
             Kind::Close => Received::Close(body),
-        }))
-    }
-
-    /// Counts what is held, over all connections.
-    fn count(&mut self) -> Result<(), Violation> {
-        let more = self.message.len().saturating_sub(self.counted);
-        if more > 0 {
-            self.counted += more;
-            if REASSEMBLY_BYTES.fetch_add(more, Ordering::Relaxed) + more > REASSEMBLY_BYTES_MAX {
-                return Err(NO_ROOM);
-            }
-        }
-        Ok(())
-    }
-
-    fn empty_handed_out(&mut self) {
-        match self.handed_out.take() {
-            // The memory goes with it: idle clients hold none.
-            Some(Kept::Message) => {
-                self.message = Vec::new();
-                REASSEMBLY_BYTES.fetch_sub(std::mem::take(&mut self.counted), Ordering::Relaxed);
-            }
-            Some(Kept::Control) => self.control = Vec::new(),
-            None => {}
-        }
-    }
-}
-
-impl Drop for Decoder {
-    fn drop(&mut self) {
-        REASSEMBLY_BYTES.fetch_sub(self.counted, Ordering::Relaxed);
+        })
     }
 }
 

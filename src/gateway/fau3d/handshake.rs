@@ -59,24 +59,20 @@ enum Asked {
 }
 
 fn classify(request: &Request<Incoming>) -> Asked {
-    let is_get = request.method() == Method::GET;
     let wants = |header, token| has_token(request.headers(), header, token);
-    if is_get && wants(CONNECTION, "upgrade") && wants(UPGRADE, "websocket") {
-        Asked::Upgrade
-    } else if is_get && request.uri().path() == EXTRA_SERVERS_PATH {
-        Asked::ExtraServers
-    } else if is_get && request.uri().path() == "/" {
-        Asked::NotWebSocket
-    } else {
-        Asked::Unknown
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, _) if wants(CONNECTION, "upgrade") && wants(UPGRADE, "websocket") => Asked::Upgrade,
+        (&Method::GET | &Method::HEAD, EXTRA_SERVERS_PATH) => Asked::ExtraServers,
+        (&Method::GET | &Method::HEAD, "/") => Asked::NotWebSocket,
+        _ => Asked::Unknown,
     }
 }
 
 async fn upgrade(door: Arc<Door>, address: IpAddr, mut request: Request<Incoming>) -> Result<Answer, Answer> {
     let client_id = client_id(&request).map_err(|reason| line(StatusCode::BAD_REQUEST, &reason))?;
-    let accept = accept_key(request.headers())?;
+    let accept = accept_key(request.headers()).map_err(|answer| *answer)?;
     let conn = door.hall.next_conn();
-    let socket = Arc::new(Socket::new(door.tails.clone()));
+    let socket = Arc::new(Socket::new(address, door.tails.clone(), door.unfinished.clone()));
     let admitted = door.hall.connect(conn, client_id.clone(), address, socket.clone()).await;
     admitted.map_err(|refusal| {
         info!(%client_id, %address, "client turned away: {refusal}");
@@ -163,16 +159,16 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 /// What proves that the upgrade was understood (RFC 6455, section 4.2.2). Real
 /// devices send keys of other lengths than the RFC's 16 bytes: taken as well.
-fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, Answer> {
+fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, Box<Answer>> {
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         let mut answer =
             line(StatusCode::UPGRADE_REQUIRED, "this port speaks WebSocket version 13 (RFC 6455) only");
         answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        return Err(answer);
+        return Err(answer.into());
     }
     let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
     key.and_then(|accept| HeaderValue::from_str(&accept).ok())
-        .ok_or_else(|| line(StatusCode::BAD_REQUEST, "the header Sec-WebSocket-Key is missing"))
+        .ok_or_else(|| line(StatusCode::BAD_REQUEST, "the header Sec-WebSocket-Key is missing").into())
 }
 
 fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {

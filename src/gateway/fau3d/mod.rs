@@ -6,9 +6,11 @@ mod handshake;
 mod outbox;
 mod socket;
 mod tails;
+mod unfinished;
 mod unsent;
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use tracing::{debug, warn};
 
 use super::Hall;
 use tails::Tails;
+use unfinished::Unfinished;
 
 /// A connection that has not become a client's after this time is closed.
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -38,6 +41,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Door {
     hall: Hall,
     tails: Arc<Tails>,
+    unfinished: Arc<Unfinished>,
     handshakes: Mutex<BTreeMap<IpAddr, usize>>,
 }
 
@@ -45,7 +49,12 @@ impl Door {
     /// A door to this hall.
     #[must_use]
     pub fn new(hall: Hall) -> Arc<Self> {
-        Arc::new(Self { hall, tails: Arc::default(), handshakes: Mutex::default() })
+        Arc::new(Self {
+            hall,
+            tails: Arc::default(),
+            unfinished: Arc::default(),
+            handshakes: Mutex::default(),
+        })
     }
 
     /// Lets clients in until the task is dropped.
@@ -65,7 +74,7 @@ impl Door {
         let address = from.ip().to_canonical();
         let Some(place) = Place::take(&self, address) else {
             debug!(%address, "closed: too many connections that say nothing");
-            return;
+            return turn_away(stream);
         };
         // Voice is small frames that must not wait for one another.
         let _ = stream.set_nodelay(true);
@@ -82,6 +91,20 @@ impl Door {
             drop(place);
         });
     }
+}
+
+/// Says so to a connection for which there is no place, as far as that can be
+/// done at once.
+fn turn_away(stream: TcpStream) {
+    const ANSWER: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+        Connection: close\r\nRetry-After: 10\r\n\r\n\
+        too many connections that are not clients yet; try again in 10 s\n";
+    let Ok(mut stream) = stream.into_std() else { return };
+    // What has come is taken: unread, it would reset the connection, and the
+    // answer would be lost.
+    let _ = stream.read(&mut [0; HEAD_BYTES_MAX]);
+    // Fits the send buffer, which is empty.
+    let _ = stream.write_all(ANSWER.as_bytes());
 }
 
 /// One of the places for connections that are not clients' yet.

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::frames::{Decoder, Received, Violation};
 use super::outbox::Outbox;
 use super::tails::Tails;
+use super::unfinished::Unfinished;
 use super::unsent::unsent_bytes;
 use crate::gateway::{ClientLink, Event};
 use crate::router::{ConnId, FrameNo, Input, ToClient};
@@ -37,7 +39,9 @@ thread_local! {
 pub(super) struct Socket {
     /// Set when the upgrade is done; frames wait until then.
     stream: OnceLock<TcpStream>,
+    address: IpAddr,
     tails: Arc<Tails>,
+    unfinished: Arc<Unfinished>,
     state: Mutex<State>,
 }
 
@@ -60,8 +64,8 @@ enum Wake {
 
 impl Socket {
     /// A connection whose upgrade is still going on.
-    pub(super) fn new(tails: Arc<Tails>) -> Self {
-        Self { stream: OnceLock::new(), tails, state: Mutex::default() }
+    pub(super) fn new(address: IpAddr, tails: Arc<Tails>, unfinished: Arc<Unfinished>) -> Self {
+        Self { stream: OnceLock::new(), address, tails, unfinished, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -103,8 +107,7 @@ impl Socket {
     ) {
         let Ok(()) = self.stream.set(stream) else { return };
         self.flush();
-        let mut reader =
-            Reader { socket: &self, conn, events: &events, decoder: Decoder::default(), stalled: None };
+        let mut reader = Reader::new(&self, conn, &events);
         let end = reader.run(early).await;
         drop(reader);
         if let Err(End::Violation(violation)) = end {
@@ -226,15 +229,21 @@ enum End {
 
 /// The reading half of a connection's task.
 struct Reader<'a> {
-    socket: &'a Socket,
+    socket: &'a Arc<Socket>,
     conn: ConnId,
     events: &'a Sender<Event>,
     decoder: Decoder,
+    /// The decoder's share of [`Unfinished`], in bytes.
+    held: usize,
     /// An event that found no place at the node, and the bytes behind it.
     stalled: Option<Box<(Event, Vec<u8>)>>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(socket: &'a Arc<Socket>, conn: ConnId, events: &'a Sender<Event>) -> Self {
+        Self { socket, conn, events, decoder: Decoder::default(), held: 0, stalled: None }
+    }
+
     async fn run(&mut self, mut early: Vec<u8>) -> Result<(), End> {
         let Some(stream) = self.socket.stream.get() else { return Err(End::Broken) };
         self.take(&mut early)?;
@@ -267,6 +276,8 @@ impl Reader<'_> {
         while !rest.is_empty() {
             let (used, received) = self.decoder.next(rest).map_err(End::Violation)?;
             let event = received.map(|received| self.event(rest, &received)).transpose()?.flatten();
+            self.decoder.release();
+            self.account().map_err(End::Violation)?;
             rest = &mut rest[used..];
             let Some(event) = event else { continue };
             match self.events.try_send(event) {
@@ -279,6 +290,21 @@ impl Reader<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells what is held of a message that has not ended.
+    fn account(&mut self) -> Result<(), Violation> {
+        let held = self.decoder.held();
+        if held == self.held {
+            return Ok(());
+        }
+        self.held = held;
+        let unfinished = &self.socket.unfinished;
+        if held == 0 {
+            unfinished.release(self.conn);
+            return Ok(());
+        }
+        unfinished.hold(self.conn, self.socket.address, held, || self.socket.clone())
     }
 
     fn event(&self, chunk: &[u8], received: &Received) -> Result<Option<Event>, End> {
@@ -301,5 +327,13 @@ impl Reader<'_> {
             }
         };
         Ok(Some(Event::Input(input)))
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        if self.held > 0 {
+            self.socket.unfinished.release(self.conn);
+        }
     }
 }

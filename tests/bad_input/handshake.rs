@@ -1,0 +1,148 @@
+//! Client ids and upgrades that are not as they should be.
+
+use crate::bystanders::undisturbed;
+use crate::common::Node;
+use crate::common::http::{Answer, http, upgrade};
+use crate::common::radio::Radio;
+use crate::{ELSEWHERE, assert_hears_only_its_pong, count, goodbye};
+
+/// One line that says what to do.
+fn assert_one_line(answer: &Answer, what: &str) {
+    let lines: Vec<_> = answer.body.lines().collect();
+    assert!(lines.len() == 1 && answer.body.ends_with('\n'), "{what}: {answer:?}");
+    assert_eq!(answer.headers["content-type"], "text/plain; charset=utf-8", "{what}");
+}
+
+#[test]
+fn a_client_id_that_is_missing_or_bad_is_answered_with_400_and_one_line() {
+    let node = Node::start();
+    let long = format!("fau3-client-id: {}", "x".repeat(65));
+    let long_target = format!("/?fau3-client-id={}", "x".repeat(65));
+    let header = |bytes: &[u8]| {
+        let mut request = upgrade("/", &[]);
+        request.truncate(request.len() - 2);
+        [&request, &b"fau3-client-id: "[..], bytes, b"\r\n\r\n"].concat()
+    };
+    let cases = [
+        ("no header", "missing", upgrade("/", &[])),
+        ("another header", "missing", upgrade("/", &["fau3-client: a"])),
+        ("another parameter", "missing", upgrade("/?client-id=a", &[])),
+        ("empty", "empty", upgrade("/", &["fau3-client-id:"])),
+        ("spaces only", "empty", upgrade("/", &["fau3-client-id:    "])),
+        ("65 characters", "longer than 64", upgrade("/", &[&long])),
+        ("not ASCII", "not ASCII", header("радио".as_bytes())),
+        ("not even text", "not ASCII", header(b"\xff\xfe\x80")),
+        ("a tab within", "not allowed", header(b"a\tb")),
+        ("twice", "twice", upgrade("/", &["fau3-client-id: a", "fau3-client-id: b"])),
+        ("empty in the target", "empty", upgrade("/?fau3-client-id=", &[])),
+        ("65 characters in the target", "longer than 64", upgrade(&long_target, &[])),
+        ("not ASCII in the target", "not allowed", upgrade("/?fau3-client-id=%D1%8F", &[])),
+        ("not text in the target", "not ASCII", upgrade("/?fau3-client-id=%FF", &[])),
+        ("a NUL in the target", "not allowed", upgrade("/?fau3-client-id=a%00b", &[])),
+        ("a line end in the target", "not allowed", upgrade("/?fau3-client-id=a%0D%0Ab", &[])),
+        ("a space at its end in the target", "not allowed", upgrade("/?fau3-client-id=a%20", &[])),
+        ("half an escape in the target", "not ASCII", upgrade("/?fau3-client-id=a%2", &[])),
+    ];
+    undisturbed(&node, || {
+        for (what, reason, request) in &cases {
+            let answer = http(node.address(), request);
+            assert_eq!(answer.status, 400, "{what}: {answer:?}");
+            assert_one_line(&answer, what);
+            assert!(
+                answer.body.contains("fau3-client-id") && answer.body.contains(reason),
+                "{what}: {answer:?}"
+            );
+        }
+        // What HTTP itself does not allow never becomes a header.
+        assert_eq!(http(node.address(), header(b"a\0b")).status, 400);
+        // The longest one is one.
+        assert_hears_only_its_pong(&mut Radio::connect(&node, &"x".repeat(64)));
+    });
+}
+
+#[test]
+fn an_upgrade_that_is_none_is_told_what_is_missing() {
+    let node = Node::start();
+    let with = |from: &str, to: &str| {
+        let request = String::from_utf8(upgrade("/", &["fau3-client-id: radio"])).unwrap();
+        assert!(request.contains(from));
+        request.replace(from, to)
+    };
+    undisturbed(&node, || {
+        for version in ["12", "8", "14", "013", "abc", ""] {
+            let request = with("Version: 13", &format!("Version: {version}"));
+            let answer = http(node.address(), request);
+            assert_eq!((answer.status, &*answer.headers["sec-websocket-version"]), (426, "13"), "{answer:?}");
+            assert_one_line(&answer, version);
+        }
+        let answer = http(node.address(), with("Sec-WebSocket-Version: 13\r\n", ""));
+        assert_eq!((answer.status, &*answer.headers["sec-websocket-version"]), (426, "13"), "{answer:?}");
+        for (what, status, request) in [
+            ("no key", 400, with("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "")),
+            ("another protocol", 426, with("Upgrade: websocket", "Upgrade: h2c")),
+            ("no Upgrade", 426, with("Upgrade: websocket\r\n", "")),
+            ("no Connection", 426, with("Connection: Upgrade\r\n", "")),
+            ("POST", 404, with("GET", "POST")),
+        ] {
+            let answer = http(node.address(), request);
+            assert_eq!(answer.status, status, "{what}: {answer:?}");
+            assert_one_line(&answer, what);
+        }
+    });
+    assert_eq!(node.status()["clients"].as_array().unwrap().len(), 0, "nobody got half in");
+}
+
+#[test]
+fn two_devices_with_one_id_that_take_it_from_each_other_are_both_refused_with_the_reason() {
+    let node = Node::start();
+    undisturbed(&node, || {
+        // Given two devices that come back as soon as the other one has the id
+        let mut holder = Radio::connect(&node, "AA:BB");
+        for _ in 0..3 {
+            let newcomer = Radio::connect(&node, "AA:BB");
+            let (code, reason) = goodbye(&mut holder);
+            assert_eq!((code, &*reason), (4001, "the same client id connected again"));
+            holder = newcomer;
+        }
+        // When it goes on, then neither has it
+        let refused = |what: &str| {
+            let Err(answer) = Radio::try_connect_from(ELSEWHERE, &node, "AA:BB") else { panic!("{what}") };
+            assert_eq!(answer.status, 409, "{what}: {answer:?}");
+            assert!(
+                answer.body.contains("several devices use this client id; give each its own"),
+                "{answer:?}"
+            );
+            assert_one_line(&answer, what);
+        };
+        refused("the newcomer");
+        let (code, reason) = goodbye(&mut holder);
+        assert_eq!(code, 4002);
+        assert!(reason.contains("several devices use this client id; give each its own"), "{reason}");
+        refused("the other one");
+        // And whoever has an id of its own is let in.
+        assert_hears_only_its_pong(&mut Radio::connect(&node, "AA:BC"));
+    });
+    assert_eq!(count(&node, "connections", "takeovers"), 3);
+}
+
+#[test]
+fn beyond_max_clients_a_client_is_answered_with_503_until_a_place_is_free() {
+    let node = Node::with(&["clients.max_clients=4"]).start();
+    undisturbed(&node, || {
+        let [one, mut two] = ["one", "two"].map(|id| Radio::connect(&node, id));
+        for _ in 0..20 {
+            let Err(answer) = Radio::try_connect_from(ELSEWHERE, &node, "three") else { panic!("the fifth") };
+            assert_eq!(answer.status, 503, "{answer:?}");
+            assert!(answer.body.contains("clients.max_clients"), "{answer:?}");
+            assert_one_line(&answer, "503");
+        }
+        // Who is in may come again, and takes its own place.
+        let again = Radio::connect(&node, "one");
+        drop(one);
+        assert_hears_only_its_pong(&mut two);
+        drop((again, two));
+        crate::common::wait_for("a place", std::time::Duration::from_secs(5), || {
+            Radio::try_connect_from(ELSEWHERE, &node, "three").is_ok()
+        });
+    });
+}
