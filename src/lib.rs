@@ -16,6 +16,8 @@ pub mod failure;
 pub mod gateway;
 #[cfg(feature = "net")]
 pub mod node;
+#[cfg(test)]
+mod random;
 pub mod router;
 #[cfg(feature = "net")]
 pub mod store;

@@ -1,6 +1,7 @@
 //! The file format, rule by rule, as libuci has it.
 
 use super::*;
+use crate::random::Random;
 
 /// `KIND/NAME` of each section, then its entries as `o NAME=VALUE` or `l NAME=VALUE`.
 fn told(text: &str) -> Vec<String> {
@@ -197,4 +198,84 @@ fn the_size_of_files_lines_and_error_lists_is_bounded() {
 fn printing_quotes_what_needs_it() {
     let text = "config a 'n'\n\toption b 'it'\\''s'\n\tlist c ''\n\nconfig 'd-e'\n";
     assert_eq!(print(&parse(text).unwrap()), text);
+}
+
+/// Whatever comes in is read within the bounds, and what was read is printed
+/// and read back.
+fn survives(text: &str) -> bool {
+    let (sections, errors) = parse_all(text);
+    assert!(errors.len() <= ERRORS_MAX && sections.len() <= SECTIONS_MAX);
+    let lines = text.split('\n').count();
+    assert!(errors.iter().all(|error| (1..=lines).contains(&(error.line as usize))), "{text:?}: {errors:?}");
+    let without_lines = |mut sections: Vec<Section>| {
+        for section in &mut sections {
+            section.line = 0;
+            section.entries.iter_mut().for_each(|entry| entry.line = 0);
+        }
+        sections
+    };
+    // Control characters are told of, and read for what else is wrong with the file.
+    if check_lines(text).is_empty() {
+        let again = parse(&print(&sections)).unwrap_or_else(|error| panic!("{text:?}: {error}"));
+        assert_eq!(without_lines(again), without_lines(sections), "{text:?}");
+    }
+    errors.is_empty()
+}
+
+#[test]
+fn no_bytes_and_no_mutated_file_make_the_parser_panic_and_what_is_read_is_printed_and_read_back() {
+    const RIGHT: &str = "package fau3\n\nconfig node 'n'\n\toption a '1 \"2\" \\'\n\tlist b \"c \\\" 'd'\"\n\
+        \tlist b e\\ f'g'\"h\" # comment\nconfig x; option y 'two\nlines' # 'z\n\tlist z it\\'s\r\n";
+    let mut random = Random(1);
+    let telling =
+        ["config ", "option ", "list ", "package ", "a", "b", "'", "\"", "\\", "\n", "\r\n", "#", ";", " "];
+    let mut taken = [0, 0];
+    assert!(survives(RIGHT));
+    for _ in 0..10_000 {
+        let length = random.index(60);
+        survives(&String::from_utf8_lossy(&random.bytes(length)));
+        let pieces: String = (0..length).map(|_| random.pick(&telling)).collect();
+        taken[0] += u32::from(survives(&pieces));
+        let mutated = random.mutated(RIGHT.as_bytes());
+        taken[1] += u32::from(survives(&String::from_utf8_lossy(&mutated)));
+    }
+    // Both ways out were taken, each many times.
+    assert!(taken[0] > 100 && (1_000..9_000).contains(&taken[1]), "{taken:?}");
+}
+
+#[test]
+fn the_worst_files_of_the_largest_size_take_no_more_time_than_others() {
+    use std::time::{Duration, Instant};
+
+    // Far more than a file takes, far less than anything quadratic does.
+    const TIME_MAX: Duration = Duration::from_secs(2);
+    let repeated = [
+        "\n",
+        "#",
+        "'",
+        "\"",
+        "\\",
+        "'\n",
+        "\"\\\n",
+        "config a 'n'\n",
+        "config a\n",
+        "option b c\n",
+        "x\n",
+        "config a;",
+        "config a\noption b '\n",
+        "\u{1}\n",
+        "ü",
+        "'ü\n'",
+    ];
+    for piece in repeated {
+        let text = piece.repeat(FILE_LEN_MAX / piece.len());
+        for text in [format!("config a\n{text}"), text] {
+            let text = &text[..text.floor_char_boundary(FILE_LEN_MAX)];
+            let since = Instant::now();
+            let (sections, errors) = parse_all(text);
+            let span = since.elapsed();
+            assert!(span < TIME_MAX, "{span:?}: {piece:?}");
+            assert!(sections.len() <= SECTIONS_MAX && errors.len() <= ERRORS_MAX);
+        }
+    }
 }

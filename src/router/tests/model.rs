@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::device::Manner::{Answers, Desktop, Mute, Radio};
 use super::device::{Manner, confirm};
-use super::harness::{Id, Net, ms, secs};
+use super::harness::{Id, Net, secs};
+use crate::random::Random;
 use crate::router::{Input, Settings};
 use crate::wire::Uuid;
 use crate::wire::fau3d::{FromClient, Status};
@@ -15,34 +16,6 @@ const STEPS: u32 = 3_000;
 const ROOMS: [&str; 3] = ["r", "s", "t"];
 const DEVICES: [Manner; 8] =
     [Desktop, Desktop, Desktop, Desktop, Radio, Radio, Mute, Answers(Status::SERROR)];
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn one_in(&mut self, bound: u64) -> bool {
-        self.below(bound) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[usize::try_from(self.below(from.len() as u64)).unwrap()]
-    }
-
-    fn up_to(&mut self, milliseconds: u64) -> Duration {
-        ms(self.below(milliseconds + 1))
-    }
-}
 
 struct Model {
     net: Net,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::random::Random;
 
 const TEXT: u8 = 0x1;
 const BINARY: u8 = 0x2;
@@ -24,15 +25,21 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What comes out when the bytes come in pieces of `size`.
-fn decode(bytes: &[u8], size: usize) -> Result<Vec<(char, Vec<u8>)>, Violation> {
+/// What comes out when the bytes come in pieces of `size`: each thing with its
+/// kind, until the bytes end or break the rules.
+fn decode_until_wrong(bytes: &[u8], size: usize) -> (Vec<(char, Vec<u8>)>, Option<Violation>) {
     let mut decoder = Decoder::default();
     let mut out = Vec::new();
     for piece in bytes.chunks(size) {
         let mut piece = piece.to_vec();
         let mut rest = &mut piece[..];
         while !rest.is_empty() {
-            let (used, received) = decoder.next(rest)?;
+            let (used, received) = match decoder.next(rest) {
+                Ok(next) => next,
+                Err(violation) => return (out, Some(violation)),
+            };
+            assert!(used > 0, "each call gets on");
+            assert!(decoder.held() <= FRAME_BYTES_MAX);
             if let Some(received) = received {
                 let (kind, body) = match &received {
                     Received::Message(body) => ('m', body),
@@ -45,7 +52,13 @@ fn decode(bytes: &[u8], size: usize) -> Result<Vec<(char, Vec<u8>)>, Violation> 
             rest = &mut rest[used..];
         }
     }
-    Ok(out)
+    (out, None)
+}
+
+/// The same where all is well, or else what is wrong.
+fn decode(bytes: &[u8], size: usize) -> Result<Vec<(char, Vec<u8>)>, Violation> {
+    let (out, violation) = decode_until_wrong(bytes, size);
+    violation.map_or(Ok(out), Err)
 }
 
 #[test]
@@ -112,21 +125,97 @@ fn what_breaks_the_rules_of_rfc_6455_ends_with_1002() {
 }
 
 #[test]
-fn random_bytes_never_panic_and_never_hold_more_than_a_message() {
-    let mut state = 0x9E37_79B9_7F4A_7C15u64;
-    for _ in 0..2_000 {
-        let bytes: Vec<u8> = (0..200)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                state as u8
-            })
-            .collect();
-        for size in [1, 17, 200] {
-            let _ = decode(&bytes, size);
+fn what_was_handed_out_is_held_no_longer_than_it_is_looked_at() {
+    let mut decoder = Decoder::default();
+    let mut bytes = frame(FINAL | TEXT, &[b' '; 1_000]);
+    let (begin, end) = bytes.split_at_mut(500);
+    assert_eq!(decoder.next(begin), Ok((500, None)));
+    assert_eq!(decoder.held(), 500 - 8, "all but the header");
+    let Ok((_, Some(Received::Message(body)))) = decoder.next(end) else { panic!("not whole") };
+    assert_eq!(decoder.body(end, &body), [b' '; 1_000]);
+    decoder.release();
+    assert_eq!((decoder.held(), decoder.message.capacity()), (0, 0));
+}
+
+/// However the bytes are cut, the same comes out, up to the same mistake.
+fn assert_same_in_any_pieces(random: &mut Random, bytes: &[u8]) -> bool {
+    let whole = decode_until_wrong(bytes, bytes.len().max(1));
+    for size in [1, 1 + random.index(20), 1 + random.index(200)] {
+        assert_eq!(decode_until_wrong(bytes, size), whole, "in pieces of {size}: {bytes:02x?}");
+    }
+    whole.1.is_none()
+}
+
+/// Some messages, in fragments or not, with control frames between: the bytes,
+/// and what they say.
+fn conversation(random: &mut Random) -> (Vec<u8>, Vec<(char, Vec<u8>)>) {
+    let (mut bytes, mut said) = (Vec::new(), Vec::new());
+    for _ in 0..random.below(6) {
+        let mut message = Vec::new();
+        let fragments = 1 + random.below(4);
+        for fragment in 1..=fragments {
+            let opcode = if fragment > 1 { 0 } else { random.pick(&[TEXT, BINARY]) };
+            let longest = random.pick(&[1, 126, 127, 500]);
+            let length = random.index(longest);
+            let payload = random.bytes(length);
+            let last = if fragment == fragments { FINAL } else { 0 };
+            bytes.extend(frame(last | opcode, &payload));
+            message.extend(payload);
+            if last == 0 && random.one_in(3) {
+                let (kind, opcode) = random.pick(&[('i', 0x9), ('o', 0xA), ('c', 0x8)]);
+                let length = random.index(126);
+                let payload = random.bytes(length);
+                bytes.extend(frame(FINAL | opcode, &payload));
+                said.push((kind, payload));
+            }
         }
-        // The same with a header that is right, so that it gets further.
-        let _ = decode(&[frame(FINAL | TEXT, &bytes), bytes].concat(), 33);
+        said.push(('m', message));
+    }
+    (bytes, said)
+}
+
+#[test]
+fn what_is_framed_is_read_back_however_it_is_cut() {
+    let mut random = Random(1);
+    for _ in 0..500 {
+        let (bytes, said) = conversation(&mut random);
+        assert_eq!(decode_until_wrong(&bytes, 1 + random.index(300)), (said, None));
+        assert!(assert_same_in_any_pieces(&mut random, &bytes));
+    }
+}
+
+#[test]
+fn no_bytes_and_no_mutated_frames_make_the_decoder_panic_or_stop() {
+    let mut random = Random(2);
+    let mut accepted = 0;
+    for _ in 0..2_000 {
+        let noise = random.bytes(200);
+        assert_same_in_any_pieces(&mut random, &noise);
+        // The same behind a header that is right, so that it gets further.
+        assert_same_in_any_pieces(&mut random, &[frame(FINAL | TEXT, &noise), noise].concat());
+        let right = conversation(&mut random).0;
+        let mutated = random.mutated(&right);
+        accepted += u32::from(assert_same_in_any_pieces(&mut random, &mutated));
+    }
+    // Both ways out were taken, each many times.
+    assert!((500..1_900).contains(&accepted), "{accepted}");
+}
+
+#[test]
+fn a_header_that_is_printed_is_read_back() {
+    let mut random = Random(3);
+    let edges = [0, 1, 125, 126, 65_535, 65_536, 1 << 20];
+    for length in edges.into_iter().chain((0..200).map(|_| random.index(1 << 21))) {
+        for opcode in [OpCode::Data(Data::Text), OpCode::Data(Data::Binary), OpCode::Control(Control::Ping)] {
+            let mut out = Vec::new();
+            header(&mut out, opcode, length);
+            let mut cursor = Cursor::new(&out);
+            let (header, read) = FrameHeader::parse(&mut cursor).unwrap().expect("a whole header");
+            assert_eq!(
+                (header.opcode, header.is_final, header.mask, read),
+                (opcode, true, None, length as u64)
+            );
+            assert_eq!(cursor.position(), out.len() as u64);
+        }
     }
 }
