@@ -10,7 +10,7 @@
 //! |---|---|
 //! | any path, header or parameter `fau3-client-id`, `Fau3VOMProto` echoed | `tests/python_websockets.rs` `each_door_opens_or_says_why_not`, `gateway::fau3d::handshake` `the_id_may_come_percent_encoded_in_the_target` |
 //! | client id: 1 to 64 printable ASCII characters | `wire::names` `client_id_is_1_to_64_printable_ascii_characters` |
-//! | ... else HTTP 400 | `tests/python_websockets.rs` `each_door_opens_or_says_why_not` |
+//! | ... else HTTP 400 with one line | `tests/bad_input` `a_client_id_that_is_missing_or_bad_is_answered_with_400_and_one_line` |
 //! | same id: taken over, 4001 | `takeover::the_new_connection_takes_over_and_the_old_one_is_closed_with_4001` |
 //! | ... room, intervals | `takeover::a_takeover_keeps_the_room_and_the_intervals` |
 //! | ... unconfirmed messages | `takeover::a_takeover_keeps_the_unconfirmed_playlists_in_order_with_their_message_uuids` |
@@ -46,10 +46,10 @@
 //! | one record a Playlist, derived MessageUuid | `delivery::a_playlists_message_uuid_differs_by_receiver_and_stays_for_a_receiver`, `router::record` `playlist_uuid_differs_by_receiver_and_record_and_is_the_same_on_every_machine` |
 //! | 5 unconfirmed Playlists | `delivery::at_most_5_unconfirmed_playlists_are_in_flight` |
 //! | a radio's longest message, 38,000 bytes | `tests/voice.rs` `the_longest_message_of_a_radio_arrives_byte_for_byte` |
-//! | 1 MiB a frame, 1009 | `gateway::fau3d::frames` `a_message_over_1_mib_ends_with_1009_before_it_is_held`, `tests/python_websockets.rs` `each_door_opens_or_says_why_not` |
+//! | 1 MiB a frame, 1009 | `gateway::fau3d::frames` `a_message_over_1_mib_ends_with_1009_before_it_is_held`, `tests/bad_input` `a_frame_over_1_mib_is_answered_with_1009_and_the_largest_is_read` |
 //! | order of one sender in one room | `once::records_of_one_sender_arrive_in_the_order_in_which_they_were_sent`, `once::a_sender_that_resends_all_it_had_under_way_keeps_its_order` |
 //! | Stream: to the others in the room, unconfirmed, as it is | `rooms::a_stream_goes_as_it_is_to_the_others_in_the_senders_room_unconfirmed` |
-//! | ... both marks, 4 KiB, any bytes | `wire::fau3d::parse` `a_stream_keeps_its_bytes_and_needs_both_marks_within_4_kib` |
+//! | ... both marks, 4 KiB, any bytes | `wire::fau3d::parse` `a_stream_keeps_its_bytes_and_needs_both_marks_within_4_kib`, `tests/bad_input` `a_stream_that_is_too_long_lacks_its_end_or_stands_within_json_is_heard_by_nobody` |
 //! | ... in text that is not UTF-8, too | `gateway::fau3d::frames` `text_frames_that_are_not_utf8_come_through_byte_for_byte`, `tests/radio.rs` `a_stream_in_text_frames_that_are_not_utf_8_arrives_as_binary` |
 //! | ... always sent as binary | `gateway::fau3d::outbox` `partial_writes_give_the_same_bytes_and_streams_go_out_binary`, `tests/python_websockets.rs` `a_stream_arrives_as_bytes_however_it_was_sent` |
 //! | radios remember for 5 s and answer nothing then | `delivery::a_radio_that_remembers_a_message_is_asked_again_until_it_answers`, `tests/radio.rs` `a_radio_that_remembers_a_message_uuid_answers_it_again_only_after_5_seconds` |
@@ -59,7 +59,8 @@
 //! | no record without `Payload` | `wire::fau3d::parse` `a_bad_field_is_named_and_the_message_uuid_echoed` |
 //! | desktop clients come back all at once | `tests/python_websockets.rs` `clients_that_are_cut_off_and_return_all_at_once_lose_nothing` |
 //! | MessageUuids are never repeated | `liveness::a_message_uuid_is_never_used_twice_not_even_in_the_routers_next_life` |
-//! | `GetExtraServersList`; other HTTP: 404 or 426 | `tests/python_websockets.rs` `each_door_opens_or_says_why_not` |
+//! | `GetExtraServersList` | `tests/bad_input` `the_list_of_extra_servers_is_json_and_the_connection_can_be_used_again` |
+//! | other HTTP: 404 or 426 with one line | `tests/bad_input` `every_http_request_that_is_not_an_upgrade_gets_a_clear_answer` |
 //! | limits | all of `limits` |
 //! | storage `disk`, restarts | all of `storage` |
 //! | all of it, at random | all of `model` |
