@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fau3::router::{Commit, Origin, Record, RecordId, SavedSession, StoredRecord, propogate_key};
+use fau3::router::{Commit, Origin, Record, RecordId, SavedSession, StoredRecord};
 use fau3::store::{Bounds, Store};
-use fau3::wire::{ClientId, RoomId};
+use fau3::wire::{ClientId, Message, RoomId};
 use fau3_election::{Incarnation, RouterId};
 
 /// In the child's environment: where to store.
@@ -112,8 +112,7 @@ fn open(dir: &Path) -> (Store, fau3::router::Restored) {
 
 fn commit(number: u64, position: u64) -> Commit {
     let record = record(position);
-    let key = propogate_key(&record.client_id, &record.message_uuid, &record.payload);
-    let stored = StoredRecord { position, record, age_ms: 0, key };
+    let stored = StoredRecord { position, record, age_ms: 0 };
     let sessions = vec![session(position)];
     Commit { number, clock_ms: number, records: vec![stored], sessions, ..Commit::default() }
 }
@@ -123,15 +122,13 @@ fn record(position: u64) -> Arc<Record> {
     let incarnation = Incarnation { counter: 1, random: 2 };
     let id = RecordId { origin: Origin { router: RouterId([3; 16]), incarnation }, sequence: position };
     let payload: Vec<u8> = (0..9_500).map(|n| ((n * position) >> 3) as u8).collect();
-    Arc::new(Record {
-        id,
+    let message = Message {
         room: RoomId::new("r").unwrap(),
         client_id: ClientId::new("speaker").unwrap(),
         message_uuid: position.to_string().into(),
-        previous: None,
-        lamport: position,
         payload: payload.into(),
-    })
+    };
+    Arc::new(Record::new(id, None, position, message))
 }
 
 /// As it is stored together with the record at this position.

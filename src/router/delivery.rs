@@ -8,12 +8,11 @@
 use std::sync::Arc;
 
 use super::io::{ConnId, FrameNo, Output, ToClient};
-use super::record::Record;
 use super::session::{Departure, InFlight, Session, Wait};
 use super::settings::IN_FLIGHT_MAX;
 use super::{Router, SessionKey};
-use crate::wire::Uuid;
 use crate::wire::fau3d::Status;
+use crate::wire::{Record, Uuid};
 
 impl Router {
     /// Sends what the session has not settled, until its window is full.

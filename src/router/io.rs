@@ -4,11 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::record::{Record, RecordId};
 use super::session::SavedSession;
 use super::settings::Settings;
 use crate::wire::fau3d::{ConnectedClient, FromClient, Invalid, Status};
-use crate::wire::{ClientId, Uuid};
+use crate::wire::{ClientId, Record, Uuid};
 
 /// One connection of a client, for as long as it lasts. Never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -256,8 +255,6 @@ pub struct StoredRecord {
     pub record: Arc<Record>,
     /// How old it is already, in ms.
     pub age_ms: u64,
-    /// By which a resent Propogate is recognised.
-    pub key: u128,
 }
 
 /// What a router held in its life before this one, ages reckoned until its last
@@ -272,11 +269,4 @@ pub struct Restored {
     pub remembered: Vec<(u128, u64)>,
     /// The highest position ever used.
     pub top: u64,
-}
-
-/// A record's id in the form in which it is sorted and printed.
-impl fmt::Display for RecordId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}/{}", self.origin.router, self.origin.incarnation, self.sequence)
-    }
 }

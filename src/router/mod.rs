@@ -42,7 +42,8 @@ use status::MonitorList;
 pub use io::{
     CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
 };
-pub use record::{Origin, Position, Record, RecordId, propogate_key};
+pub use crate::wire::{Origin, Record, RecordId, propogate_key};
+pub use record::Position;
 pub use session::{SavedSession, Settled};
 pub use settings::*;
 pub use status::{LATENCY_BOUNDS_MS, RoomStatus, Snapshot, Stats};

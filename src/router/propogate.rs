@@ -7,10 +7,10 @@ use std::time::Duration;
 use fau3_election::Time;
 
 use super::io::{ConnId, StoredRecord};
-use super::record::{Moment, Position, Record, RecordId, propogate_key};
+use super::record::{Moment, Position};
 use super::settings::{REMEMBERED_MAX, UNCOMMITTED_MAX};
 use super::{Router, SessionKey};
-use crate::wire::RoomId;
+use crate::wire::{Message, Record, RecordId, RoomId, propogate_key};
 use crate::wire::fau3d::Status;
 
 /// Messages taken in lately, by [`propogate_key`]; at most [`REMEMBERED_MAX`],
@@ -118,20 +118,13 @@ impl Router {
         let client_id = self.sessions[key].client_id.clone();
         let on_the_way = self.uncommitted.iter().rev().find(|waiting| waiting.record.client_id == client_id);
         let previous = on_the_way.map(|waiting| waiting.record.id).or_else(|| self.log.newest_of(&client_id));
-        Record {
-            id: RecordId { origin: self.origin, sequence: self.sequence + 1 },
-            room,
-            client_id,
-            message_uuid,
-            previous,
-            lamport: self.lamport + 1,
-            payload,
-        }
+        let id = RecordId { origin: self.origin, sequence: self.sequence + 1 };
+        Record::new(id, previous, self.lamport + 1, Message { room, client_id, message_uuid, payload })
     }
 
     fn commit_record(&mut self, key: SessionKey, position: Position, record: Arc<Record>, message: u128) {
         let Some(confirm_to) = self.sessions[key].link.as_ref().map(|link| link.conn) else { return };
-        let stored = StoredRecord { position, record: record.clone(), age_ms: 0, key: message };
+        let stored = StoredRecord { position, record: record.clone(), age_ms: 0 };
         let commit = self.save_record(stored);
         self.uncommitted.push_back(Uncommitted { commit, position, record, key: message, confirm_to });
     }

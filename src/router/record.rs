@@ -1,94 +1,12 @@
-//! One voice message, and the table of those that a router holds.
+//! The table of the records that a router holds.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fau3_election::{Incarnation, RouterId, Time};
-use xxhash_rust::xxh3::xxh3_128;
+use fau3_election::Time;
 
-use crate::wire::{ClientId, RoomId, Uuid};
-
-/// One life of one router, as the maker of records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Origin {
-    /// Which router.
-    pub router: RouterId,
-    /// Which of its lives.
-    pub incarnation: Incarnation,
-}
-
-/// Names a record everywhere and for ever: the same from whichever router it
-/// is delivered. Ordered by origin, then by age.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordId {
-    /// Who made it.
-    pub origin: Origin,
-    /// Counts an origin's records from 1, whatever their rooms.
-    pub sequence: u64,
-}
-
-/// One voice message, as it was taken from its sender. Never changed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Its name.
-    pub id: RecordId,
-    /// Where it is to be heard.
-    pub room: RoomId,
-    /// Who spoke.
-    pub client_id: ClientId,
-    /// The sender's own name for it.
-    pub message_uuid: Box<str>,
-    /// The same sender's record before this one, if this origin made one.
-    pub previous: Option<RecordId>,
-    /// Later than every record that the origin knew of (Lamport 1978).
-    pub lamport: u64,
-    /// The message.
-    pub payload: Box<[u8]>,
-}
-
-/// What a record costs beyond its payload, in bytes: an upper estimate of its
-/// ids, names and places in tables.
-const RECORD_OVERHEAD_BYTES: usize = 384;
-
-impl Record {
-    /// What it counts towards `clients.storage_max_kib`, in bytes.
-    #[must_use]
-    pub fn cost_bytes(&self) -> usize {
-        self.payload.len() + RECORD_OVERHEAD_BYTES
-    }
-
-    /// The MessageUuid of the Playlist that brings this record to `receiver`
-    /// (PROTOCOLS.md, "Playlist.Records"). The bytes hashed are the same on
-    /// every machine: little-endian numbers, then the client id.
-    #[must_use]
-    pub fn playlist_uuid(&self, receiver: &ClientId) -> Uuid {
-        let mut bytes = [0; 36 + crate::wire::CLIENT_ID_CHARS_MAX];
-        let origin = &self.id.origin;
-        bytes[..16].copy_from_slice(&origin.router.0);
-        bytes[16..20].copy_from_slice(&origin.incarnation.counter.to_le_bytes());
-        bytes[20..28].copy_from_slice(&origin.incarnation.random.to_le_bytes());
-        bytes[28..36].copy_from_slice(&self.id.sequence.to_le_bytes());
-        let name = receiver.as_str().as_bytes();
-        bytes[36..36 + name.len()].copy_from_slice(name);
-        Uuid::from_hash(xxh3_128(&bytes[..36 + name.len()]))
-    }
-}
-
-/// By what a resent Propogate is recognised: (client id, MessageUuid, payload).
-/// The same on every machine.
-#[must_use]
-pub fn propogate_key(client_id: &ClientId, message_uuid: &str, payload: &[u8]) -> u128 {
-    let name = client_id.as_str();
-    let mut bytes = Vec::with_capacity(name.len() + message_uuid.len() + 32);
-    // Lengths first, so that no two triples run together into the same bytes.
-    bytes.extend_from_slice(&(name.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(name.as_bytes());
-    bytes.extend_from_slice(&(message_uuid.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(message_uuid.as_bytes());
-    bytes.extend_from_slice(&xxh3_128(payload).to_le_bytes());
-    xxh3_128(&bytes)
-}
+use crate::wire::{ClientId, Record, RecordId};
 
 /// A moment on the router's clock in ms; before its start if negative, as for
 /// what an earlier life took in.
@@ -194,37 +112,20 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use fau3_election::{Incarnation, RouterId};
+
     use super::*;
+    use crate::wire::{Message, Origin, RoomId};
 
     fn record(sequence: u64) -> Record {
-        let incarnation = Incarnation { counter: 2, random: 3 };
-        Record {
-            id: RecordId { origin: Origin { router: RouterId([1; 16]), incarnation }, sequence },
+        let origin = Origin { router: RouterId([1; 16]), incarnation: Incarnation::default() };
+        let message = Message {
             room: RoomId::new("r").unwrap(),
             client_id: ClientId::new("sender").unwrap(),
             message_uuid: "u".into(),
-            previous: None,
-            lamport: 0,
             payload: [1; 100].into(),
-        }
-    }
-
-    #[test]
-    fn playlist_uuid_differs_by_receiver_and_record_and_is_the_same_on_every_machine() {
-        let [a, b] = ["a", "b"].map(|name| ClientId::new(name).unwrap());
-        let uuid = record(1).playlist_uuid(&a);
-        assert_eq!(uuid.to_string(), "bcd3a8fd-1f9c-878b-bba2-cea9578194de");
-        assert_ne!(uuid, record(1).playlist_uuid(&b));
-        assert_ne!(uuid, record(2).playlist_uuid(&a));
-    }
-
-    #[test]
-    fn propogate_key_takes_all_three_into_account() {
-        let [a, ab] = ["a", "ab"].map(|name| ClientId::new(name).unwrap());
-        let key = propogate_key(&a, "bc", b"payload");
-        assert_ne!(key, propogate_key(&ab, "c", b"payload"), "names do not run together");
-        assert_ne!(key, propogate_key(&a, "bc", b"other"));
-        assert_eq!(key, propogate_key(&a, "bc", b"payload"));
+        };
+        Record::new(RecordId { origin, sequence }, None, 0, message)
     }
 
     #[test]

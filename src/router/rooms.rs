@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::io::ToClient;
-use super::record::{Moment, Origin, Position, Record};
+use super::record::{Moment, Position};
 use super::session::Settled;
 use super::{Router, SessionKey};
-use crate::wire::{ClientId, RoomId};
+use crate::wire::{ClientId, Origin, Record, RoomId};
 
 /// Exists while it has a member or a record.
 #[derive(Debug, Default)]

@@ -8,10 +8,10 @@ use fau3_election::Time;
 
 use super::clients::AddressBlock;
 use super::io::{ConnId, FrameNo};
-use super::record::{Origin, Position, Record, RecordId};
+use super::record::Position;
 use super::settings::{SETTLED_BEYOND_MAX, TAKEOVERS_MAX};
 use crate::wire::fau3d::ConnectedClient;
-use crate::wire::{ClientId, RoomId, Uuid};
+use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, Uuid};
 
 /// What of one origin's records is settled for a client: all up to `prefix`,
 /// and some beyond it.

@@ -41,7 +41,7 @@ const PRAGMAS: &str = "
 /// between them; `life` has one row.
 const SCHEMA: &str = "
     CREATE TABLE records (
-        position INTEGER PRIMARY KEY, born_ms INTEGER NOT NULL, key BLOB NOT NULL,
+        position INTEGER PRIMARY KEY, born_ms INTEGER NOT NULL,
         router BLOB NOT NULL, counter INTEGER NOT NULL, random INTEGER NOT NULL,
         sequence INTEGER NOT NULL, lamport INTEGER NOT NULL, previous TEXT,
         room TEXT NOT NULL, client_id TEXT NOT NULL, message_uuid TEXT NOT NULL,

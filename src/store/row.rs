@@ -8,7 +8,7 @@ use fau3_election::{Incarnation, RouterId};
 use rusqlite::{Connection, Row, params};
 
 use crate::router::{Origin, Record, RecordId, SavedSession, Settled, StoredRecord};
-use crate::wire::{ClientId, RoomId};
+use crate::wire::{ClientId, Message, RoomId};
 
 /// Why a row is not what was written.
 #[derive(Debug)]
@@ -35,20 +35,19 @@ pub(super) fn record(row: &Row<'_>, now_ms: i64) -> Result<StoredRecord, BadRow>
     let incarnation = Incarnation { counter: row.get("counter")?, random: unsigned(row, "random")? };
     let origin = Origin { router, incarnation };
     let previous: Option<String> = row.get("previous")?;
-    let record = Record {
-        id: RecordId { origin, sequence: unsigned(row, "sequence")? },
+    let id = RecordId { origin, sequence: unsigned(row, "sequence")? };
+    let previous = previous.as_deref().map(record_id).transpose()?;
+    let message = Message {
         room: named(row, "room", RoomId::new)?,
         client_id: named(row, "client_id", ClientId::new)?,
         message_uuid: row.get::<_, String>("message_uuid")?.into(),
-        previous: previous.as_deref().map(record_id).transpose()?,
-        lamport: unsigned(row, "lamport")?,
         payload: row.get::<_, Vec<u8>>("payload")?.into(),
     };
+    let record = Record::new(id, previous, unsigned(row, "lamport")?, message);
     Ok(StoredRecord {
         position: unsigned(row, "position")?,
         record: Arc::new(record),
         age_ms: age_ms(row.get("born_ms")?, now_ms),
-        key: key(row, "key")?,
     })
 }
 
@@ -59,16 +58,15 @@ pub(super) fn insert_record(
     born_ms: i64,
 ) -> Result<(), rusqlite::Error> {
     let (record, origin) = (&stored.record, &stored.record.id.origin);
-    let (position, key) = (stored.position.cast_signed(), stored.key.to_be_bytes());
+    let (position, key) = (stored.position.cast_signed(), record.key().to_be_bytes());
     conn.prepare_cached(
-        "INSERT OR REPLACE INTO records (position, born_ms, key, router, counter, random, sequence,
-         lamport, previous, room, client_id, message_uuid, payload)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT OR REPLACE INTO records (position, born_ms, router, counter, random, sequence, lamport,
+         previous, room, client_id, message_uuid, payload)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?
     .execute(params![
         position,
         born_ms,
-        key,
         origin.router.0,
         origin.incarnation.counter,
         origin.incarnation.random.cast_signed(),

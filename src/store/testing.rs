@@ -10,9 +10,9 @@ use fau3_election::{Incarnation, RouterId};
 
 use super::{Bounds, Done, Store};
 use crate::router::{
-    Commit, Origin, Record, RecordId, Restored, SavedSession, Settled, StoredRecord, propogate_key,
+    Commit, Origin, Record, RecordId, Restored, SavedSession, Settled, StoredRecord,
 };
-use crate::wire::{ClientId, RoomId};
+use crate::wire::{ClientId, Message, RoomId};
 
 pub(super) const AGE_MAX: Duration = Duration::from_secs(3_600);
 
@@ -76,17 +76,15 @@ pub(super) fn commit(number: u64) -> Commit {
 
 pub(super) fn with_payload(number: u64, payload: &[u8]) -> Commit {
     let id = |sequence| RecordId { origin: origin(), sequence };
-    let record = Record {
-        id: id(number),
+    let message = Message {
         room: RoomId::new("комната").unwrap(),
         client_id: client("AA:BB"),
         message_uuid: format!("uuid {number}").into(),
-        previous: (number > 1).then(|| id(number - 1)),
-        lamport: u64::MAX - number,
         payload: payload.into(),
     };
-    let key = propogate_key(&record.client_id, &record.message_uuid, payload);
-    let stored = StoredRecord { position: number, record: Arc::new(record), age_ms: 0, key };
+    let previous = (number > 1).then(|| id(number - 1));
+    let record = Record::new(id(number), previous, u64::MAX - number, message);
+    let stored = StoredRecord { position: number, record: Arc::new(record), age_ms: 0 };
     Commit { number, clock_ms: number, records: vec![stored], ..Commit::default() }
 }
 

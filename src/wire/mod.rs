@@ -3,7 +3,9 @@
 
 pub mod fau3d;
 mod names;
+mod record;
 mod uuid;
 
 pub use names::{CLIENT_ID_CHARS_MAX, ClientId, NameError, ROOM_CHARS_MAX, RoomId};
+pub use record::{Message, Origin, Record, RecordId, propogate_key};
 pub use uuid::Uuid;

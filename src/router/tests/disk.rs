@@ -63,7 +63,7 @@ impl Disk {
         self.clock_ms = commit.clock_ms;
         for stored in commit.records {
             self.top = self.top.max(stored.position);
-            self.keys.push((stored.key, commit.clock_ms));
+            self.keys.push((stored.record.key(), commit.clock_ms));
             self.rows.insert(stored.position, (commit.clock_ms, stored));
         }
         self.rows = self.rows.split_off(&commit.floor);

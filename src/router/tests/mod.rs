@@ -43,7 +43,7 @@
 //! | Ping unanswered for two periods | `liveness::a_ping_unanswered_for_two_periods_ends_the_connection_and_the_session_stays`, `liveness::a_ping_that_waits_in_the_socket_buffer_does_not_count_against_the_client` |
 //! | the session's grace | `takeover::a_session_stays_for_its_grace_and_the_client_gets_what_it_missed`, `takeover::after_the_grace_a_client_begins_anew` |
 //! | WebSocket ping every 30 s | `liveness::a_websocket_ping_every_30_s_finds_a_connection_that_died_silently`, `liveness::a_slow_link_on_which_something_moves_is_not_silent` |
-//! | one record a Playlist, derived MessageUuid | `delivery::a_playlists_message_uuid_differs_by_receiver_and_stays_for_a_receiver`, `router::record` `playlist_uuid_differs_by_receiver_and_record_and_is_the_same_on_every_machine` |
+//! | one record a Playlist, derived MessageUuid | `delivery::a_playlists_message_uuid_differs_by_receiver_and_stays_for_a_receiver`, `wire::record` `a_playlists_uuid_differs_by_receiver_and_message_and_is_the_same_on_every_machine` |
 //! | 5 unconfirmed Playlists | `delivery::at_most_5_unconfirmed_playlists_are_in_flight` |
 //! | a radio's longest message, 38,000 bytes | `tests/voice.rs` `the_longest_message_of_a_radio_arrives_byte_for_byte` |
 //! | 1 MiB a frame, 1009 | `gateway::fau3d::frames` `a_message_over_1_mib_ends_with_1009_before_it_is_held`, `tests/bad_input` `a_frame_over_1_mib_is_answered_with_1009_and_the_largest_is_read` |

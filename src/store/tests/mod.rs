@@ -28,12 +28,12 @@ fn what_was_stored_comes_back_as_it_was() {
     let expected = [&commit(1).records[0], &second.records[0]];
     assert_eq!(restored.records.len(), 2);
     for (found, expected) in restored.records.iter().zip(expected) {
-        assert_eq!((found.position, found.key), (expected.position, expected.key));
+        assert_eq!((found.position, found.record.key()), (expected.position, expected.record.key()));
         assert_eq!(found.record, expected.record);
     }
     assert_eq!(restored.sessions, [session("a", 1), session("b", 0)]);
     let keys: Vec<u128> = restored.remembered.iter().map(|(key, _)| *key).collect();
-    assert_eq!(keys, expected.map(|stored| stored.key));
+    assert_eq!(keys, expected.map(|stored| stored.record.key()));
     assert_eq!(restored.top, 2);
 }
 
@@ -116,7 +116,7 @@ fn what_is_remembered_is_bounded_by_number() {
     }
     let restored = database.load(AGE_MAX).unwrap();
     assert_eq!(restored.remembered.len(), REMEMBERED_MAX);
-    let newest = commit(all).records[0].key;
+    let newest = commit(all).records[0].record.key();
     assert_eq!(restored.remembered.last().unwrap().0, newest, "the oldest went");
 }
 

@@ -1,0 +1,156 @@
+//! One voice message, and the names by which it is known everywhere.
+
+use std::fmt;
+
+use fau3_election::{Incarnation, RouterId};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{CLIENT_ID_CHARS_MAX, ClientId, RoomId, Uuid};
+
+/// One life of one router, as the maker of records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// Which router.
+    pub router: RouterId,
+    /// Which of its lives.
+    pub incarnation: Incarnation,
+}
+
+/// Names a record everywhere and for ever. Ordered by origin, then by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordId {
+    /// Who made it.
+    pub origin: Origin,
+    /// Counts an origin's records from 1, whatever their rooms.
+    pub sequence: u64,
+}
+
+impl fmt::Display for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.origin.router, self.origin.incarnation, self.sequence)
+    }
+}
+
+/// One voice message, as it was taken from its sender. Never changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its name.
+    pub id: RecordId,
+    /// Where it is to be heard.
+    pub room: RoomId,
+    /// Who spoke.
+    pub client_id: ClientId,
+    /// The sender's own name for it.
+    pub message_uuid: Box<str>,
+    /// The same sender's record before this one, as far as the origin knew.
+    pub previous: Option<RecordId>,
+    /// Later than every record that the origin knew of (Lamport 1978).
+    pub lamport: u64,
+    /// The message.
+    pub payload: Box<[u8]>,
+    /// Made from three of the above; kept, since every delivery needs it.
+    key: u128,
+}
+
+/// What a sender says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// To whom.
+    pub room: RoomId,
+    /// Who.
+    pub client_id: ClientId,
+    /// By which it knows it again.
+    pub message_uuid: Box<str>,
+    /// What.
+    pub payload: Box<[u8]>,
+}
+
+/// What a record costs beyond its payload, in bytes: an upper estimate of its
+/// ids, names and places in tables.
+const RECORD_OVERHEAD_BYTES: usize = 384;
+
+impl Record {
+    /// A record of `message` by this id.
+    #[must_use]
+    pub fn new(id: RecordId, previous: Option<RecordId>, lamport: u64, message: Message) -> Self {
+        let Message { room, client_id, message_uuid, payload } = message;
+        let key = propogate_key(&client_id, &message_uuid, &payload);
+        Self { id, room, client_id, message_uuid, previous, lamport, payload, key }
+    }
+
+    /// What it counts towards `clients.storage_max_kib`, in bytes.
+    #[must_use]
+    pub fn cost_bytes(&self) -> usize {
+        self.payload.len() + RECORD_OVERHEAD_BYTES
+    }
+
+    /// By what it is recognised when its sender brings it to another router
+    /// again.
+    #[must_use]
+    pub const fn key(&self) -> u128 {
+        self.key
+    }
+
+    /// The MessageUuid of the Playlist that brings it to `receiver`
+    /// (PROTOCOLS.md, "Playlist.Records"). It is made from what the sender
+    /// said rather than from the record's id: so it is also the same where two
+    /// routers that did not hear each other have both taken the message in.
+    /// The bytes hashed are the same on every machine.
+    #[must_use]
+    pub fn playlist_uuid(&self, receiver: &ClientId) -> Uuid {
+        let mut bytes = [0; 16 + CLIENT_ID_CHARS_MAX];
+        bytes[..16].copy_from_slice(&self.key.to_le_bytes());
+        let name = receiver.as_str().as_bytes();
+        bytes[16..16 + name.len()].copy_from_slice(name);
+        Uuid::from_hash(xxh3_128(&bytes[..16 + name.len()]))
+    }
+}
+
+/// By what a resent Propogate is recognised: (client id, MessageUuid, payload).
+/// The same on every machine.
+#[must_use]
+pub fn propogate_key(client_id: &ClientId, message_uuid: &str, payload: &[u8]) -> u128 {
+    let name = client_id.as_str();
+    let mut bytes = Vec::with_capacity(name.len() + message_uuid.len() + 32);
+    // Lengths first, so that no two triples run together into the same bytes.
+    bytes.extend_from_slice(&(name.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(&(message_uuid.len() as u64).to_le_bytes());
+    bytes.extend_from_slice(message_uuid.as_bytes());
+    bytes.extend_from_slice(&xxh3_128(payload).to_le_bytes());
+    xxh3_128(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_playlists_uuid_differs_by_receiver_and_message_and_is_the_same_on_every_machine() {
+        let [a, b] = ["a", "b"].map(|name| ClientId::new(name).unwrap());
+        let record = |router, uuid: &str| {
+            let origin = Origin { router: RouterId([router; 16]), incarnation: Incarnation::default() };
+            let message = Message {
+                room: RoomId::new("r").unwrap(),
+                client_id: ClientId::new("sender").unwrap(),
+                message_uuid: uuid.into(),
+                payload: [1; 100].into(),
+            };
+            Record::new(RecordId { origin, sequence: 1 }, None, 0, message)
+        };
+        let uuid = record(1, "u").playlist_uuid(&a);
+        assert_eq!(uuid.to_string(), "6af99bc8-7b65-852f-80ef-266d72353c76");
+        assert_ne!(uuid, record(1, "u").playlist_uuid(&b), "another receiver");
+        assert_ne!(uuid, record(1, "v").playlist_uuid(&a), "another message");
+        assert_eq!(uuid, record(2, "u").playlist_uuid(&a), "the same message, taken in twice");
+    }
+
+    #[test]
+    fn propogate_key_takes_all_three_into_account() {
+        let [a, ab] = ["a", "ab"].map(|name| ClientId::new(name).unwrap());
+        let key = propogate_key(&a, "bc", b"payload");
+        assert_ne!(key, propogate_key(&ab, "c", b"payload"), "names do not run together");
+        assert_ne!(key, propogate_key(&a, "bc", b"other"));
+        assert_eq!(key, propogate_key(&a, "bc", b"payload"));
+    }
+}
