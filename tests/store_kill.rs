@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use fau3::router::{Commit, Origin, Record, RecordId, SavedSession, StoredRecord};
 use fau3::store::{Bounds, Store};
+use fau3::wire::fau3e::SessionVersion;
 use fau3::wire::{ClientId, Message, RoomId};
 use fau3_election::{Incarnation, RouterId};
 
@@ -133,11 +134,16 @@ fn record(position: u64) -> Arc<Record> {
 
 /// As it is stored together with the record at this position.
 fn session(position: u64) -> SavedSession {
+    let holder = Origin { router: RouterId([3; 16]), incarnation: Incarnation { counter: 1, random: 2 } };
+    let version = SessionVersion { generation: 1, holder, revision: position };
     SavedSession {
         client_id: ClientId::new("listener").unwrap(),
         room: Some(RoomId::new("r").unwrap()),
         monitor_period_s: 0,
         ping_period_s: u32::try_from(position).unwrap(),
         settled: std::collections::BTreeMap::new(),
+        version,
+        entered: version,
+        last: None,
     }
 }

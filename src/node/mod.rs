@@ -202,6 +202,12 @@ impl Node {
                     }
                     self.forget(conn);
                 }
+                // Only a router in a mesh asks for these.
+                Output::Beacon { .. }
+                | Output::ToPeer { .. }
+                | Output::Persist { .. }
+                | Output::View(_)
+                | Output::Warning(_) => {}
                 Output::Store(commit) => {
                     if let Some(store) = &self.store {
                         self.commits_unanswered = commit.number;

@@ -117,6 +117,7 @@ fn settings(clients: &Clients) -> Settings {
         storage_bytes_max: clients.storage_max_kib as usize * 1_024,
         storage_age_max: seconds(clients.storage_max_age_s),
         disk: clients.storage == Storage::Disk,
+        copies: clients.copies as usize,
         allow_clients: clients.allow_client.iter().cloned().collect(),
     }
 }

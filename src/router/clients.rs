@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use fau3_election::Time;
 
+use super::mesh::Place;
 use super::io::{CloseReason, ConnId, Output, Refusal};
 use super::session::{Link, Session};
 use super::settings::{
@@ -12,6 +13,7 @@ use super::settings::{
 };
 use super::{Router, SessionKey};
 use crate::wire::ClientId;
+use crate::wire::fau3e::SessionVersion;
 
 /// Addresses that belong to one place: one of IPv4, or an IPv6 network of 64
 /// bits, which is what one site gets (RFC 6177).
@@ -82,7 +84,8 @@ impl Router {
         if self.contests.is_refused(client_id, self.now) {
             return Err(Refusal::Contested);
         }
-        if let Some(old) = self.connection_of(client_id) {
+        let old = self.connection_of(client_id);
+        if old.is_some() || self.is_elsewhere(client_id) {
             return self.take_over(client_id, old);
         }
         if self.by_conn.len() >= self.settings.max_clients {
@@ -100,9 +103,14 @@ impl Router {
         self.sessions[*key].link.as_ref().map(|link| link.conn)
     }
 
+    /// Connected to another router: one more attachment takes the client from there.
+    fn is_elsewhere(&self, client_id: &ClientId) -> bool {
+        self.by_client.get(client_id).is_some_and(|key| self.sessions[*key].place == Place::Elsewhere)
+    }
+
     /// The newest connection wins, unless two devices do this to each other
     /// again and again: then neither is served for a while.
-    fn take_over(&mut self, client_id: &ClientId, old: ConnId) -> Result<(), Refusal> {
+    fn take_over(&mut self, client_id: &ClientId, old: Option<ConnId>) -> Result<(), Refusal> {
         let now = self.now;
         let Some(&key) = self.by_client.get(client_id) else { return Ok(()) };
         let takeovers = &mut self.sessions[key].takeovers;
@@ -112,28 +120,37 @@ impl Router {
         if takeovers.len() >= TAKEOVERS_MAX {
             takeovers.clear();
             self.contests.refuse(client_id.clone(), now);
-            self.close(old, CloseReason::Contested);
+            if let Some(old) = old {
+                self.close(old, CloseReason::Contested);
+            }
             return Err(Refusal::Contested);
         }
         takeovers.push_back(now);
         self.stats.takeovers += 1;
-        self.close(old, CloseReason::TakenOver);
+        if let Some(old) = old {
+            self.close(old, CloseReason::TakenOver);
+        }
         Ok(())
     }
 
-    fn session_of(&mut self, client_id: ClientId) -> SessionKey {
+    pub(super) fn session_of(&mut self, client_id: ClientId) -> SessionKey {
         if let Some(&key) = self.by_client.get(&client_id) {
             return key;
         }
-        let key = self.sessions.insert(Session::new(client_id.clone(), self.now));
+        let oldest = SessionVersion { generation: 0, holder: self.origin, revision: 0 };
+        let key = self.sessions.insert(Session::new(client_id.clone(), self.now, oldest));
         self.by_client.insert(client_id, key);
         self.detached.insert((self.now, key));
         key
     }
 
     fn attach(&mut self, key: SessionKey, conn: ConnId, block: AddressBlock) {
+        self.audience_without(key);
+        let version = self.attachment(self.sessions[key].version);
         let session = &mut self.sessions[key];
         self.detached.remove(&(session.detached_at, key));
+        session.version = version;
+        session.place = Place::HereOrNowhere;
         let mut link = Link::new(conn, block, self.now);
         link.schedule(self.now, session.monitor_period_s, session.ping_period_s);
         link.probe_at = self.now + PROBE_INTERVAL;
@@ -141,6 +158,7 @@ impl Router {
         self.by_conn.insert(conn, key);
         *self.by_address.entry(block).or_default() += 1;
         self.outputs.push_back(Output::Accept { conn });
+        self.session_changed(key, true);
         self.pump(key);
         self.set_timer(key);
     }
@@ -169,6 +187,7 @@ impl Router {
         }
         session.detached_at = self.now;
         self.detached.insert((self.now, key));
+        self.session_changed(key, true);
     }
 
     /// Ends the sessions whose grace is over, and those over the bound.
@@ -184,6 +203,7 @@ impl Router {
     }
 
     fn end_session(&mut self, key: SessionKey) {
+        self.audience_without(key);
         let session = self.sessions.remove(key);
         self.by_client.remove(&session.client_id);
         self.stats.sessions_ended += 1;

@@ -18,13 +18,16 @@ impl Router {
     /// Sends what the session has not settled, until its window is full.
     pub(super) fn pump(&mut self, key: SessionKey) {
         let session = &mut self.sessions[key];
+        if session.link.is_none() {
+            return;
+        }
         let Some(room) = session.room.as_ref().and_then(|room| self.rooms.get(room)) else { return };
         while let Some(link) = &mut session.link
             && link.playlists.len() < IN_FLIGHT_MAX
             && let Some((position, record)) = room.records.range(link.next..).next()
         {
             link.next = position + 1;
-            if record.client_id == session.client_id || session.has_settled(&record.id) {
+            if record.client_id == session.client_id || self.log.is_settled(&session.settled, record) {
                 continue;
             }
             let uuid = record.playlist_uuid(&session.client_id);
@@ -84,17 +87,19 @@ impl Router {
     fn settle(&mut self, key: SessionKey, record: &Arc<Record>) {
         let Session { settled, room, client_id, .. } = &mut self.sessions[key];
         let Some(room) = room.as_ref().and_then(|room| self.rooms.get(room)) else { return };
-        let origin = record.id.origin;
-        let of_origin = settled.entry(origin).or_default();
-        let after = room.after(&origin, of_origin.prefix, client_id);
-        if of_origin.insert(record.id.sequence, after) {
-            self.stats.gaps_given_up += 1;
+        for id in self.log.ids_of(record) {
+            let of_origin = settled.entry(id.origin).or_default();
+            let after = room.after(&id.origin, of_origin.prefix, client_id);
+            if of_origin.insert(id.sequence, after) {
+                self.stats.gaps_given_up += 1;
+            }
         }
-        // Origins of which the room holds nothing any more need no entry.
+        // Lives of which no router holds anything any more need no entry.
         if settled.len() > 1 {
-            settled.retain(|origin, _| room.knows(origin) || *origin == self.origin);
+            settled.retain(|origin, _| self.origins.knows(origin) || *origin == self.origin);
         }
         self.save_soon(key, false);
+        self.session_changed(key, false);
     }
 
     /// Frames have left the socket buffer: T begins for those that wait.

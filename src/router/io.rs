@@ -4,10 +4,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use fau3_election::{Datagram, RouterId, SavedState, ServerEntry, View, Warning};
+
 use super::session::SavedSession;
 use super::settings::Settings;
 use crate::wire::fau3d::{ConnectedClient, FromClient, Invalid, Status};
-use crate::wire::{ClientId, Record, Uuid};
+use crate::wire::{ClientId, Record, Uuid, fau3e};
 
 /// One connection of a client, for as long as it lasts. Never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,6 +66,47 @@ pub enum Input {
     },
     /// The configuration was read again.
     Configure(Box<Settings>),
+    /// A beacon came in whose authentication was right. Here and below: without
+    /// effect on a router that is in no mesh.
+    Beacon(Box<[u8]>),
+    /// A connection to another router stands, the only one to it.
+    PeerUp {
+        /// Which one.
+        router: RouterId,
+    },
+    /// It is gone.
+    PeerDown {
+        /// Which one.
+        router: RouterId,
+        /// The other side has closed it (FIN or RST): news at once. Else it
+        /// fell silent, or this side gave it up.
+        closed: bool,
+    },
+    /// A frame of another router came in, decoded.
+    FromPeer {
+        /// Whose.
+        router: RouterId,
+        /// What it says.
+        message: Result<fau3e::Message, fau3e::Invalid>,
+    },
+    /// The last [`Output::ToPeer`] found no place in the queue to this router,
+    /// and is lost.
+    PeerFull {
+        /// Which one.
+        router: RouterId,
+    },
+    /// There is place again.
+    PeerDrained {
+        /// Which one.
+        router: RouterId,
+    },
+    /// The state of [`Output::Persist`] is on flash.
+    Persisted {
+        /// Its ticket.
+        ticket: u64,
+    },
+    /// The UCI file's ExtraServers list was read again, highest priority first.
+    ListConfigured(Vec<ServerEntry>),
     /// The router is going down: say goodbye.
     Shutdown,
     /// The moment that [`super::Router::poll_timeout`] named has come.
@@ -108,6 +151,34 @@ pub enum Output {
     },
     /// Put this on disk, all or nothing, and answer with [`Input::Stored`].
     Store(Box<Commit>),
+    /// Send a beacon.
+    Beacon {
+        /// To the address from which this router's come; `None`: to every
+        /// address at which a router is known or suspected.
+        to: Option<RouterId>,
+        /// What, before authentication.
+        datagram: Datagram,
+    },
+    /// Send a frame to another router, at once or not at all.
+    ToPeer {
+        /// Which one; its connection stands.
+        router: RouterId,
+        /// What. The same `Arc` goes to several, one right after the other, so
+        /// that it is encoded once.
+        message: Arc<fau3e::Message>,
+    },
+    /// Put this into the state file, and answer with [`Input::Persisted`], also
+    /// when that failed.
+    Persist {
+        /// Counts up.
+        ticket: u64,
+        /// What must not be lost with the power.
+        state: Box<SavedState>,
+    },
+    /// Who leads, as it is from now on.
+    View(View),
+    /// Something that people should know.
+    Warning(Warning),
 }
 
 /// A frame for a client. Those with an `Arc` are the same for many.

@@ -13,6 +13,7 @@ mod clients;
 mod delivery;
 mod io;
 mod liveness;
+mod mesh;
 mod propogate;
 mod record;
 mod rooms;
@@ -25,13 +26,14 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use fau3_election::Time;
+use fau3_election::{Election, Time};
 use slab::Slab;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::wire::fau3d::{FromClient, Invalid, Status};
 use crate::wire::{ClientId, RoomId, Uuid};
 use clients::{AddressBlock, Contests};
+use mesh::{Mesh, Origins};
 use propogate::{Remembered, Uncommitted};
 use record::Log;
 use rooms::Room;
@@ -42,9 +44,9 @@ use status::MonitorList;
 pub use io::{
     CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
 };
-pub use crate::wire::{Origin, Record, RecordId, propogate_key};
+pub use crate::wire::{Origin, Record, RecordId, Settled, propogate_key};
 pub use record::Position;
-pub use session::{SavedSession, Settled};
+pub use session::SavedSession;
 pub use settings::*;
 pub use status::{LATENCY_BOUNDS_MS, RoomStatus, Snapshot, Stats};
 
@@ -85,6 +87,10 @@ pub struct Router {
     monitor_list: MonitorList,
     shutting_down: bool,
     stats: Stats,
+    /// What is held of every origin's records.
+    origins: Origins,
+    /// Set in a router that is in a mesh.
+    mesh: Option<Box<Mesh>>,
 }
 
 impl Router {
@@ -115,8 +121,21 @@ impl Router {
             monitor_list: MonitorList::default(),
             shutting_down: false,
             stats: Stats::default(),
+            origins: Origins::default(),
+            mesh: None,
         };
         router.restore(restored);
+        router
+    }
+
+    /// A router in a mesh, whose election has just been made at time zero: its
+    /// incarnation is the router's.
+    #[must_use]
+    pub fn in_mesh(election: Election, settings: Settings, restored: Restored) -> Self {
+        let origin = Origin { router: election.id(), incarnation: election.incarnation() };
+        let mut router = Self::new(origin, settings, restored);
+        router.mesh = Some(Box::new(Mesh::new(election)));
+        router.elect(fau3_election::Input::Timeout);
         router
     }
 
@@ -133,6 +152,14 @@ impl Router {
             Input::Disconnected { conn } => self.disconnected(conn),
             Input::Stored { commit, ok } => self.stored(commit, ok),
             Input::Configure(settings) => self.configure(*settings),
+            Input::Beacon(bytes) => self.beacon(&bytes),
+            Input::PeerUp { router } => self.peer_up(router),
+            Input::PeerDown { router, closed } => self.peer_down(router, closed),
+            Input::FromPeer { router, message } => self.from_peer(router, message),
+            Input::PeerFull { router } => self.peer_full(router),
+            Input::PeerDrained { router } => self.peer_drained(router),
+            Input::Persisted { ticket } => self.elect(fau3_election::Input::Persisted { ticket }),
+            Input::ListConfigured(list) => self.elect(fau3_election::Input::ListConfigured(&list)),
             Input::Shutdown => self.shutdown(),
             Input::Tick => {}
         }
@@ -152,7 +179,7 @@ impl Router {
         let link = self.timers.first().map(|(at, _)| *at);
         let grace = self.detached.first().map(|(since, _)| *since + self.settings.session_grace);
         let age = self.log.due(self.settings.storage_age_max);
-        [link, grace, age, self.save.due()].into_iter().flatten().min()
+        [link, grace, age, self.save.due(), self.mesh_timeout()].into_iter().flatten().min()
     }
 
     fn run_timers(&mut self) {
@@ -165,6 +192,7 @@ impl Router {
         self.end_detached();
         self.drop_over_bounds(0);
         self.save_if_due();
+        self.mesh_due();
     }
 
     fn receive(&mut self, conn: ConnId, message: Result<FromClient, Invalid>) {
@@ -217,6 +245,7 @@ impl Router {
             self.close(conn, CloseReason::ShuttingDown);
         }
         self.save_now();
+        self.elect(fau3_election::Input::Leave);
     }
 
     fn confirm(&mut self, key: SessionKey, message_uuid: Box<str>, status: Status) {

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fau3_election::Time;
+use fau3_election::{RouterId, Time};
 
 use super::io::{ConnId, StoredRecord};
 use super::record::{Moment, Position};
 use super::settings::{REMEMBERED_MAX, UNCOMMITTED_MAX};
 use super::{Router, SessionKey};
-use crate::wire::{Message, Record, RecordId, RoomId, propogate_key};
+use crate::wire::{Message, Record, RecordId, RoomId, Uuid, propogate_key};
 use crate::wire::fau3d::Status;
 
 /// Messages taken in lately, by [`propogate_key`]; at most [`REMEMBERED_MAX`],
@@ -47,16 +47,29 @@ impl Remembered {
     }
 }
 
-/// A record that is on its way to the disk: nobody has heard of it yet, so that
-/// nobody hears twice of one that a crash wiped out.
+/// A record that is on its way to the disk: no client has heard of it yet, so
+/// that nobody hears twice of one that a crash wiped out.
 #[derive(Debug)]
 pub(super) struct Uncommitted {
     commit: u64,
-    pub(super) position: Position,
+    position: Position,
     record: Arc<Record>,
-    key: u128,
-    /// Who waits for the Confirm: the sender's newest connection.
-    confirm_to: ConnId,
+    age_ms: u64,
+    is_twin: bool,
+    waiter: Waiter,
+}
+
+/// Who waits for a record to be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiter {
+    /// Its sender's newest connection, for FAU3_STORED.
+    Client(ConnId),
+    /// The same, but other routers are to hold it too.
+    Copies,
+    /// Another router, for the Confirm with this MessageUuid.
+    Peer(RouterId, Uuid),
+    /// Nobody.
+    None,
 }
 
 impl Router {
@@ -68,44 +81,96 @@ impl Router {
         payload: Box<[u8]>,
     ) {
         let message = propogate_key(&self.sessions[key].client_id, &message_uuid, &payload);
+        if self.is_under_way(key, message) {
+            self.stats.duplicates += 1;
+            return;
+        }
         if self.remembered.contains(message, self.now, self.remembered_age_max()) {
             self.stats.duplicates += 1;
             return self.confirm(key, message_uuid, Status::STORED);
         }
-        if self.await_commit(key, message) {
-            self.stats.duplicates += 1;
-            return;
-        }
         let record = self.new_record(key, message_uuid.clone(), room, payload);
-        let on_the_way: usize = self.uncommitted.iter().map(|waiting| waiting.record.cost_bytes()).sum();
-        let too_large = record.cost_bytes() + on_the_way > self.settings.storage_bytes_max;
-        if self.shutting_down || too_large || self.uncommitted.len() >= UNCOMMITTED_MAX {
+        if self.shutting_down || !self.has_place_for(&record) {
             self.stats.records_refused += 1;
             return self.confirm(key, message_uuid, Status::SERROR);
         }
         self.sequence = record.id.sequence;
         self.lamport = record.lamport;
-        let position = self.log.next_position();
         let record = Arc::new(record);
-        if self.settings.disk {
-            self.commit_record(key, position, record, message);
+        self.sessions[key].last = Some(record.id);
+        self.take_in(key, record);
+    }
+
+    /// Stores, confirms, tells other routers and delivers, whichever of these
+    /// has to be done.
+    fn take_in(&mut self, key: SessionKey, record: Arc<Record>) {
+        let Some(conn) = self.sessions[key].link.as_ref().map(|link| link.conn) else { return };
+        let position = self.log.next_position();
+        self.origins.insert(&record.id, position, self.now);
+        let disk = self.settings.disk;
+        let needs_copies = self.settings.copies > 1 && self.has_peers();
+        if disk {
+            let waiter = if needs_copies { Waiter::Copies } else { Waiter::Client(conn) };
+            self.commit_record(position, record.clone(), 0, false, waiter);
         } else {
-            self.taken_in(message);
-            self.confirm(key, message_uuid, Status::STORED);
-            self.publish(position, record);
+            self.taken_in(record.key());
+        }
+        if needs_copies {
+            self.await_copies(&record, conn, !disk);
+        } else {
+            self.push_on(&record, 0, None, None);
+        }
+        if !disk {
+            if !needs_copies {
+                self.stats.confirmed_single += u64::from(self.settings.copies > 1);
+                self.confirm(key, record.message_uuid.clone(), Status::STORED);
+            }
+            self.publish(position, record, 0, false);
         }
     }
 
-    /// A message sent again while its first copy is being committed: its
-    /// Confirm goes to where the newest one came from.
-    fn await_commit(&mut self, key: SessionKey, message: u128) -> bool {
-        let Some(link) = &self.sessions[key].link else { return false };
-        let waiting = self.uncommitted.iter_mut().find(|waiting| waiting.key == message);
+    /// Takes in what another router holds. True: it is held here from now on;
+    /// else `confirm` is sent once it is.
+    pub(super) fn replicate(
+        &mut self,
+        record: Arc<Record>,
+        age_ms: u64,
+        confirm: Option<(RouterId, Uuid)>,
+    ) -> bool {
+        let position = self.log.next_position();
+        self.origins.insert(&record.id, position, self.now);
+        let is_twin = self.remembered.contains(record.key(), self.now, self.remembered_age_max());
+        self.remember(record.key(), age_ms);
+        if self.settings.disk {
+            let waiter = confirm.map_or(Waiter::None, |(router, uuid)| Waiter::Peer(router, uuid));
+            self.commit_record(position, record, age_ms, is_twin, waiter);
+            return false;
+        }
+        self.publish(position, record, age_ms, is_twin);
+        true
+    }
+
+    /// A message sent again while its first copy is being stored here or by
+    /// others: its Confirm goes to where the newest one came from.
+    fn is_under_way(&mut self, key: SessionKey, message: u128) -> bool {
+        let Some(conn) = self.sessions[key].link.as_ref().map(|link| link.conn) else { return false };
+        if self.copies_came_again(message, conn) {
+            return true;
+        }
+        let own = |waiting: &&mut Uncommitted| matches!(waiting.waiter, Waiter::Client(_));
+        let waiting = self.uncommitted.iter_mut().filter(own).find(|waiting| waiting.record.key() == message);
         let found = waiting.is_some();
         if let Some(waiting) = waiting {
-            waiting.confirm_to = link.conn;
+            waiting.waiter = Waiter::Client(conn);
         }
         found
+    }
+
+    /// Whether one more may be on its way.
+    pub(super) fn has_place_for(&self, record: &Record) -> bool {
+        let on_the_way: usize = self.uncommitted.iter().map(|waiting| waiting.record.cost_bytes()).sum();
+        let fits = record.cost_bytes() + on_the_way <= self.settings.storage_bytes_max;
+        fits && self.uncommitted.len() < UNCOMMITTED_MAX && self.copies_awaited() < UNCOMMITTED_MAX
     }
 
     fn new_record(
@@ -115,24 +180,28 @@ impl Router {
         room: RoomId,
         payload: Box<[u8]>,
     ) -> Record {
-        let client_id = self.sessions[key].client_id.clone();
-        let on_the_way = self.uncommitted.iter().rev().find(|waiting| waiting.record.client_id == client_id);
-        let previous = on_the_way.map(|waiting| waiting.record.id).or_else(|| self.log.newest_of(&client_id));
+        let session = &self.sessions[key];
+        let client_id = session.client_id.clone();
+        let previous = session.last.or_else(|| self.log.newest_of(&client_id));
         let id = RecordId { origin: self.origin, sequence: self.sequence + 1 };
         Record::new(id, previous, self.lamport + 1, Message { room, client_id, message_uuid, payload })
     }
 
-    fn commit_record(&mut self, key: SessionKey, position: Position, record: Arc<Record>, message: u128) {
-        let Some(confirm_to) = self.sessions[key].link.as_ref().map(|link| link.conn) else { return };
-        let stored = StoredRecord { position, record: record.clone(), age_ms: 0 };
-        let commit = self.save_record(stored);
-        self.uncommitted.push_back(Uncommitted { commit, position, record, key: message, confirm_to });
+    fn commit_record(
+        &mut self,
+        position: Position,
+        record: Arc<Record>,
+        age_ms: u64,
+        is_twin: bool,
+        waiter: Waiter,
+    ) {
+        let commit = self.save_record(StoredRecord { position, record: record.clone(), age_ms });
+        self.uncommitted.push_back(Uncommitted { commit, position, record, age_ms, is_twin, waiter });
     }
 
-    /// The newest record of a room that is on its way to the disk.
-    pub(super) fn on_its_way_to(&self, room: &RoomId) -> Option<RecordId> {
-        let of_room = self.uncommitted.iter().rev().find(|waiting| waiting.record.room == *room);
-        of_room.map(|waiting| waiting.record.id)
+    /// The oldest position that is on its way to the disk.
+    pub(super) fn uncommitted_floor(&self) -> Option<Position> {
+        self.uncommitted.front().map(|waiting| waiting.position)
     }
 
     /// The disk's answer: what is there is heard and confirmed; what is not is
@@ -140,17 +209,35 @@ impl Router {
     pub(super) fn stored(&mut self, commit: u64, ok: bool) {
         while self.uncommitted.front().is_some_and(|waiting| waiting.commit <= commit) {
             let Some(waiting) = self.uncommitted.pop_front() else { break };
-            if ok {
-                self.taken_in(waiting.key);
-                self.publish(waiting.position, waiting.record.clone());
-            } else {
-                self.stats.records_refused += 1;
-                self.stats.store_failed += 1;
+            self.committed(waiting, ok);
+        }
+    }
+
+    fn committed(&mut self, waiting: Uncommitted, ok: bool) {
+        let Uncommitted { position, record, age_ms, is_twin, waiter, .. } = waiting;
+        self.stats.store_failed += u64::from(!ok);
+        let is_own = matches!(waiter, Waiter::Client(_) | Waiter::Copies);
+        if is_own && ok {
+            self.taken_in(record.key());
+        } else if is_own {
+            self.stats.records_refused += 1;
+            self.origins.remove(&record.id);
+        }
+        match waiter {
+            Waiter::Client(conn) => {
+                self.stats.confirmed_single += u64::from(ok && self.settings.copies > 1);
+                let status = if ok { Status::STORED } else { Status::SERROR };
+                if let Some(&key) = self.by_conn.get(&conn) {
+                    self.confirm(key, record.message_uuid.clone(), status);
+                }
             }
-            let status = if ok { Status::STORED } else { Status::SERROR };
-            if let Some(&key) = self.by_conn.get(&waiting.confirm_to) {
-                self.confirm(key, waiting.record.message_uuid.clone(), status);
-            }
+            Waiter::Copies => self.copy_committed(record.key(), ok),
+            Waiter::Peer(router, uuid) if ok => self.confirm_to_peer(router, uuid, Status::STORED),
+            Waiter::Peer(..) | Waiter::None => {}
+        }
+        // What another router's client said is heard even if the disk fails.
+        if ok || !is_own {
+            self.publish(position, record, age_ms, is_twin);
         }
     }
 
@@ -167,7 +254,5 @@ impl Router {
     fn taken_in(&mut self, message: u128) {
         self.remember(message, 0);
         self.stats.records_stored += 1;
-        // As long as a router is alone, no second one holds what it confirms.
-        self.stats.confirmed_single += 1;
     }
 }

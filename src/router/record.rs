@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fau3_election::Time;
 
-use crate::wire::{ClientId, Record, RecordId};
+use crate::wire::{ClientId, Origin, Record, RecordId, Settled};
 
 /// A moment on the router's clock in ms; before its start if negative, as for
 /// what an earlier life took in.
@@ -18,6 +18,10 @@ impl Moment {
     pub(super) fn before(now: Time, age_ms: u64) -> Self {
         let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         Self(ms(now.as_millis()).saturating_sub(ms(age_ms)))
+    }
+
+    pub(super) fn age_ms(self, now: Time) -> u64 {
+        u64::try_from(self.age(now).as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn age(self, now: Time) -> Duration {
@@ -38,13 +42,31 @@ pub type Position = u64;
 /// All records held here, oldest first, bounded by bytes and age.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    held: VecDeque<(Position, Moment, Arc<Record>)>,
+    held: VecDeque<Held>,
     bytes: usize,
     /// The highest position given out.
     top: Position,
     /// The newest record of each sender, for `previous`. Bounded by the records
     /// held: an entry goes with its record.
     newest_of: BTreeMap<ClientId, RecordId>,
+    /// Of messages that were taken in at several routers which did not hear each
+    /// other: all ids by which one goes. An entry goes with the last of them.
+    twins: BTreeMap<u128, Vec<RecordId>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    position: Position,
+    /// Where it stands in its room; `None` while clients do not hear it.
+    place: Option<Position>,
+    since: Moment,
+    record: Arc<Record>,
+}
+
+/// A record that has left the log.
+pub(super) struct Dropped {
+    pub(super) place: Option<Position>,
+    pub(super) record: Arc<Record>,
 }
 
 impl Log {
@@ -60,41 +82,81 @@ impl Log {
 
     /// Positions must rise.
     pub(super) fn push(&mut self, position: Position, since: Moment, record: Arc<Record>) {
-        debug_assert!(self.held.back().is_none_or(|(last, ..)| *last < position), "positions rise");
+        debug_assert!(self.held.back().is_none_or(|last| last.position < position), "positions rise");
         self.top = self.top.max(position);
         self.bytes += record.cost_bytes();
         self.newest_of.insert(record.client_id.clone(), record.id);
-        self.held.push_back((position, since, record));
+        self.held.push_back(Held { position, place: None, since, record });
+    }
+
+    /// Clients hear it from now on, at this place among the room's records.
+    pub(super) fn set_place(&mut self, position: Position, place: Position) {
+        if let Ok(at) = self.held.binary_search_by_key(&position, |held| held.position) {
+            self.held[at].place = Some(place);
+        }
+    }
+
+    /// A record, and how old it is.
+    pub(super) fn get(&self, position: Position, now: Time) -> Option<(&Arc<Record>, Duration)> {
+        let at = self.held.binary_search_by_key(&position, |held| held.position).ok()?;
+        let held = &self.held[at];
+        Some((&held.record, held.since.age(now)))
+    }
+
+    /// The message of this record was also taken in as another one.
+    pub(super) fn add_twin(&mut self, record: &Record) {
+        let first = self.held.iter().find(|held| held.record.key() == record.key());
+        let first = first.map(|held| held.record.id);
+        let ids = self.twins.entry(record.key()).or_default();
+        for id in first.into_iter().chain([record.id]) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+    }
+
+    /// All ids of this record's message.
+    pub(super) fn ids_of<'a>(&'a self, record: &'a Record) -> impl Iterator<Item = &'a RecordId> {
+        let twins = self.twins.get(&record.key()).into_iter().flatten().filter(|id| **id != record.id);
+        std::iter::once(&record.id).chain(twins)
+    }
+
+    /// Whether a client that has settled so much needs this record no more.
+    pub(super) fn is_settled(&self, settled: &BTreeMap<Origin, Settled>, record: &Record) -> bool {
+        let is_settled =
+            |id: &RecordId| settled.get(&id.origin).is_some_and(|settled| settled.contains(id.sequence));
+        self.ids_of(record).any(is_settled)
     }
 
     /// Takes out the oldest record if it is over a bound: older than
     /// `age_max`, or one of more than `bytes_max` together.
-    pub(super) fn pop_over(
-        &mut self,
-        now: Time,
-        age_max: Duration,
-        bytes_max: usize,
-    ) -> Option<(Position, Arc<Record>)> {
-        let (_, since, _) = self.held.front()?;
-        if self.bytes <= bytes_max && since.age(now) < age_max {
+    pub(super) fn pop_over(&mut self, now: Time, age_max: Duration, bytes_max: usize) -> Option<Dropped> {
+        let oldest = self.held.front()?;
+        if self.bytes <= bytes_max && oldest.since.age(now) < age_max {
             return None;
         }
-        let (position, _, record) = self.held.pop_front()?;
+        let Held { place, record, .. } = self.held.pop_front()?;
         self.bytes -= record.cost_bytes();
         if self.newest_of.get(&record.client_id) == Some(&record.id) {
             self.newest_of.remove(&record.client_id);
         }
-        Some((position, record))
+        if let Some(ids) = self.twins.get_mut(&record.key()) {
+            ids.retain(|id| *id != record.id);
+            if ids.is_empty() {
+                self.twins.remove(&record.key());
+            }
+        }
+        Some(Dropped { place, record })
     }
 
     /// When the oldest one will be too old.
     pub(super) fn due(&self, age_max: Duration) -> Option<Time> {
-        self.held.front().map(|(_, since, _)| since.reaches(age_max))
+        self.held.front().map(|held| held.since.reaches(age_max))
     }
 
     /// The position below which nothing is held.
     pub(super) fn floor(&self) -> Position {
-        self.held.front().map_or(self.top + 1, |(position, ..)| *position)
+        self.held.front().map_or(self.top + 1, |held| held.position)
     }
 
     pub(super) fn newest_of(&self, client_id: &ClientId) -> Option<RecordId> {
@@ -137,8 +199,8 @@ mod tests {
         }
         let (age, bytes) = (Duration::from_secs(10), 3 * record(1).cost_bytes());
         assert!(log.pop_over(Time::from_secs(10), age, bytes).is_none());
-        assert_eq!(log.pop_over(Time::from_secs(11), age, bytes).unwrap().0, 1, "by age");
-        assert_eq!(log.pop_over(Time::from_secs(11), age, bytes / 2).unwrap().0, 2, "by bytes");
+        assert_eq!(log.pop_over(Time::from_secs(11), age, bytes).unwrap().record.id.sequence, 1, "by age");
+        assert_eq!(log.pop_over(Time::from_secs(11), age, bytes / 2).unwrap().record.id.sequence, 2, "by bytes");
         assert_eq!((log.count(), log.floor()), (1, 3));
     }
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::io::ToClient;
-use super::record::{Moment, Position};
-use super::session::Settled;
+use super::record::{Dropped, Moment, Position};
 use super::{Router, SessionKey};
-use crate::wire::{ClientId, Origin, Record, RoomId};
+use crate::wire::fau3e::SessionVersion;
+use crate::wire::{ClientId, Origin, Record, RoomId, Settled};
 
 /// Exists while it has a member or a record.
 #[derive(Debug, Default)]
@@ -41,13 +41,6 @@ impl Room {
         self.members.is_empty() && self.records.is_empty()
     }
 
-    /// Everything that is here now, as settled.
-    fn all_settled(&self) -> BTreeMap<Origin, Settled> {
-        let top = |of_origin: &BTreeMap<u64, ClientId>| of_origin.last_key_value().map_or(0, |(top, _)| *top);
-        let settled = |of_origin| Settled { prefix: top(of_origin), beyond: BTreeSet::new() };
-        self.by_origin.iter().map(|(origin, of_origin)| (*origin, settled(of_origin))).collect()
-    }
-
     /// An origin's records after `prefix`, rising, each with whether it is the
     /// receiver's own and so needs no delivery.
     pub(super) fn after(
@@ -60,11 +53,6 @@ impl Room {
         of_origin.flat_map(move |of_origin| {
             of_origin.range(prefix + 1..).map(move |(sequence, sender)| (*sequence, sender == receiver))
         })
-    }
-
-    /// Whether it holds records of this origin.
-    pub(super) fn knows(&self, origin: &Origin) -> bool {
-        self.by_origin.contains_key(origin)
     }
 
     fn end(&self) -> Position {
@@ -93,25 +81,29 @@ impl Router {
             }
         }
         self.save_soon(key, true);
+        self.session_changed(key, true);
     }
 
     fn enter_room(&mut self, key: SessionKey, room_id: RoomId) {
-        let on_its_way = self.on_its_way_to(&room_id);
+        let settled = self.all_settled();
         let room = self.rooms.entry(room_id.clone()).or_default();
         room.members.insert(key);
         let session = &mut self.sessions[key];
         session.room = Some(room_id);
-        session.settled = room.all_settled();
-        // What is on its way to the disk was said before this, and its commit
-        // does not know of this client.
-        if let Some(id) = on_its_way {
-            session.settled.entry(id.origin).or_default().prefix = id.sequence;
-        }
+        session.settled = settled;
+        session.entered = SessionVersion { revision: session.version.revision + 1, ..session.version };
         if let Some(link) = &mut session.link {
             link.next = room.end();
             // What was in flight belongs to the room that was left.
             link.playlists.clear();
         }
+    }
+
+    /// Everything that has been said so far, here or where others have told of
+    /// it: what comes before a Subscribe is not for this client.
+    fn all_settled(&self) -> BTreeMap<Origin, Settled> {
+        let settled = |prefix| Settled { prefix, beyond: BTreeSet::new() };
+        self.tops().into_iter().map(|(origin, top)| (origin, settled(top))).collect()
     }
 
     pub(super) fn leave_room(&mut self, key: SessionKey, room_id: &RoomId) {
@@ -123,13 +115,29 @@ impl Router {
         }
     }
 
-    /// Puts a record into log and room and sends it to the room's members.
-    pub(super) fn publish(&mut self, position: Position, record: Arc<Record>) {
+    /// Holds a record from now on, and sends it to its room's members unless
+    /// they have it as another record, or must hear another one first.
+    pub(super) fn publish(&mut self, position: Position, record: Arc<Record>, age_ms: u64, is_twin: bool) {
         self.drop_over_bounds(record.cost_bytes());
+        self.log.push(position, Moment::before(self.now, age_ms), record.clone());
+        if is_twin {
+            self.log.add_twin(&record);
+            self.previous_came(record.id);
+        } else if !self.waits_for_previous(position, &record) {
+            let id = record.id;
+            self.put_into_room(position, record);
+            self.previous_came(id);
+        }
+    }
+
+    /// Clients hear of a record that is held: its place is behind all that
+    /// they have been told of.
+    pub(super) fn put_into_room(&mut self, position: Position, record: Arc<Record>) {
         let room = self.rooms.entry(record.room.clone()).or_default();
-        room.insert(position, record.clone());
+        let place = if position >= room.end() { position } else { self.log.next_position() };
+        self.log.set_place(position, place);
+        room.insert(place, record);
         let members: Vec<SessionKey> = room.members.iter().copied().collect();
-        self.log.push(position, Moment::before(self.now, 0), record);
         for key in members {
             self.pump(key);
             self.set_timer(key);
@@ -140,9 +148,13 @@ impl Router {
     pub(super) fn drop_over_bounds(&mut self, room_for: usize) {
         let age_max = self.settings.storage_age_max;
         let bytes_max = self.settings.storage_bytes_max.saturating_sub(room_for);
-        while let Some((position, record)) = self.log.pop_over(self.now, age_max, bytes_max) {
+        while let Some(Dropped { place, record }) = self.log.pop_over(self.now, age_max, bytes_max) {
             self.stats.records_expired += 1;
-            self.forget_in_room(position, &record.room);
+            self.origins.remove(&record.id);
+            match place {
+                Some(place) => self.forget_in_room(place, &record.room),
+                None => self.waits_no_more(&record.id),
+            }
             self.save_floor();
         }
     }
@@ -158,19 +170,30 @@ impl Router {
 
     /// Puts a record of an earlier life back where it was.
     pub(super) fn restore_record(&mut self, position: Position, age_ms: u64, record: Arc<Record>) {
+        self.origins.insert(&record.id, position, self.now);
         let room = self.rooms.entry(record.room.clone()).or_default();
         room.insert(position, record.clone());
         self.log.push(position, Moment::before(self.now, age_ms), record);
+        self.log.set_place(position, position);
     }
 
     /// Live audio: to the others in the sender's room, at once or not at all.
     pub(super) fn stream(&mut self, key: SessionKey, frame: Arc<[u8]>) {
-        let Some(room) = self.sessions[key].room.as_ref().and_then(|room| self.rooms.get(room)) else {
+        let Some(room) = self.sessions[key].room.clone() else {
             self.stats.streams_without_room += 1;
             return;
         };
         self.stats.streams_in += 1;
-        let others: Vec<SessionKey> = room.members.iter().copied().filter(|&member| member != key).collect();
+        self.stream_on(key, &room, &frame);
+        let speaker = self.sessions[key].client_id.clone();
+        self.stream_to_members(&room, &speaker, &frame);
+    }
+
+    /// To everyone in the room who is connected here, but not to who speaks.
+    pub(super) fn stream_to_members(&mut self, room: &RoomId, speaker: &ClientId, frame: &Arc<[u8]>) {
+        let Some(room) = self.rooms.get(room) else { return };
+        let others = room.members.iter().copied().filter(|key| self.sessions[*key].client_id != *speaker);
+        let others: Vec<SessionKey> = others.collect();
         for other in others {
             if self.send(other, ToClient::Stream(frame.clone())).is_some() {
                 self.stats.streams_out += 1;

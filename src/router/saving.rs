@@ -106,7 +106,7 @@ impl Router {
     /// Records on their way to the disk, of which `new` is the newest, lie above
     /// everything in the log, which may be empty.
     fn floor(&self, new: Option<&StoredRecord>) -> u64 {
-        let on_the_way = self.uncommitted.front().map(|waiting| waiting.position);
+        let on_the_way = self.uncommitted_floor();
         let on_the_way = on_the_way.or(new.map(|stored| stored.position));
         on_the_way.map_or(self.log.floor(), |position| position.min(self.log.floor()))
     }

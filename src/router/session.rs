@@ -1,27 +1,19 @@
 //! One client, wherever and whether it is connected: its room, its intervals,
 //! and what is settled for it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use fau3_election::Time;
 
 use super::clients::AddressBlock;
 use super::io::{ConnId, FrameNo};
-use super::record::Position;
-use super::settings::{SETTLED_BEYOND_MAX, TAKEOVERS_MAX};
+use super::mesh::Place;
+use super::record::{Moment, Position};
+use super::settings::TAKEOVERS_MAX;
 use crate::wire::fau3d::ConnectedClient;
-use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, Uuid};
-
-/// What of one origin's records is settled for a client: all up to `prefix`,
-/// and some beyond it.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Settled {
-    /// Every record of the client's room up to this sequence.
-    pub prefix: u64,
-    /// Settled ones beyond; at most [`SETTLED_BEYOND_MAX`].
-    pub beyond: BTreeSet<u64>,
-}
+use crate::wire::fau3e::SessionVersion;
+use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, SETTLED_BEYOND_MAX, Settled, Uuid};
 
 impl Settled {
     /// Whether this record need not be sent any more.
@@ -66,6 +58,12 @@ pub struct SavedSession {
     pub ping_period_s: u32,
     /// What is settled, for each origin.
     pub settled: BTreeMap<Origin, Settled>,
+    /// Which state of the session this is.
+    pub version: SessionVersion,
+    /// The version at which it entered its room.
+    pub entered: SessionVersion,
+    /// The newest record that it has sent.
+    pub last: Option<RecordId>,
 }
 
 /// A message that waits for its Confirm.
@@ -138,7 +136,15 @@ pub(super) enum Departure {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) client_id: ClientId,
-    pub(super) since: Time,
+    pub(super) since: Moment,
+    /// Which state of the session this is, and who holds the client.
+    pub(super) version: SessionVersion,
+    /// The version at which it entered its room.
+    pub(super) entered: SessionVersion,
+    /// Where the client is while it has no connection here.
+    pub(super) place: Place,
+    /// The newest record that it has sent.
+    pub(super) last: Option<RecordId>,
     pub(super) room: Option<RoomId>,
     pub(super) monitor_period_s: u32,
     pub(super) ping_period_s: u32,
@@ -153,10 +159,15 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(client_id: ClientId, now: Time) -> Self {
+    /// `version`: one that is older than every real one.
+    pub(super) fn new(client_id: ClientId, now: Time, version: SessionVersion) -> Self {
         Self {
             client_id,
-            since: now,
+            since: Moment::before(now, 0),
+            version,
+            entered: version,
+            place: Place::HereOrNowhere,
+            last: None,
             room: None,
             monitor_period_s: 0,
             ping_period_s: 0,
@@ -173,7 +184,9 @@ impl Session {
             monitor_period_s: saved.monitor_period_s,
             ping_period_s: saved.ping_period_s,
             settled: saved.settled,
-            ..Self::new(saved.client_id, now)
+            entered: saved.entered,
+            last: saved.last,
+            ..Self::new(saved.client_id, now, saved.version)
         }
     }
 
@@ -184,11 +197,10 @@ impl Session {
             monitor_period_s: self.monitor_period_s,
             ping_period_s: self.ping_period_s,
             settled: self.settled.clone(),
+            version: self.version,
+            entered: self.entered,
+            last: self.last,
         }
-    }
-
-    pub(super) fn has_settled(&self, id: &RecordId) -> bool {
-        self.settled.get(&id.origin).is_some_and(|settled| settled.contains(id.sequence))
     }
 }
 

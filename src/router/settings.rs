@@ -10,15 +10,15 @@ pub const IN_FLIGHT_MAX: usize = 5;
 /// Sessions that wait for their client to return; beyond it the one that has
 /// waited longest ends (DESIGN.md, "Session").
 pub const DETACHED_SESSIONS_MAX: usize = 1_024;
+/// Sessions of the whole mesh, connected anywhere or waited for; beyond it those
+/// that other routers tell of are not taken in.
+pub const SESSIONS_MAX: usize = 8_192;
 /// Remembered (client id, MessageUuid, payload); beyond it the oldest is
 /// forgotten (DESIGN.md, "Record").
 pub const REMEMBERED_MAX: usize = 16_384;
 /// Records on their way to the disk, which together cost no more than the
 /// storage; beyond either FAU3_SERROR is answered.
 pub const UNCOMMITTED_MAX: usize = 256;
-/// What of a session is settled beyond a gap; beyond it the oldest gap is given
-/// up and counted.
-pub const SETTLED_BEYOND_MAX: usize = 256;
 /// A WebSocket ping this often finds connections that died silently.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// Take-overs of one id within [`CONTEST_WINDOW`] that are still believed.
@@ -53,6 +53,8 @@ pub struct Settings {
     pub storage_age_max: Duration,
     /// FAU3_STORED only once the record is on disk.
     pub disk: bool,
+    /// Routers that must hold a record before FAU3_STORED, this one included.
+    pub copies: usize,
     /// Who may connect; empty: anyone.
     pub allow_clients: BTreeSet<ClientId>,
 }
@@ -67,6 +69,7 @@ impl Default for Settings {
             storage_bytes_max: 4_096 * 1_024,
             storage_age_max: Duration::from_secs(3_600),
             disk: false,
+            copies: 2,
             allow_clients: BTreeSet::new(),
         }
     }

@@ -28,6 +28,27 @@ pub struct Stats {
     pub duplicates: u64,
     /// Confirmed while no other router held the record.
     pub confirmed_single: u64,
+    /// Taken in from other routers.
+    pub records_replicated: u64,
+    /// Sent to other routers, once for each.
+    pub records_sent: u64,
+    /// Questions for records that other routers hold.
+    pub fetches: u64,
+    pub fetches_unanswered: u64,
+    /// Delivered without the same sender's record before them, after 2 s.
+    pub order_given_up: u64,
+    /// Clients that left for another router without having said so.
+    pub roamed: u64,
+    /// Sessions of other routers that found no place.
+    pub sessions_refused: u64,
+    /// Questions for all that another router knows, since something was lost.
+    pub states_asked: u64,
+    /// Frames of other routers that were none.
+    pub peer_invalid: u64,
+    /// Times at which the queue to another router was full.
+    pub peer_full: u64,
+    pub streams_passed: u64,
+    pub streams_seen_before: u64,
     pub store_failed: u64,
     pub playlists_sent: u64,
     /// Playlists confirmed.
@@ -142,7 +163,7 @@ impl Router {
         attached.into_iter().map(move |(client_id, &key)| ConnectedClient {
             client_id: client_id.clone(),
             room: self.sessions[key].room.clone(),
-            alive_s: now.since(self.sessions[key].since).as_secs(),
+            alive_s: self.sessions[key].since.age(now).as_secs(),
         })
     }
 }

@@ -48,7 +48,8 @@ const SCHEMA: &str = "
         payload BLOB NOT NULL) STRICT;
     CREATE TABLE sessions (
         client_id TEXT PRIMARY KEY, room TEXT, monitor_period_s INTEGER NOT NULL,
-        ping_period_s INTEGER NOT NULL, settled TEXT NOT NULL) STRICT, WITHOUT ROWID;
+        ping_period_s INTEGER NOT NULL, settled TEXT NOT NULL, version TEXT NOT NULL,
+        entered TEXT NOT NULL, last TEXT) STRICT, WITHOUT ROWID;
     CREATE TABLE remembered (
         position INTEGER PRIMARY KEY, born_ms INTEGER NOT NULL, key BLOB NOT NULL) STRICT;
     CREATE TABLE life (

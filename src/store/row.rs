@@ -8,6 +8,7 @@ use fau3_election::{Incarnation, RouterId};
 use rusqlite::{Connection, Row, params};
 
 use crate::router::{Origin, Record, RecordId, SavedSession, Settled, StoredRecord};
+use crate::wire::fau3e::SessionVersion;
 use crate::wire::{ClientId, Message, RoomId};
 
 /// Why a row is not what was written.
@@ -25,6 +26,8 @@ impl From<rusqlite::Error> for BadRow {
 
 /// A record's name as JSON: router, counter, random, sequence.
 type NameJson = (String, u32, u64, u64);
+/// A session's version as JSON: generation, router, counter, random, revision.
+type VersionJson = (u64, String, u32, u64, u64);
 /// A session's settled records of one origin as JSON: router, counter, random,
 /// prefix, those beyond it.
 type SettledJson = (String, u32, u64, u64, Vec<u64>);
@@ -98,6 +101,9 @@ pub(super) fn session(row: &Row<'_>) -> Result<SavedSession, BadRow> {
         monitor_period_s: row.get("monitor_period_s")?,
         ping_period_s: row.get("ping_period_s")?,
         settled: settled.collect::<Result<BTreeMap<_, _>, BadRow>>()?,
+        version: version(row, "version")?,
+        entered: version(row, "entered")?,
+        last: row.get::<_, Option<String>>("last")?.as_deref().map(record_id).transpose()?,
     })
 }
 
@@ -108,12 +114,15 @@ pub(super) fn replace_session(conn: &Connection, session: &SavedSession) -> Resu
         (origin.router.to_string(), counter, random, settled.prefix, settled.beyond.iter().copied().collect())
     });
     let settled: Vec<SettledJson> = settled.collect();
-    conn.prepare_cached("INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+    conn.prepare_cached("INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(params![
         session.client_id.as_str(),
         session.room.as_ref().map(RoomId::as_str),
         session.monitor_period_s,
         session.ping_period_s,
         serde_json::json!(settled).to_string(),
+        version_json(&session.version),
+        version_json(&session.entered),
+        session.last.as_ref().map(name_json),
     ])?;
     Ok(())
 }
@@ -138,6 +147,19 @@ fn name_json(id: &RecordId) -> String {
     let Incarnation { counter, random } = id.origin.incarnation;
     let name: NameJson = (id.origin.router.to_string(), counter, random, id.sequence);
     serde_json::json!(name).to_string()
+}
+
+fn version_json(version: &SessionVersion) -> String {
+    let Incarnation { counter, random } = version.holder.incarnation;
+    let version: VersionJson =
+        (version.generation, version.holder.router.to_string(), counter, random, version.revision);
+    serde_json::json!(version).to_string()
+}
+
+fn version(row: &Row<'_>, column: &str) -> Result<SessionVersion, BadRow> {
+    let (generation, router, counter, random, revision): VersionJson =
+        serde_json::from_str(&row.get::<_, String>(column)?).map_err(|e| bad(column, e))?;
+    Ok(SessionVersion { generation, holder: origin(&router, counter, random)?, revision })
 }
 
 fn record_id(json: &str) -> Result<RecordId, BadRow> {

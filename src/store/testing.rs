@@ -12,6 +12,7 @@ use super::{Bounds, Done, Store};
 use crate::router::{
     Commit, Origin, Record, RecordId, Restored, SavedSession, Settled, StoredRecord,
 };
+use crate::wire::fau3e::SessionVersion;
 use crate::wire::{ClientId, Message, RoomId};
 
 pub(super) const AGE_MAX: Duration = Duration::from_secs(3_600);
@@ -100,5 +101,8 @@ pub(super) fn session(id: &str, prefix: u64) -> SavedSession {
         monitor_period_s: u32::MAX,
         ping_period_s: 30,
         settled: BTreeMap::from([(origin(), settled)]),
+        version: SessionVersion { generation: prefix, holder: origin(), revision: u64::MAX },
+        entered: SessionVersion { generation: 1, holder: origin(), revision: prefix },
+        last: (prefix > 0).then(|| RecordId { origin: origin(), sequence: prefix }),
     }
 }

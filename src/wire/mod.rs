@@ -2,10 +2,11 @@
 //! else. Knows no socket, no clock, no session and no router.
 
 pub mod fau3d;
+pub mod fau3e;
 mod names;
 mod record;
 mod uuid;
 
 pub use names::{CLIENT_ID_CHARS_MAX, ClientId, NameError, ROOM_CHARS_MAX, RoomId};
-pub use record::{Message, Origin, Record, RecordId, propogate_key};
+pub use record::{Message, Origin, Record, RecordId, SETTLED_BEYOND_MAX, Settled, propogate_key};
 pub use uuid::Uuid;

@@ -1,5 +1,6 @@
 //! One voice message, and the names by which it is known everywhere.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use fau3_election::{Incarnation, RouterId};
@@ -50,6 +51,20 @@ pub struct Record {
     pub payload: Box<[u8]>,
     /// Made from three of the above; kept, since every delivery needs it.
     key: u128,
+}
+
+/// What of a session is settled beyond a gap, of one origin; beyond it the
+/// oldest gap is given up and counted.
+pub const SETTLED_BEYOND_MAX: usize = 256;
+
+/// What of one origin's records is settled for a client: all up to `prefix`,
+/// and some beyond it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// Every record of the client's room up to this sequence.
+    pub prefix: u64,
+    /// Settled ones beyond; at most [`SETTLED_BEYOND_MAX`].
+    pub beyond: BTreeSet<u64>,
 }
 
 /// What a sender says.

@@ -25,6 +25,18 @@ impl Uuid {
         Self(hash & !VERSION & !VARIANT | 8 << 76 | 0b10 << 62)
     }
 
+    /// Its 16 bytes, as FAU3VOM-E writes them (RFC 9562, section 4).
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// From the same; `None` if there are not 16.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(|bytes| Self(u128::from_be_bytes(bytes)))
+    }
+
     /// The printed form: lower case, with dashes.
     #[must_use]
     pub fn text(self) -> [u8; TEXT_LEN] {

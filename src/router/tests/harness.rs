@@ -366,7 +366,12 @@ impl Net {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Accept { .. } => {}
+            Output::Beacon { .. }
+            | Output::ToPeer { .. }
+            | Output::Persist { .. }
+            | Output::View(_)
+            | Output::Warning(_)
+            | Output::Accept { .. } => {}
             Output::Refuse { conn, why } => {
                 if let Some(line) = self.lines.remove(&conn) {
                     let device = &mut self[line.device];

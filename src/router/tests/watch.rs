@@ -6,11 +6,11 @@ use fau3_election::Time;
 
 use super::ledger::Ledger;
 use crate::router::settings::{
-    CONTESTED_MAX, DETACHED_SESSIONS_MAX, IN_FLIGHT_MAX, REMEMBERED_MAX, SETTLED_BEYOND_MAX, UNCOMMITTED_MAX,
+    CONTESTED_MAX, DETACHED_SESSIONS_MAX, IN_FLIGHT_MAX, REMEMBERED_MAX, UNCOMMITTED_MAX,
 };
 use crate::router::{ConnId, Input, Origin, Output, RecordId, Router, ToClient};
 use crate::wire::fau3d::Status;
-use crate::wire::{ClientId, RoomId, Uuid};
+use crate::wire::{ClientId, RoomId, SETTLED_BEYOND_MAX, Uuid};
 
 /// Looks at everything that goes into a router and comes out of it.
 #[derive(Debug, Default)]
@@ -67,6 +67,11 @@ impl Watch {
                 assert!(self.open.contains(conn), "{conn:?} is closed");
                 self.frame(router, *conn, frame);
             }
+            Output::Beacon { .. }
+            | Output::ToPeer { .. }
+            | Output::Persist { .. }
+            | Output::View(_)
+            | Output::Warning(_) => panic!("{output:?} of a router in no mesh"),
             Output::Store(commit) => {
                 assert!(router.settings.disk, "ram writes nothing");
                 let known = commit.records.iter().map(|stored| &stored.record);

@@ -1,0 +1,128 @@
+//! Asking for records that another router holds and this one lacks.
+//!
+//! One question an origin at a time, to one router: whoever is slow slows
+//! nobody but itself, and nothing is sent twice that was not lost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fau3_election::{RouterId, Time};
+
+use crate::router::Router;
+use crate::wire::fau3e::{Message, PLAYLIST_RECORDS_MAX, Playlist};
+use crate::wire::{Origin, RecordId};
+
+/// For how long an answer is awaited before the next router is asked. Many
+/// round trips, and the time that a slow link takes for the largest answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
+/// Questions out at one time, over all origins.
+const FETCHES_MAX: usize = 16;
+/// What one answer carries at most unless a single record is larger, in bytes.
+const ANSWER_BYTES_MAX: usize = 128 * 1024;
+
+/// Questions that are out, by origin.
+#[derive(Debug, Default)]
+pub(super) struct Fetches(BTreeMap<Origin, Fetch>);
+
+#[derive(Debug)]
+struct Fetch {
+    from: RouterId,
+    /// Until when an answer is awaited.
+    until: Time,
+}
+
+impl Fetches {
+    pub(super) fn timeout(&self) -> Option<Time> {
+        self.0.values().map(|fetch| fetch.until).min()
+    }
+
+    /// A router that was asked is gone.
+    pub(super) fn lost(&mut self, router: RouterId) {
+        self.0.retain(|_, fetch| fetch.from != router);
+    }
+
+    fn count(&self, router: RouterId) -> usize {
+        self.0.values().filter(|fetch| fetch.from == router).count()
+    }
+}
+
+impl Router {
+    /// Asks for whatever any neighbour holds beyond what is held here.
+    pub(super) fn fetch_missing(&mut self) {
+        let Some(mesh) = &self.mesh else { return };
+        let mut lacking: BTreeMap<Origin, u64> = BTreeMap::new();
+        for (_, peer) in mesh.peers.iter() {
+            for origin in peer.holds.keys() {
+                let top = self.origins.top(origin);
+                if peer.top(origin) > top && !mesh.fetches.0.contains_key(origin) {
+                    lacking.insert(*origin, top);
+                }
+            }
+        }
+        for (origin, top) in lacking {
+            self.fetch(origin, top, None);
+        }
+    }
+
+    /// Asks for an origin's next record after `top`, `not` the router that has
+    /// just let it down if another one holds it.
+    fn fetch(&mut self, origin: Origin, top: u64, not: Option<RouterId>) {
+        let Some(mesh) = &mut self.mesh else { return };
+        if mesh.fetches.0.len() >= FETCHES_MAX {
+            return;
+        }
+        let held_by = mesh.peers.iter().filter(|(_, peer)| !peer.full);
+        let held_by = held_by.filter_map(|(router, peer)| Some((router, peer.next_above(&origin, top)?)));
+        // The oldest one first, wherever it is; then who made it; then who has
+        // been asked for the least.
+        let best = held_by.min_by_key(|(router, next)| {
+            let failed = Some(*router) == not;
+            (failed, *next, *router != origin.router, mesh.fetches.count(*router), *router)
+        });
+        let Some((router, next)) = best else { return };
+        let fetch = Fetch { from: router, until: self.now + ANSWER_WAIT };
+        mesh.fetches.0.insert(origin, fetch);
+        self.stats.fetches += 1;
+        self.to_peer(router, Arc::new(Message::Want(RecordId { origin, sequence: next })));
+    }
+
+    /// An answer came, or a push that does as one.
+    pub(super) fn fetched(&mut self, router: RouterId, origin: Origin) {
+        let Some(mesh) = &mut self.mesh else { return };
+        if mesh.fetches.0.get(&origin).is_some_and(|fetch| fetch.from == router) {
+            mesh.fetches.0.remove(&origin);
+        }
+    }
+
+    pub(super) fn fetches_due(&mut self) {
+        let now = self.now;
+        let Some(mesh) = &mut self.mesh else { return };
+        let due = mesh.fetches.0.iter().filter(|(_, fetch)| fetch.until <= now);
+        let due: Vec<_> = due.map(|(origin, fetch)| (*origin, fetch.from)).collect();
+        mesh.fetches.0.retain(|_, fetch| fetch.until > now);
+        for (origin, from) in due {
+            self.stats.fetches_unanswered += 1;
+            self.fetch(origin, self.origins.top(&origin), Some(from));
+        }
+    }
+
+    /// Another router asks: it gets as many as fit, or, if they have gone
+    /// meanwhile, the news of what is held.
+    pub(super) fn wanted(&mut self, router: RouterId, from: RecordId) {
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        for position in self.origins.from(&from).take(PLAYLIST_RECORDS_MAX) {
+            let Some((record, age)) = self.log.get(position, self.now) else { continue };
+            bytes += record.cost_bytes();
+            if bytes > ANSWER_BYTES_MAX && !records.is_empty() {
+                break;
+            }
+            records.push((record.clone(), u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+        }
+        if records.is_empty() {
+            return self.tell_holdings(router);
+        }
+        self.send_records(router, Playlist { confirm: None, records });
+    }
+}

@@ -1,0 +1,150 @@
+//! The routers that this one has a connection to.
+
+use std::collections::BTreeMap;
+
+use fau3_election::{RouterId, Time};
+
+use crate::router::Router;
+use crate::wire::Origin;
+use crate::wire::fau3e::{Holding, State};
+
+/// All of them, by id; at most as many as the election knows.
+#[derive(Debug, Default)]
+pub(super) struct Peers(BTreeMap<RouterId, Peer>);
+
+/// One of them, and what is known of it.
+#[derive(Debug, Default)]
+pub(super) struct Peer {
+    /// The queue to it is full: nothing is sent until it has drained.
+    pub(super) full: bool,
+    /// Something that it should know could not be sent.
+    pub(super) owed_all: bool,
+    /// It has said what it holds.
+    pub(super) has_spoken: bool,
+    /// What it holds, as far as known here: runs in rising order.
+    pub(super) holds: BTreeMap<Origin, Vec<(u64, u64)>>,
+    /// The hash of all sessions that it knows.
+    pub(super) digest: u64,
+    /// When it was last asked for all of its State.
+    pub(super) asked_at: Option<Time>,
+    /// What it said of itself last.
+    pub(super) name: Box<str>,
+    /// Times in a row at which it was too slow to confirm a record.
+    pub(super) slow: u32,
+}
+
+impl Peers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn contains(&self, router: RouterId) -> bool {
+        self.0.contains_key(&router)
+    }
+
+    /// Whether something can be sent to it.
+    pub(super) fn takes(&self, router: RouterId) -> bool {
+        self.0.get(&router).is_some_and(|peer| !peer.full)
+    }
+
+    pub(super) fn get(&self, router: RouterId) -> Option<&Peer> {
+        self.0.get(&router)
+    }
+
+    pub(super) fn get_mut(&mut self, router: RouterId) -> Option<&mut Peer> {
+        self.0.get_mut(&router)
+    }
+
+    pub(super) fn insert(&mut self, router: RouterId) {
+        self.0.insert(router, Peer::default());
+    }
+
+    pub(super) fn remove(&mut self, router: RouterId) -> bool {
+        self.0.remove(&router).is_some()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (RouterId, &Peer)> {
+        self.0.iter().map(|(router, peer)| (*router, peer))
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = RouterId> + '_ {
+        self.0.keys().copied()
+    }
+}
+
+impl Peer {
+    /// Takes over what it says it holds.
+    pub(super) fn said(&mut self, state: &State) {
+        self.has_spoken = true;
+        self.digest = state.digest;
+        self.name = state.name.clone();
+        self.holds.clear();
+        for Holding { origin, floor, top } in &state.holdings {
+            self.holds.entry(*origin).or_default().push((*floor, *top));
+        }
+    }
+
+    /// It holds this one now, whether it came from there or went there.
+    pub(super) fn got(&mut self, origin: Origin, sequence: u64) {
+        let runs = self.holds.entry(origin).or_default();
+        match runs.last_mut() {
+            Some((_, top)) if sequence <= *top => {}
+            Some((_, top)) if sequence == *top + 1 => *top = sequence,
+            _ => runs.push((sequence, sequence)),
+        }
+    }
+
+    /// The newest that it ever held of an origin.
+    pub(super) fn top(&self, origin: &Origin) -> u64 {
+        self.holds.get(origin).and_then(|runs| runs.last()).map_or(0, |(_, top)| *top)
+    }
+
+    /// The oldest above `sequence` that it holds.
+    pub(super) fn next_above(&self, origin: &Origin, sequence: u64) -> Option<u64> {
+        let runs = self.holds.get(origin)?;
+        let (floor, top) = runs.iter().find(|(floor, top)| floor <= top && *top > sequence)?;
+        debug_assert!(floor <= top, "an empty run holds nothing");
+        Some((*floor).max(sequence + 1))
+    }
+}
+
+impl Router {
+    pub(in crate::router) fn peer_up(&mut self, router: RouterId) {
+        let Some(mesh) = &mut self.mesh else { return };
+        mesh.peers.insert(router);
+        self.elect(fau3_election::Input::Connected(router));
+        self.tell_all(router);
+    }
+
+    pub(in crate::router) fn peer_down(&mut self, router: RouterId, closed: bool) {
+        let Some(mesh) = &mut self.mesh else { return };
+        if !mesh.peers.remove(router) {
+            return;
+        }
+        mesh.fetches.lost(router);
+        if closed {
+            self.elect(fau3_election::Input::Closed(router));
+        }
+        // What waited for this router's word goes to the next one.
+        self.copies_lost(router);
+        self.fetch_missing();
+    }
+
+    /// The last frame found no place.
+    pub(in crate::router) fn peer_full(&mut self, router: RouterId) {
+        if let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) {
+            peer.full = true;
+            peer.owed_all = true;
+            self.stats.peer_full += 1;
+        }
+    }
+
+    /// There is place again: what was lost is told anew.
+    pub(in crate::router) fn peer_drained(&mut self, router: RouterId) {
+        let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) else { return };
+        peer.full = false;
+        if std::mem::take(&mut peer.owed_all) {
+            self.tell_all(router);
+        }
+    }
+}

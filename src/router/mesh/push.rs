@@ -1,0 +1,128 @@
+//! Records from router to router: those that are new go on at once, and each
+//! is taken in once, in the order in which its origin made them.
+
+use std::sync::Arc;
+
+use fau3_election::RouterId;
+
+use crate::router::Router;
+use crate::wire::fau3e::{Message, Playlist};
+use crate::wire::{Origin, Record, Uuid, fau3d::Status};
+
+impl Router {
+    /// A record was taken in here, from a client or from `via`: the next
+    /// routers on the way from its origin hear of it, `confirmer` with the wish
+    /// to say so.
+    pub(in crate::router) fn push_on(
+        &mut self,
+        record: &Arc<Record>,
+        age_ms: u64,
+        via: Option<RouterId>,
+        confirmer: Option<(RouterId, Uuid)>,
+    ) {
+        let Some(mesh) = &mut self.mesh else { return };
+        let (me, version) = (mesh.election.id(), mesh.map_seen);
+        let root = record.id.origin.router;
+        let branches = mesh.routes.from(root, me, mesh.election.map(), version);
+        let mut targets: Vec<RouterId> = branches.keys().copied().collect();
+        if let Some((router, _)) = confirmer
+            && !targets.contains(&router)
+        {
+            targets.push(router);
+        }
+        let plain = Arc::new(Message::Playlist(Playlist {
+            confirm: None,
+            records: vec![(record.clone(), age_ms)],
+        }));
+        for router in targets {
+            let id = record.id;
+            let Some(mesh) = &mut self.mesh else { return };
+            let Some(peer) = mesh.peers.get(router) else { continue };
+            // One that lacks the record before it asks for both.
+            let is_next = peer.has_spoken && peer.top(&id.origin) + 1 == id.sequence;
+            let confirm = confirmer.filter(|(who, _)| *who == router).map(|(_, uuid)| uuid);
+            if Some(router) == via || (!is_next && confirm.is_none()) {
+                continue;
+            }
+            if confirm.is_some() {
+                let records = vec![(record.clone(), age_ms)];
+                self.send_records(router, Playlist { confirm, records });
+            } else if self.to_peer(router, plain.clone()) {
+                self.peer_got(router, record);
+            }
+        }
+    }
+
+    pub(super) fn send_records(&mut self, router: RouterId, playlist: Playlist) {
+        let message = Arc::new(Message::Playlist(playlist));
+        if !self.to_peer(router, message.clone()) {
+            return;
+        }
+        let Message::Playlist(Playlist { records, .. }) = &*message else { return };
+        for (record, _) in records {
+            self.peer_got(router, record);
+        }
+    }
+
+    fn peer_got(&mut self, router: RouterId, record: &Record) {
+        if let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) {
+            peer.got(record.id.origin, record.id.sequence);
+        }
+        self.stats.records_sent += 1;
+    }
+
+    /// Records came from another router.
+    pub(super) fn records_heard(&mut self, router: RouterId, playlist: Playlist) {
+        let mut all_held = true;
+        let mut last: Option<Origin> = None;
+        for (record, age_ms) in playlist.records {
+            let origin = record.id.origin;
+            if let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) {
+                peer.got(origin, record.id.sequence);
+            }
+            if last.replace(origin) != Some(origin) {
+                self.fetched(router, origin);
+            }
+            let confirm = playlist.confirm.map(|uuid| (router, uuid));
+            all_held &= self.take_in_from(router, record, age_ms, confirm);
+        }
+        if all_held && let Some(message_uuid) = playlist.confirm {
+            self.confirm_to_peer(router, message_uuid, Status::STORED);
+        }
+        self.fetch_missing();
+    }
+
+    /// Takes in a record if it is the next one of its origin. True: it is held
+    /// here, now or already.
+    fn take_in_from(
+        &mut self,
+        router: RouterId,
+        record: Arc<Record>,
+        age_ms: u64,
+        confirm: Option<(RouterId, Uuid)>,
+    ) -> bool {
+        let (origin, sequence) = (record.id.origin, record.id.sequence);
+        let top = self.origins.top(&origin);
+        if sequence <= top {
+            return self.origins.position(&record.id).is_some();
+        }
+        // What is older and still held by a neighbour comes first.
+        if sequence > top + 1 {
+            let Some(mesh) = &self.mesh else { return false };
+            let older = mesh.peers.iter().filter_map(|(_, peer)| peer.next_above(&origin, top)).min();
+            if older.is_some_and(|older| older < sequence) {
+                return false;
+            }
+            self.stats.records_expired += sequence - top - 1;
+        }
+        // Its own earlier life's, or a life's that is its own: never made twice.
+        if origin == self.origin && sequence > self.sequence {
+            self.stats.peer_invalid += 1;
+            return false;
+        }
+        self.stats.records_replicated += 1;
+        self.lamport = self.lamport.max(record.lamport);
+        self.push_on(&record, age_ms, Some(router), None);
+        self.replicate(record, age_ms, confirm)
+    }
+}

@@ -1,0 +1,268 @@
+//! Sessions that roam: every router knows all of them, and where each client
+//! is attached (DESIGN.md, "Session").
+//!
+//! Who holds the client writes its session; the others take over what is
+//! newer. What is settled only grows while the client stays in a room, so two
+//! states of it are put together rather than chosen between.
+
+use std::time::Duration;
+
+use fau3_election::Time;
+
+use crate::router::record::Moment;
+use crate::router::settings::SESSIONS_MAX;
+use crate::router::{CloseReason, Router, SessionKey};
+use crate::wire::fau3e::{SessionState, SessionVersion};
+use crate::wire::{RoomId, Settled};
+use fau3_election::RouterId;
+
+/// Where a session's client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::router) enum Place {
+    /// Connected here, or waited for since the time in the table of those detached.
+    HereOrNowhere,
+    /// Connected to the router that the version names.
+    Elsewhere,
+}
+
+impl Router {
+    /// A version for a client that attaches here now: newer than any that is
+    /// known.
+    pub(in crate::router) fn attachment(&self, known: SessionVersion) -> SessionVersion {
+        let clock_ms = self.mesh.as_ref().map_or(0, |mesh| mesh.clock.now(self.now));
+        let generation = clock_ms.max(known.generation + 1);
+        SessionVersion { generation, holder: self.origin, revision: 0 }
+    }
+
+    /// Something about a session that is held here has changed; the others
+    /// hear of it `now` or with the next changes.
+    pub(in crate::router) fn session_changed(&mut self, key: SessionKey, at_once: bool) {
+        let session = &mut self.sessions[key];
+        if session.version.holder != self.origin {
+            return;
+        }
+        session.version.revision += 1;
+        if let Some(mesh) = &mut self.mesh {
+            mesh.changed.insert(key);
+            if at_once {
+                self.tell_now();
+            } else {
+                self.tell_soon();
+            }
+        }
+    }
+
+    /// One session as another router knows it.
+    pub(super) fn session_heard(&mut self, heard: SessionState) {
+        let grace = self.settings.session_grace;
+        if heard.detached_ms.is_some_and(|ms| Duration::from_millis(ms) >= grace) {
+            return;
+        }
+        let Some(&key) = self.by_client.get(&heard.client_id) else {
+            return self.session_is_new(heard);
+        };
+        let known = self.sessions[key].version;
+        // Nobody but this router writes what it holds.
+        let is_newer = heard.version > known && heard.version.holder != self.origin;
+        let has_moved = self.room_heard(key, &heard);
+        if is_newer {
+            self.take_over_state(key, &heard);
+        } else if heard.version == known && heard.detached_ms.is_none() {
+            // It was thought lost while its router was out of reach.
+            self.place(key, None);
+        }
+        if is_newer || has_moved {
+            if self.sessions[key].version.holder == self.origin {
+                self.session_changed(key, false);
+            } else if let Some(mesh) = &mut self.mesh {
+                mesh.changed.insert(key);
+                self.tell_soon();
+            }
+        }
+        self.pump(key);
+        self.set_timer(key);
+    }
+
+    fn session_is_new(&mut self, heard: SessionState) {
+        if self.sessions.len() >= SESSIONS_MAX {
+            self.stats.sessions_refused += 1;
+            return;
+        }
+        let key = self.session_of(heard.client_id.clone());
+        let session = &mut self.sessions[key];
+        session.entered = heard.entered;
+        session.settled = heard.settled.clone();
+        if let Some(room) = heard.room.clone() {
+            session.room = Some(room.clone());
+            self.rooms.entry(room).or_default().members.insert(key);
+        }
+        self.take_over_state(key, &heard);
+        if let Some(mesh) = &mut self.mesh {
+            mesh.changed.insert(key);
+            self.tell_soon();
+        }
+    }
+
+    /// Takes over everything but room and what is settled, and lets the client
+    /// go if it is connected here.
+    fn take_over_state(&mut self, key: SessionKey, heard: &SessionState) {
+        self.audience_without(key);
+        let session = &mut self.sessions[key];
+        session.version = heard.version;
+        session.monitor_period_s = heard.monitor_period_s;
+        session.ping_period_s = heard.ping_period_s;
+        session.since = Moment::before(self.now, heard.age_ms);
+        session.last = heard.last;
+        if let Some(conn) = session.link.as_ref().map(|link| link.conn) {
+            session.takeovers.push_back(self.now);
+            session.takeovers.truncate(super::super::settings::TAKEOVERS_MAX);
+            self.stats.roamed += 1;
+            self.close(conn, CloseReason::TakenOver);
+        }
+        self.audience_with(key);
+        self.place(key, heard.detached_ms);
+    }
+
+    /// Puts what is settled together, or moves to the room that was entered
+    /// later. True if that changed anything.
+    fn room_heard(&mut self, key: SessionKey, heard: &SessionState) -> bool {
+        let session = &mut self.sessions[key];
+        if session.room == heard.room {
+            session.entered = session.entered.max(heard.entered);
+            let mut has_grown = false;
+            for (origin, settled) in &heard.settled {
+                has_grown |= session.settled.entry(*origin).or_default().join(settled);
+            }
+            if has_grown {
+                let Self { sessions, log, .. } = self;
+                let session = &mut sessions[key];
+                if let Some(link) = &mut session.link {
+                    let settled = &session.settled;
+                    link.playlists.retain(|playlist| !log.is_settled(settled, &playlist.what));
+                }
+            }
+            return has_grown;
+        }
+        if heard.entered <= session.entered {
+            return false;
+        }
+        self.audience_without(key);
+        let session = &mut self.sessions[key];
+        session.entered = heard.entered;
+        session.settled = heard.settled.clone();
+        if let Some(link) = &mut session.link {
+            link.next = 0;
+            link.playlists.clear();
+        }
+        let old = std::mem::replace(&mut session.room, heard.room.clone());
+        if let Some(old) = old {
+            self.leave_room(key, &old);
+        }
+        if let Some(room) = heard.room.clone() {
+            self.rooms.entry(room).or_default().members.insert(key);
+        }
+        self.audience_with(key);
+        true
+    }
+
+    /// Says where the client of a session that has no connection here is:
+    /// at the router that its version names, or lost for so many ms.
+    fn place(&mut self, key: SessionKey, detached_ms: Option<u64>) {
+        let session = &self.sessions[key];
+        if session.link.is_some() {
+            return;
+        }
+        let is_there = detached_ms.is_none() && self.is_holder_reachable(key);
+        self.audience_without(key);
+        let now = self.now;
+        let session = &mut self.sessions[key];
+        if is_there {
+            self.detached.remove(&(session.detached_at, key));
+            session.place = Place::Elsewhere;
+        } else {
+            let at = Time::from_millis(now.as_millis().saturating_sub(detached_ms.unwrap_or(0)));
+            if session.place == Place::HereOrNowhere {
+                self.detached.remove(&(session.detached_at, key));
+            }
+            session.place = Place::HereOrNowhere;
+            session.detached_at = at;
+            self.detached.insert((at, key));
+        }
+        self.audience_with(key);
+    }
+
+    /// The life of the router that holds it is in reach.
+    fn is_holder_reachable(&self, key: SessionKey) -> bool {
+        let holder = self.sessions[key].version.holder;
+        let Some(mesh) = &self.mesh else { return false };
+        holder != self.origin && mesh.members.get(&holder.router) == Some(&holder.incarnation)
+    }
+
+    /// Routers came or went: clients of those that went are waited for.
+    pub(super) fn holders_changed(&mut self) {
+        let elsewhere = self.sessions.iter().filter(|(_, session)| session.place == Place::Elsewhere);
+        let elsewhere: Vec<SessionKey> = elsewhere.map(|(key, _)| key).collect();
+        for key in elsewhere {
+            if !self.is_holder_reachable(key) {
+                self.place(key, Some(0));
+            }
+        }
+    }
+
+    /// Of sessions at other routers: where live audio for them goes.
+    fn audience_key(&self, key: SessionKey) -> Option<(RoomId, RouterId)> {
+        let session = &self.sessions[key];
+        let room = session.room.clone().filter(|_| session.place == Place::Elsewhere)?;
+        Some((room, session.version.holder.router))
+    }
+
+    fn audience_with(&mut self, key: SessionKey) {
+        let counted = self.audience_key(key);
+        if let (Some((room, router)), Some(mesh)) = (counted, &mut self.mesh) {
+            mesh.audience.add(room, router);
+        }
+    }
+
+    pub(in crate::router) fn audience_without(&mut self, key: SessionKey) {
+        let counted = self.audience_key(key);
+        if let (Some((room, router)), Some(mesh)) = (counted, &mut self.mesh) {
+            mesh.audience.remove(&room, router);
+        }
+    }
+
+    /// A session as the others are told.
+    pub(super) fn session_state(&self, key: SessionKey) -> SessionState {
+        let session = &self.sessions[key];
+        let is_connected = session.link.is_some() || session.place == Place::Elsewhere;
+        let detached_ms = self.now.since(session.detached_at).as_millis();
+        SessionState {
+            client_id: session.client_id.clone(),
+            room: session.room.clone(),
+            monitor_period_s: session.monitor_period_s,
+            ping_period_s: session.ping_period_s,
+            age_ms: session.since.age_ms(self.now),
+            detached_ms: (!is_connected).then_some(u64::try_from(detached_ms).unwrap_or(u64::MAX)),
+            version: session.version,
+            entered: session.entered,
+            settled: session.settled.clone(),
+            last: session.last,
+        }
+    }
+}
+
+impl Settled {
+    /// Puts another state of the same together with this one. True if this one
+    /// has grown.
+    fn join(&mut self, other: &Self) -> bool {
+        let before = (self.prefix, self.beyond.len());
+        self.prefix = self.prefix.max(other.prefix);
+        self.beyond.extend(&other.beyond);
+        let beyond = self.beyond.split_off(&(self.prefix + 1));
+        let grown = self.prefix > before.0 || beyond.len() > before.1;
+        self.beyond = beyond;
+        while self.beyond.len() > crate::wire::SETTLED_BEYOND_MAX {
+            self.prefix = self.beyond.pop_first().unwrap_or(self.prefix);
+        }
+        grown
+    }
+}

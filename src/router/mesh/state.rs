@@ -1,0 +1,196 @@
+//! What routers tell each other about themselves, and how they find out that
+//! something was lost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fau3_election::{Coordinator, RouterId};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::COALESCE;
+use crate::router::{Router, SessionKey};
+use crate::wire::fau3e::{Message, STATE_SESSIONS_MAX, SessionState, State};
+
+/// Holdings are compared this often while they change.
+const COMPARE_INTERVAL: Duration = Duration::from_secs(1);
+/// And this often while they do not.
+const IDLE_INTERVAL: Duration = Duration::from_secs(10);
+/// A router is asked for all it knows at most this often.
+const ASK_INTERVAL: Duration = Duration::from_secs(5);
+
+impl Router {
+    /// The others hear of what has changed together with what changes next.
+    pub(super) fn tell_soon(&mut self) {
+        let at = self.now + COALESCE;
+        if let Some(mesh) = &mut self.mesh {
+            mesh.tell_at = Some(mesh.tell_at.map_or(at, |earlier| earlier.min(at)));
+        }
+    }
+
+    /// They hear of it at the end of this input.
+    pub(super) fn tell_now(&mut self) {
+        if let Some(mesh) = &mut self.mesh {
+            mesh.tell_at = Some(self.now);
+        }
+    }
+
+    pub(super) fn tell_if_due(&mut self) {
+        let Some(mesh) = &mut self.mesh else { return };
+        if mesh.tell_at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        mesh.tell_at = None;
+        let changed = std::mem::take(&mut mesh.changed);
+        let neighbours: Vec<RouterId> = mesh.peers.ids().collect();
+        if neighbours.is_empty() {
+            return;
+        }
+        // What each router holds goes along the tree from that router.
+        let mut by_holder: BTreeMap<RouterId, Vec<SessionKey>> = BTreeMap::new();
+        let me = self.origin.router;
+        by_holder.entry(me).or_default();
+        for key in changed {
+            if let Some(session) = self.sessions.get(key) {
+                by_holder.entry(session.version.holder.router).or_default().push(key);
+            }
+        }
+        for (holder, keys) in by_holder {
+            let targets = if holder == me { neighbours.clone() } else { self.next_on_way_from(holder) };
+            self.tell(&targets, &keys);
+        }
+    }
+
+    fn next_on_way_from(&mut self, root: RouterId) -> Vec<RouterId> {
+        let Some(mesh) = &mut self.mesh else { return Vec::new() };
+        let (me, version) = (mesh.election.id(), mesh.map_seen);
+        mesh.routes.from(root, me, mesh.election.map(), version).keys().copied().collect()
+    }
+
+    /// Sends a State, or several if there are many sessions in it.
+    fn tell(&mut self, targets: &[RouterId], keys: &[SessionKey]) {
+        if targets.is_empty() {
+            return;
+        }
+        let mut rest = keys;
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(STATE_SESSIONS_MAX));
+            let sessions = now.iter().map(|key| self.session_state(*key)).collect();
+            let Some(state) = self.state(sessions) else { return };
+            let message = Arc::new(Message::State(Box::new(state)));
+            for router in targets {
+                if !self.to_peer(*router, message.clone())
+                    && let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(*router))
+                {
+                    peer.owed_all = true;
+                }
+            }
+            rest = later;
+            if rest.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Everything that this router knows, to one that has just come, or asks.
+    pub(super) fn tell_all(&mut self, router: RouterId) {
+        let keys: Vec<SessionKey> = self.by_client.values().copied().collect();
+        self.tell(&[router], &keys);
+    }
+
+    /// What is held here, without sessions.
+    pub(super) fn tell_holdings(&mut self, router: RouterId) {
+        self.tell(&[router], &[]);
+    }
+
+    fn state(&self, sessions: Vec<SessionState>) -> Option<State> {
+        let mesh = self.mesh.as_ref()?;
+        let view = mesh.election.view();
+        let own = mesh.election.map().get(self.origin.router);
+        Some(State {
+            name: mesh.election.config().name.as_str().into(),
+            mode: view.role,
+            coordinator: match view.coordinator {
+                Coordinator::Router(router) => Some(router),
+                Coordinator::DefaultServer | Coordinator::None => None,
+            },
+            epoch: view.epoch,
+            list: view.list,
+            priority: own.and_then(|record| record.place),
+            neighbours: mesh.peers.ids().collect(),
+            holdings: self.origins.holdings(),
+            sessions,
+            digest: self.sessions_digest(),
+            clock_ms: mesh.clock.now(self.now),
+        })
+    }
+
+    /// The same for the same sessions, in whatever order they were heard of.
+    fn sessions_digest(&self) -> u64 {
+        let hash = |key: &SessionKey| {
+            let session = &self.sessions[*key];
+            let version = session.version;
+            let mut bytes = Vec::with_capacity(96);
+            bytes.extend_from_slice(&version.generation.to_le_bytes());
+            bytes.extend_from_slice(&version.revision.to_le_bytes());
+            bytes.extend_from_slice(&version.holder.router.0);
+            bytes.extend_from_slice(session.client_id.as_str().as_bytes());
+            xxh3_64(&bytes)
+        };
+        self.by_client.values().map(hash).fold(0, u64::wrapping_add)
+    }
+
+    /// Another router says what it is and holds.
+    pub(super) fn state_heard(&mut self, router: RouterId, mut state: State) {
+        let now = self.now;
+        let Some(mesh) = &mut self.mesh else { return };
+        let sessions = std::mem::take(&mut state.sessions);
+        mesh.clock.heard(now, state.clock_ms);
+        if let Some(peer) = mesh.peers.get_mut(router) {
+            peer.said(&state);
+        }
+        let is_news = !sessions.is_empty();
+        for session in sessions {
+            self.session_heard(session);
+        }
+        self.confirm_by_holdings(router);
+        self.fetch_missing();
+        if !is_news {
+            self.ask_if_something_was_lost(router);
+        }
+    }
+
+    /// Its hash of all sessions differs from ours, though nothing is under way.
+    fn ask_if_something_was_lost(&mut self, router: RouterId) {
+        let (now, digest) = (self.now, self.sessions_digest());
+        let Some(mesh) = &mut self.mesh else { return };
+        if !mesh.changed.is_empty() {
+            return;
+        }
+        let Some(peer) = mesh.peers.get_mut(router) else { return };
+        let asked_lately = peer.asked_at.is_some_and(|at| now.since(at) < ASK_INTERVAL);
+        if peer.digest == digest || asked_lately {
+            return;
+        }
+        peer.asked_at = Some(now);
+        self.stats.states_asked += 1;
+        self.to_peer(router, Arc::new(Message::AskState));
+    }
+
+    /// Tells everyone what is held here, often while that changes.
+    pub(super) fn compare_if_due(&mut self) {
+        let (now, held) = (self.now, self.stats.records_stored + self.stats.records_replicated);
+        let Some(mesh) = &mut self.mesh else { return };
+        if mesh.compare_at > now {
+            return;
+        }
+        mesh.compare_at = now + COMPARE_INTERVAL;
+        let is_idle = std::mem::replace(&mut mesh.compared, held) == held;
+        if is_idle && now.since(mesh.compared_at) < IDLE_INTERVAL {
+            return;
+        }
+        mesh.compared_at = now;
+        let neighbours: Vec<RouterId> = mesh.peers.ids().collect();
+        self.tell(&neighbours, &[]);
+    }
+}

@@ -1,0 +1,339 @@
+//! Messages into frames and back.
+//!
+//! Ids of origins are long and few: a frame lists them once and names them by
+//! their place in that list.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fau3_election::{Epoch, Incarnation, ListVersion, Role};
+
+use super::raw::{self, Frame, Id};
+use super::{
+    FRAME_BYTES_MAX, Holding, Invalid, Message, PLAYLIST_RECORDS_MAX, Playlist, STATE_HOLDINGS_MAX,
+    STATE_SESSIONS_MAX, SessionState, SessionVersion, State, Stream,
+};
+use crate::wire::fau3d::{MESSAGE_UUID_BYTES_MAX, STREAM_BYTES_MAX, Status};
+use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, SETTLED_BEYOND_MAX, Settled, Uuid};
+
+/// The longest name of a router, in bytes.
+const NAME_BYTES_MAX: usize = fau3_election::NAME_MAX_BYTES;
+/// Nothing that is counted comes this far by itself (in ms, 35,000 years); above it, sums
+/// could overflow.
+const COUNT_MAX: u64 = 1 << 50;
+/// The modes of PROTOCOLS.md, and the two of a router that is not there for
+/// anyone.
+const ROLES: [(Role, &str); 5] = [
+    (Role::Waiting, "waiting"),
+    (Role::Default, "default"),
+    (Role::Follower, "follower"),
+    (Role::Server, "server"),
+    (Role::Stopped, "stopped"),
+];
+
+/// The frame that says this.
+#[must_use]
+pub fn encode(message: &Message) -> Vec<u8> {
+    let mut origins = Origins::default();
+    let mut frame = match message {
+        Message::State(state) => state_frame(state, &mut origins),
+        Message::AskState => Frame { message_type: "State".into(), ..Frame::default() },
+        Message::Playlist(playlist) => playlist_frame(playlist, &mut origins),
+        Message::Want(from) => {
+            Frame { message_type: "Want".into(), id: Some(origins.name(from)), ..Frame::default() }
+        }
+        Message::Stream(stream) => stream_frame(stream, &mut origins),
+        Message::Confirm { message_uuid, status } => Frame {
+            message_type: "Confirm".into(),
+            message_uuid: Some(uuid_bytes(*message_uuid)),
+            status: Some(status.0),
+            ..Frame::default()
+        },
+    };
+    frame.origins = origins.list;
+    let mut out = Vec::with_capacity(size_hint(message));
+    // Writing into memory fails at nothing, and these types have no way to fail.
+    let written = ciborium::into_writer(&frame, &mut out);
+    debug_assert!(written.is_ok(), "{written:?}");
+    out
+}
+
+fn size_hint(message: &Message) -> usize {
+    match message {
+        Message::Playlist(playlist) => {
+            playlist.records.iter().map(|(record, _)| record.payload.len() + 256).sum::<usize>() + 64
+        }
+        Message::State(state) => 512 + state.holdings.len() * 48 + state.sessions.len() * 192,
+        _ => 256,
+    }
+}
+
+/// Origins in the order in which a frame first names them.
+#[derive(Default)]
+struct Origins {
+    list: Vec<(Id, u32, u64)>,
+    places: BTreeMap<Origin, u16>,
+}
+
+impl Origins {
+    fn place(&mut self, origin: &Origin) -> u16 {
+        *self.places.entry(*origin).or_insert_with(|| {
+            let incarnation = origin.incarnation;
+            self.list.push((Id(origin.router), incarnation.counter, incarnation.random));
+            (self.list.len() - 1) as u16
+        })
+    }
+
+    fn name(&mut self, id: &RecordId) -> raw::Name {
+        (self.place(&id.origin), id.sequence)
+    }
+}
+
+fn state_frame<'a>(state: &'a State, origins: &mut Origins) -> Frame<'a> {
+    let holding = |holding: &Holding| (origins.place(&holding.origin), holding.floor, holding.top);
+    let holdings = state.holdings.iter().map(holding).collect();
+    Frame {
+        message_type: "State".into(),
+        name: Some(Cow::Borrowed(&state.name)),
+        mode: ROLES.iter().find(|(role, _)| *role == state.mode).map(|(_, name)| (*name).into()),
+        coordinator: state.coordinator.map(Id),
+        epoch: state.epoch.map(|epoch| {
+            (epoch.number, Id(epoch.router), epoch.incarnation.counter, epoch.incarnation.random)
+        }),
+        extra_servers_version: Some((state.list.number, state.list.hash)),
+        priority: state.priority,
+        neighbours: state.neighbours.iter().copied().map(Id).collect(),
+        holdings,
+        connected_clients: state.sessions.iter().map(|session| client(session, origins)).collect(),
+        digest: Some(state.digest),
+        clock_ms: Some(state.clock_ms),
+        ..Frame::default()
+    }
+}
+
+fn client<'a>(session: &'a SessionState, origins: &mut Origins) -> raw::Client<'a> {
+    let mut version = |version: SessionVersion| {
+        (version.generation, origins.place(&version.holder), version.revision)
+    };
+    let (version, entered) = (version(session.version), version(session.entered));
+    let settled = session.settled.iter().map(|(origin, settled)| {
+        (origins.place(origin), settled.prefix, settled.beyond.iter().copied().collect())
+    });
+    raw::Client {
+        client_id: session.client_id.as_str().into(),
+        room_id: session.room.as_ref().map(|room| room.as_str().into()),
+        monitor_period_s: session.monitor_period_s,
+        ping_period_s: session.ping_period_s,
+        age_ms: session.age_ms,
+        detached_ms: session.detached_ms,
+        version,
+        entered,
+        settled: settled.collect(),
+        last: session.last.as_ref().map(|id| origins.name(id)),
+    }
+}
+
+fn playlist_frame<'a>(playlist: &'a Playlist, origins: &mut Origins) -> Frame<'a> {
+    let records = playlist.records.iter().map(|(record, age_ms)| raw::Record {
+        id: origins.name(&record.id),
+        previous: record.previous.as_ref().map(|id| origins.name(id)),
+        room_id: record.room.as_str().into(),
+        client_id: record.client_id.as_str().into(),
+        message_uuid: Cow::Borrowed(&record.message_uuid),
+        lamport: record.lamport,
+        age_ms: *age_ms,
+        payload: (&*record.payload).into(),
+    });
+    Frame {
+        message_type: "Playlist".into(),
+        message_uuid: playlist.confirm.map(uuid_bytes),
+        records: records.collect(),
+        ..Frame::default()
+    }
+}
+
+fn stream_frame<'a>(stream: &'a Stream, origins: &mut Origins) -> Frame<'a> {
+    Frame {
+        message_type: "Stream".into(),
+        id: Some(origins.name(&stream.id)),
+        hop_limit: Some(stream.hops),
+        room_id: Some(stream.room.as_str().into()),
+        client_id: Some(stream.client_id.as_str().into()),
+        payload: Some((&*stream.frame).into()),
+        ..Frame::default()
+    }
+}
+
+fn uuid_bytes(uuid: Uuid) -> super::bytes::Bytes<'static> {
+    super::bytes::Bytes(Cow::Owned(uuid.bytes().to_vec()))
+}
+
+/// Reads one frame. Bounded work: one pass over at most [`FRAME_BYTES_MAX`]
+/// bytes, and the tables' bounds.
+///
+/// # Errors
+/// [`Invalid`] says what is wrong and what to answer.
+pub fn decode(frame: &[u8]) -> Result<Message, Invalid> {
+    let invalid = |reason| Invalid { message_uuid: None, reason, is_unknown: false };
+    if frame.len() > FRAME_BYTES_MAX {
+        return Err(invalid("the frame is too large"));
+    }
+    let raw: Frame<'static> =
+        ciborium::from_reader(frame).map_err(|_| invalid("the frame is not one CBOR map of known types"))?;
+    let message_uuid = raw.message_uuid.as_ref().and_then(|bytes| Uuid::from_bytes(&bytes.0));
+    let message = message(raw);
+    message.map_err(|(reason, is_unknown)| Invalid { message_uuid, reason, is_unknown })
+}
+
+/// What is wrong, and whether the type is unknown.
+type Fault = (&'static str, bool);
+
+const fn fault(reason: &'static str) -> Fault {
+    (reason, false)
+}
+
+fn message(raw: Frame<'static>) -> Result<Message, Fault> {
+    let origins = Places(raw.origins.iter().map(|(id, counter, random)| Origin {
+        router: id.0,
+        incarnation: Incarnation { counter: *counter, random: *random },
+    }).collect());
+    match &*raw.message_type {
+        "State" if raw.name.is_none() => Ok(Message::AskState),
+        "State" => Ok(Message::State(Box::new(state(raw, &origins)?))),
+        "Playlist" => playlist(raw, &origins).map(Message::Playlist),
+        "Want" => Ok(Message::Want(origins.name(raw.id)?.ok_or(fault("Want without Id"))?)),
+        "Stream" => stream(raw, &origins).map(Message::Stream),
+        "Confirm" => {
+            let uuid = raw.message_uuid.and_then(|bytes| Uuid::from_bytes(&bytes.0));
+            let message_uuid = uuid.ok_or(fault("Confirm without MessageUuid"))?;
+            let status = raw.status.ok_or(fault("Confirm without Status"))?;
+            Ok(Message::Confirm { message_uuid, status: Status(status) })
+        }
+        _ => Err(("MessageType is not one of FAU3VOM-E", true)),
+    }
+}
+
+/// A frame's origins.
+struct Places(Vec<Origin>);
+
+impl Places {
+    fn origin(&self, place: u16) -> Result<Origin, Fault> {
+        self.0.get(usize::from(place)).copied().ok_or(fault("an origin that the frame does not list"))
+    }
+
+    fn name(&self, name: Option<raw::Name>) -> Result<Option<RecordId>, Fault> {
+        let id = |(place, sequence)| Ok(RecordId { origin: self.origin(place)?, sequence });
+        name.map(id).transpose()
+    }
+}
+
+fn state(raw: Frame<'static>, origins: &Places) -> Result<State, Fault> {
+    let name = raw.name.unwrap_or_default();
+    if name.len() > NAME_BYTES_MAX || raw.neighbours.len() > fau3_election::ROUTERS_MAX {
+        return Err(fault("State: name or neighbours over the bound"));
+    }
+    if raw.connected_clients.len() > STATE_SESSIONS_MAX || raw.holdings.len() > STATE_HOLDINGS_MAX {
+        return Err(fault("State: too many clients or origins"));
+    }
+    let mode = raw.mode.as_deref().and_then(|mode| ROLES.iter().find(|(_, name)| *name == mode));
+    let holdings = raw.holdings.iter().map(|&(place, floor, top)| {
+        if floor == 0 || top >= COUNT_MAX || floor > top + 1 {
+            return Err(fault("State: impossible sequences"));
+        }
+        Ok(Holding { origin: origins.origin(place)?, floor, top })
+    });
+    let holdings = holdings.collect::<Result<_, _>>()?;
+    let sessions = raw.connected_clients.into_iter().map(|client| session(client, origins));
+    let (number, hash) = raw.extra_servers_version.unwrap_or_default();
+    Ok(State {
+        name: (&*name).into(),
+        mode: mode.map_or(Role::Waiting, |(role, _)| *role),
+        coordinator: raw.coordinator.map(|id| id.0),
+        epoch: raw.epoch.map(|(number, router, counter, random)| Epoch {
+            number,
+            router: router.0,
+            incarnation: Incarnation { counter, random },
+        }),
+        list: ListVersion { number, hash },
+        priority: raw.priority,
+        neighbours: raw.neighbours.iter().map(|id| id.0).collect(),
+        holdings,
+        sessions: sessions.collect::<Result<_, _>>()?,
+        digest: raw.digest.unwrap_or_default(),
+        clock_ms: raw.clock_ms.unwrap_or_default().min(COUNT_MAX),
+    })
+}
+
+fn session(raw: raw::Client<'static>, origins: &Places) -> Result<SessionState, Fault> {
+    let version = |(generation, place, revision): raw::Version| {
+        if generation >= COUNT_MAX || revision >= COUNT_MAX {
+            return Err(fault("State: impossible version of a session"));
+        }
+        Ok(SessionVersion { generation, holder: origins.origin(place)?, revision })
+    };
+    if raw.settled.len() > STATE_HOLDINGS_MAX
+        || raw.settled.iter().any(|(_, _, beyond)| beyond.len() > SETTLED_BEYOND_MAX)
+    {
+        return Err(fault("State: too much is settled beyond gaps"));
+    }
+    let settled = raw.settled.into_iter().map(|(place, prefix, beyond)| {
+        Ok((origins.origin(place)?, Settled { prefix, beyond: beyond.into_iter().collect() }))
+    });
+    let room = raw.room_id.map(|room| RoomId::new(&room)).transpose();
+    Ok(SessionState {
+        client_id: ClientId::new(&raw.client_id).map_err(|_| fault("State: bad client id"))?,
+        room: room.map_err(|_| fault("State: bad room"))?,
+        monitor_period_s: raw.monitor_period_s,
+        ping_period_s: raw.ping_period_s,
+        age_ms: raw.age_ms,
+        detached_ms: raw.detached_ms,
+        version: version(raw.version)?,
+        entered: version(raw.entered)?,
+        settled: settled.collect::<Result<_, Fault>>()?,
+        last: origins.name(raw.last)?,
+    })
+}
+
+fn playlist(raw: Frame<'static>, origins: &Places) -> Result<Playlist, Fault> {
+    if raw.records.len() > PLAYLIST_RECORDS_MAX {
+        return Err(fault("Playlist: too many records"));
+    }
+    let confirm = raw.message_uuid.map(|bytes| Uuid::from_bytes(&bytes.0));
+    let confirm = confirm.map(|uuid| uuid.ok_or(fault("Playlist: MessageUuid is no UUID"))).transpose()?;
+    let records = raw.records.into_iter().map(|raw| record(raw, origins));
+    Ok(Playlist { confirm, records: records.collect::<Result<_, _>>()? })
+}
+
+fn record(raw: raw::Record<'static>, origins: &Places) -> Result<(Arc<Record>, u64), Fault> {
+    let id = RecordId { origin: origins.origin(raw.id.0)?, sequence: raw.id.1 };
+    if id.sequence == 0 || id.sequence >= COUNT_MAX || raw.lamport >= COUNT_MAX {
+        return Err(fault("Playlist: impossible sequence or time"));
+    }
+    if raw.message_uuid.is_empty() || raw.message_uuid.len() > MESSAGE_UUID_BYTES_MAX || raw.payload.0.is_empty() {
+        return Err(fault("Playlist: a record without MessageUuid or Payload"));
+    }
+    let message = crate::wire::Message {
+        room: RoomId::new(&raw.room_id).map_err(|_| fault("Playlist: bad room"))?,
+        client_id: ClientId::new(&raw.client_id).map_err(|_| fault("Playlist: bad client id"))?,
+        message_uuid: (&*raw.message_uuid).into(),
+        payload: raw.payload.0.into_owned().into(),
+    };
+    let record = Record::new(id, origins.name(raw.previous)?, raw.lamport, message);
+    Ok((Arc::new(record), raw.age_ms))
+}
+
+fn stream(raw: Frame<'static>, origins: &Places) -> Result<Stream, Fault> {
+    let missing = fault("Stream: a field is missing");
+    let frame = raw.payload.ok_or(missing)?.0;
+    if frame.len() > STREAM_BYTES_MAX {
+        return Err(fault("Stream: larger than 4 KiB"));
+    }
+    Ok(Stream {
+        id: origins.name(raw.id)?.ok_or(missing)?,
+        hops: raw.hop_limit.ok_or(missing)?,
+        room: RoomId::new(&raw.room_id.ok_or(missing)?).map_err(|_| fault("Stream: bad room"))?,
+        client_id: ClientId::new(&raw.client_id.ok_or(missing)?).map_err(|_| fault("Stream: bad client id"))?,
+        frame: (&*frame).into(),
+    })
+}

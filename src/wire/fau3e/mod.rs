@@ -1,0 +1,173 @@
+//! FAU3VOM-E: router and router (seed 000, PROTOCOLS.md section 2). The
+//! vocabulary of FAU3VOM-D in CBOR (RFC 8949), one map a frame, with payloads
+//! as bytes. Knows no connection and no router: only what stands on the wire.
+//!
+//! Unknown fields are ignored, and a message of an unknown type can be answered,
+//! so that versions mix.
+
+mod bytes;
+mod code;
+mod raw;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fau3_election::{Epoch, ListVersion, Role, RouterId};
+
+use super::fau3d::Status;
+use super::{ClientId, Origin, Record, RecordId, RoomId, Settled, Uuid};
+
+pub use code::{decode, encode};
+
+/// The largest frame, in bytes: a Playlist with the largest message that
+/// FAU3VOM-D takes, and its names.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
+/// Most clients in one State; one that has more to say says it in several.
+pub const STATE_SESSIONS_MAX: usize = 256;
+/// Most origins in one State.
+pub const STATE_HOLDINGS_MAX: usize = 1_024;
+/// Most records in one Playlist.
+pub const PLAYLIST_RECORDS_MAX: usize = 64;
+
+/// What one router says to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// What the sender is and holds: pushed when it changes, or the answer to
+    /// [`Message::AskState`].
+    State(Box<State>),
+    /// A State without content: asks for all of the other's.
+    AskState,
+    /// Records: pushed when they are new, or the answer to [`Message::Want`].
+    Playlist(Playlist),
+    /// Asks for an origin's records from this sequence on, as many as fit into
+    /// one Playlist.
+    Want(RecordId),
+    /// Live audio; never confirmed, never stored, dropped rather than queued.
+    Stream(Stream),
+    /// The answer to a Playlist that asked for one.
+    Confirm {
+        /// The Playlist's.
+        message_uuid: Uuid,
+        /// What became of it.
+        status: Status,
+    },
+}
+
+/// What a router is, and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// The sender's configured name.
+    pub name: Box<str>,
+    /// What the sender is to its clients.
+    pub mode: Role,
+    /// Who leads, as the sender sees it; `None`: no router does.
+    pub coordinator: Option<RouterId>,
+    /// The term of leading.
+    pub epoch: Option<Epoch>,
+    /// The ExtraServers list that it holds.
+    pub list: ListVersion,
+    /// Its own place in that list, 0 the highest.
+    pub priority: Option<u8>,
+    /// The routers that it is connected to.
+    pub neighbours: Vec<RouterId>,
+    /// Of each origin known, the records that it holds.
+    pub holdings: Vec<Holding>,
+    /// The sessions that have changed, or all of them in several States.
+    pub sessions: Vec<SessionState>,
+    /// Hash of the versions of all sessions that the sender knows: while it
+    /// differs, something is on its way or was lost.
+    pub digest: u64,
+    /// The mesh's clock, in ms: runs on by itself, and is never behind what
+    /// was heard (a hybrid logical clock, Kulkarni et al. 2014, without wall
+    /// clocks). Orders attachments.
+    pub clock_ms: u64,
+}
+
+/// A run of one origin's records that a router holds: all from `floor` to `top`.
+/// Where nothing is left, `floor` = `top` + 1. An origin has several in rising
+/// order where records between them are lost everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// Whose.
+    pub origin: Origin,
+    /// The oldest.
+    pub floor: u64,
+    /// The newest that was ever held.
+    pub top: u64,
+}
+
+/// Which state of a session is the newer one: the newest attachment wins, and
+/// of one attachment the highest revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionVersion {
+    /// When the client attached, by the mesh's clock, and later than every
+    /// attachment before that was known there.
+    pub generation: u64,
+    /// Where it attached: decides between two of the same moment.
+    pub holder: Origin,
+    /// Counts up with each change made there.
+    pub revision: u64,
+}
+
+/// One client's session, as routers tell each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionState {
+    /// Whose.
+    pub client_id: ClientId,
+    /// Its room; `None` before its first Subscribe.
+    pub room: Option<RoomId>,
+    /// Period of Monitor messages in seconds; 0: none.
+    pub monitor_period_s: u32,
+    /// Period of Ping messages in seconds; 0: none.
+    pub ping_period_s: u32,
+    /// How long ago the session began, in ms.
+    pub age_ms: u64,
+    /// How long ago the client lost its connection, in ms; `None`: it has one.
+    pub detached_ms: Option<u64>,
+    /// Which state this is, and where the client is attached.
+    pub version: SessionVersion,
+    /// The version at which it entered its room: what is settled counts from
+    /// there, and two that entered alike may be put together.
+    pub entered: SessionVersion,
+    /// What is settled for it, for each origin.
+    pub settled: BTreeMap<Origin, Settled>,
+    /// The newest record that it has sent.
+    pub last: Option<RecordId>,
+}
+
+/// Records, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Playlist {
+    /// To be confirmed, once they are held, with this; `None`: not to be.
+    pub confirm: Option<Uuid>,
+    /// The records, each with how old it is, in ms.
+    pub records: Vec<(Arc<Record>, u64)>,
+}
+
+/// One piece of live audio.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// The router that took it from its client, and this router's count.
+    pub id: RecordId,
+    /// Routers that it may still pass.
+    pub hops: u8,
+    /// Where it is to be heard.
+    pub room: RoomId,
+    /// Who speaks.
+    pub client_id: ClientId,
+    /// As it came, marks included.
+    pub frame: Arc<[u8]>,
+}
+
+/// A frame that is no message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// Its MessageUuid, if it had one: then it is answered FAU3_INVALID.
+    pub message_uuid: Option<Uuid>,
+    /// What is wrong with it, for logs and counters.
+    pub reason: &'static str,
+    /// Its type is unknown: a newer version's, perhaps, and no fault.
+    pub is_unknown: bool,
+}

@@ -1,0 +1,1 @@
+//! Every message comes back as it went; nothing that comes in panics.
