@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use fau3_election::Time;
 
-use super::mesh::Place;
 use super::io::{CloseReason, ConnId, Output, Refusal};
+use super::mesh::Place;
 use super::session::{Link, Session};
 use super::settings::{
     CONTEST_PAUSE, CONTEST_WINDOW, CONTESTED_MAX, DETACHED_SESSIONS_MAX, PROBE_INTERVAL, TAKEOVERS_MAX,

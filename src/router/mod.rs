@@ -41,10 +41,10 @@ use saving::SavePlan;
 use session::Session;
 use status::MonitorList;
 
+pub use crate::wire::{Origin, Record, RecordId, Settled, propogate_key};
 pub use io::{
     CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
 };
-pub use crate::wire::{Origin, Record, RecordId, Settled, propogate_key};
 pub use record::Position;
 pub use session::SavedSession;
 pub use settings::*;

@@ -10,8 +10,8 @@ use super::io::{ConnId, StoredRecord};
 use super::record::{Moment, Position};
 use super::settings::{REMEMBERED_MAX, UNCOMMITTED_MAX};
 use super::{Router, SessionKey};
-use crate::wire::{Message, Record, RecordId, RoomId, Uuid, propogate_key};
 use crate::wire::fau3d::Status;
+use crate::wire::{Message, Record, RecordId, RoomId, Uuid, propogate_key};
 
 /// Messages taken in lately, by [`propogate_key`]; at most [`REMEMBERED_MAX`],
 /// and twice as long as records live.

@@ -200,7 +200,11 @@ mod tests {
         let (age, bytes) = (Duration::from_secs(10), 3 * record(1).cost_bytes());
         assert!(log.pop_over(Time::from_secs(10), age, bytes).is_none());
         assert_eq!(log.pop_over(Time::from_secs(11), age, bytes).unwrap().record.id.sequence, 1, "by age");
-        assert_eq!(log.pop_over(Time::from_secs(11), age, bytes / 2).unwrap().record.id.sequence, 2, "by bytes");
+        assert_eq!(
+            log.pop_over(Time::from_secs(11), age, bytes / 2).unwrap().record.id.sequence,
+            2,
+            "by bytes"
+        );
         assert_eq!((log.count(), log.floor()), (1, 3));
     }
 }

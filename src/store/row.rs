@@ -114,16 +114,18 @@ pub(super) fn replace_session(conn: &Connection, session: &SavedSession) -> Resu
         (origin.router.to_string(), counter, random, settled.prefix, settled.beyond.iter().copied().collect())
     });
     let settled: Vec<SettledJson> = settled.collect();
-    conn.prepare_cached("INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(params![
-        session.client_id.as_str(),
-        session.room.as_ref().map(RoomId::as_str),
-        session.monitor_period_s,
-        session.ping_period_s,
-        serde_json::json!(settled).to_string(),
-        version_json(&session.version),
-        version_json(&session.entered),
-        session.last.as_ref().map(name_json),
-    ])?;
+    conn.prepare_cached("INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
+        params![
+            session.client_id.as_str(),
+            session.room.as_ref().map(RoomId::as_str),
+            session.monitor_period_s,
+            session.ping_period_s,
+            serde_json::json!(settled).to_string(),
+            version_json(&session.version),
+            version_json(&session.entered),
+            session.last.as_ref().map(name_json),
+        ],
+    )?;
     Ok(())
 }
 

@@ -9,9 +9,7 @@ use std::time::Duration;
 use fau3_election::{Incarnation, RouterId};
 
 use super::{Bounds, Done, Store};
-use crate::router::{
-    Commit, Origin, Record, RecordId, Restored, SavedSession, Settled, StoredRecord,
-};
+use crate::router::{Commit, Origin, Record, RecordId, Restored, SavedSession, Settled, StoredRecord};
 use crate::wire::fau3e::SessionVersion;
 use crate::wire::{ClientId, Message, RoomId};
 

@@ -68,7 +68,12 @@ impl Copies {
 impl Router {
     /// Begins to wait for copies of a record that a client has just brought,
     /// and pushes it to all. Answered by a Confirm to `confirm_to`.
-    pub(in crate::router) fn await_copies(&mut self, record: &Arc<Record>, confirm_to: ConnId, is_committed: bool) {
+    pub(in crate::router) fn await_copies(
+        &mut self,
+        record: &Arc<Record>,
+        confirm_to: ConnId,
+        is_committed: bool,
+    ) {
         let Some(mesh) = &mut self.mesh else { return };
         let awaited = Awaited {
             record: record.clone(),
@@ -90,9 +95,10 @@ impl Router {
         let now = self.now;
         let mesh = self.mesh.as_mut()?;
         let awaited = mesh.copies.awaited.get_mut(&message)?;
-        let untried = mesh.peers.iter().filter(|(router, peer)| {
-            !peer.full && peer.has_spoken && !awaited.tried.contains(router)
-        });
+        let untried = mesh
+            .peers
+            .iter()
+            .filter(|(router, peer)| !peer.full && peer.has_spoken && !awaited.tried.contains(router));
         // Whoever was quick so far; among equals spread by the message.
         let next = untried.min_by_key(|(router, peer)| {
             (peer.slow, (u128::from_le_bytes(router.0) ^ message).count_ones(), *router)
@@ -145,7 +151,9 @@ impl Router {
         let mut held = Vec::new();
         for (message, awaited) in &mut mesh.copies.awaited {
             let id = awaited.record.id;
-            if peer.next_above(&id.origin, id.sequence - 1) == Some(id.sequence) && awaited.held_by.insert(router) {
+            if peer.next_above(&id.origin, id.sequence - 1) == Some(id.sequence)
+                && awaited.held_by.insert(router)
+            {
                 held.push(*message);
             }
         }
@@ -167,7 +175,8 @@ impl Router {
     pub(super) fn copies_due(&mut self) {
         let now = self.now;
         let Some(mesh) = &mut self.mesh else { return };
-        let due = mesh.copies.awaited.iter().filter(|(_, awaited)| awaited.next_at.is_some_and(|at| at <= now));
+        let due =
+            mesh.copies.awaited.iter().filter(|(_, awaited)| awaited.next_at.is_some_and(|at| at <= now));
         let due: Vec<(u128, Arc<Record>)> =
             due.map(|(message, awaited)| (*message, awaited.record.clone())).collect();
         for (message, record) in due {

@@ -38,8 +38,8 @@ pub(super) use copies::Copies;
 use fetch::Fetches;
 pub(super) use order::Waiting;
 pub(super) use origins::Origins;
-pub(super) use roam::Place;
 use peers::Peers;
+pub(super) use roam::Place;
 use routes::Routes;
 use streams::Heard;
 
@@ -141,7 +141,9 @@ impl Router {
             Ok(Message::Playlist(playlist)) => self.records_heard(router, playlist),
             Ok(Message::Want(from)) => self.wanted(router, from),
             Ok(Message::Stream(stream)) => self.stream_heard(router, stream),
-            Ok(Message::Confirm { message_uuid, status }) => self.copy_confirmed(router, message_uuid, status),
+            Ok(Message::Confirm { message_uuid, status }) => {
+                self.copy_confirmed(router, message_uuid, status)
+            }
             Err(invalid) => {
                 self.stats.peer_invalid += u64::from(!invalid.is_unknown);
                 if let Some(message_uuid) = invalid.message_uuid {
@@ -190,7 +192,8 @@ impl Router {
 
     /// The newest sequence of each origin that is held here or was told of.
     pub(super) fn tops(&self) -> BTreeMap<Origin, u64> {
-        let mut tops: BTreeMap<Origin, u64> = self.origins.tops().map(|(origin, top)| (*origin, top)).collect();
+        let mut tops: BTreeMap<Origin, u64> =
+            self.origins.tops().map(|(origin, top)| (*origin, top)).collect();
         for (_, peer) in self.mesh.iter().flat_map(|mesh| mesh.peers.iter()) {
             for origin in peer.holds.keys() {
                 let top = tops.entry(*origin).or_default();

@@ -60,8 +60,11 @@ impl Router {
             return true;
         }
         let top = self.origins.top(&id.origin);
-        let held_by_a_neighbour =
-            || mesh.peers.iter().any(|(_, peer)| peer.next_above(&id.origin, id.sequence - 1) == Some(id.sequence));
+        let held_by_a_neighbour = || {
+            mesh.peers
+                .iter()
+                .any(|(_, peer)| peer.next_above(&id.origin, id.sequence - 1) == Some(id.sequence))
+        };
         id.sequence > top && (mesh.members.contains_key(&id.origin.router) || held_by_a_neighbour())
     }
 

@@ -132,7 +132,7 @@ mod tests {
         }
         assert_eq!(runs(&origins), [(1, 2), (5, 5)]);
         assert_eq!(origins.from(&id(2)).collect::<Vec<_>>(), [12, 15]);
-        [1, 2, 5].map(|sequence| origins.remove(&id(sequence)));
+        [1, 2, 5].iter().for_each(|sequence| origins.remove(&id(*sequence)));
         assert_eq!((runs(&origins), origins.top(&id(0).origin)), (vec![(6, 5)], 5));
     }
 

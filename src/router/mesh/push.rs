@@ -30,10 +30,8 @@ impl Router {
         {
             targets.push(router);
         }
-        let plain = Arc::new(Message::Playlist(Playlist {
-            confirm: None,
-            records: vec![(record.clone(), age_ms)],
-        }));
+        let plain =
+            Arc::new(Message::Playlist(Playlist { confirm: None, records: vec![(record.clone(), age_ms)] }));
         for router in targets {
             let id = record.id;
             let Some(mesh) = &mut self.mesh else { return };

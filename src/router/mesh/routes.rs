@@ -63,10 +63,7 @@ fn parents(map: &Map, root: RouterId) -> BTreeMap<RouterId, RouterId> {
 }
 
 /// Whom `me` is the parent of, each with everyone behind it.
-fn branches(
-    parents: &BTreeMap<RouterId, RouterId>,
-    me: RouterId,
-) -> BTreeMap<RouterId, BTreeSet<RouterId>> {
+fn branches(parents: &BTreeMap<RouterId, RouterId>, me: RouterId) -> BTreeMap<RouterId, BTreeSet<RouterId>> {
     let mut branches: BTreeMap<RouterId, BTreeSet<RouterId>> = BTreeMap::new();
     for &leaf in parents.keys() {
         let mut at = leaf;

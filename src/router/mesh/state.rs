@@ -185,6 +185,7 @@ impl Router {
             return;
         }
         mesh.compare_at = now + COMPARE_INTERVAL;
+        self.origins.forget(now, self.settings.storage_age_max.saturating_mul(2), &self.origin);
         let is_idle = std::mem::replace(&mut mesh.compared, held) == held;
         if is_idle && now.since(mesh.compared_at) < IDLE_INTERVAL {
             return;

@@ -113,9 +113,8 @@ fn state_frame<'a>(state: &'a State, origins: &mut Origins) -> Frame<'a> {
 }
 
 fn client<'a>(session: &'a SessionState, origins: &mut Origins) -> raw::Client<'a> {
-    let mut version = |version: SessionVersion| {
-        (version.generation, origins.place(&version.holder), version.revision)
-    };
+    let mut version =
+        |version: SessionVersion| (version.generation, origins.place(&version.holder), version.revision);
     let (version, entered) = (version(session.version), version(session.entered));
     let settled = session.settled.iter().map(|(origin, settled)| {
         (origins.place(origin), settled.prefix, settled.beyond.iter().copied().collect())
@@ -194,10 +193,15 @@ const fn fault(reason: &'static str) -> Fault {
 }
 
 fn message(raw: Frame<'static>) -> Result<Message, Fault> {
-    let origins = Places(raw.origins.iter().map(|(id, counter, random)| Origin {
-        router: id.0,
-        incarnation: Incarnation { counter: *counter, random: *random },
-    }).collect());
+    let origins = Places(
+        raw.origins
+            .iter()
+            .map(|(id, counter, random)| Origin {
+                router: id.0,
+                incarnation: Incarnation { counter: *counter, random: *random },
+            })
+            .collect(),
+    );
     match &*raw.message_type {
         "State" if raw.name.is_none() => Ok(Message::AskState),
         "State" => Ok(Message::State(Box::new(state(raw, &origins)?))),
@@ -310,7 +314,10 @@ fn record(raw: raw::Record<'static>, origins: &Places) -> Result<(Arc<Record>, u
     if id.sequence == 0 || id.sequence >= COUNT_MAX || raw.lamport >= COUNT_MAX {
         return Err(fault("Playlist: impossible sequence or time"));
     }
-    if raw.message_uuid.is_empty() || raw.message_uuid.len() > MESSAGE_UUID_BYTES_MAX || raw.payload.0.is_empty() {
+    if raw.message_uuid.is_empty()
+        || raw.message_uuid.len() > MESSAGE_UUID_BYTES_MAX
+        || raw.payload.0.is_empty()
+    {
         return Err(fault("Playlist: a record without MessageUuid or Payload"));
     }
     let message = crate::wire::Message {
@@ -333,7 +340,8 @@ fn stream(raw: Frame<'static>, origins: &Places) -> Result<Stream, Fault> {
         id: origins.name(raw.id)?.ok_or(missing)?,
         hops: raw.hop_limit.ok_or(missing)?,
         room: RoomId::new(&raw.room_id.ok_or(missing)?).map_err(|_| fault("Stream: bad room"))?,
-        client_id: ClientId::new(&raw.client_id.ok_or(missing)?).map_err(|_| fault("Stream: bad client id"))?,
+        client_id: ClientId::new(&raw.client_id.ok_or(missing)?)
+            .map_err(|_| fault("Stream: bad client id"))?,
         frame: (&*frame).into(),
     })
 }

@@ -115,7 +115,8 @@ impl Serialize for Id {
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = Bytes::deserialize(deserializer)?;
-        let sixteen = (&*bytes.0).try_into().map_err(|_| serde::de::Error::custom("a router's id has 16 bytes"))?;
+        let sixteen =
+            (&*bytes.0).try_into().map_err(|_| serde::de::Error::custom("a router's id has 16 bytes"))?;
         Ok(Self(RouterId(sixteen)))
     }
 }
