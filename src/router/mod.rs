@@ -155,7 +155,7 @@ impl Router {
             Input::Beacon(bytes) => self.beacon(&bytes),
             Input::PeerUp { router } => self.peer_up(router),
             Input::PeerDown { router, closed } => self.peer_down(router, closed),
-            Input::FromPeer { router, message } => self.from_peer(router, message),
+            Input::FromPeer { router, message } => self.peer_says(router, message),
             Input::PeerFull { router } => self.peer_full(router),
             Input::PeerDrained { router } => self.peer_drained(router),
             Input::Persisted { ticket } => self.elect(fau3_election::Input::Persisted { ticket }),

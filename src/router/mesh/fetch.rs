@@ -84,7 +84,7 @@ impl Router {
         let fetch = Fetch { from: router, until: self.now + ANSWER_WAIT };
         mesh.fetches.0.insert(origin, fetch);
         self.stats.fetches += 1;
-        self.to_peer(router, Arc::new(Message::Want(RecordId { origin, sequence: next })));
+        self.tell_peer(router, Arc::new(Message::Want(RecordId { origin, sequence: next })));
     }
 
     /// An answer came, or a push that does as one.

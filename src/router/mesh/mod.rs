@@ -130,7 +130,7 @@ impl Router {
         self.compare_if_due();
     }
 
-    pub(super) fn from_peer(&mut self, router: RouterId, message: Result<Message, Invalid>) {
+    pub(super) fn peer_says(&mut self, router: RouterId, message: Result<Message, Invalid>) {
         let Some(mesh) = &mut self.mesh else { return };
         if !mesh.peers.contains(router) {
             return; // Of a connection that has gone meanwhile.
@@ -154,12 +154,12 @@ impl Router {
     }
 
     pub(super) fn confirm_to_peer(&mut self, router: RouterId, message_uuid: Uuid, status: Status) {
-        self.to_peer(router, Arc::new(Message::Confirm { message_uuid, status }));
+        self.tell_peer(router, Arc::new(Message::Confirm { message_uuid, status }));
     }
 
     /// Sends a frame, unless the queue to this router is full. Says whether it
     /// went out; the shell may still say that it found no place.
-    fn to_peer(&mut self, router: RouterId, message: Arc<Message>) -> bool {
+    fn tell_peer(&mut self, router: RouterId, message: Arc<Message>) -> bool {
         let Some(mesh) = &self.mesh else { return false };
         if !mesh.peers.takes(router) {
             return false;

@@ -45,7 +45,7 @@ impl Router {
             if confirm.is_some() {
                 let records = vec![(record.clone(), age_ms)];
                 self.send_records(router, Playlist { confirm, records });
-            } else if self.to_peer(router, plain.clone()) {
+            } else if self.tell_peer(router, plain.clone()) {
                 self.peer_got(router, record);
             }
         }
@@ -53,7 +53,7 @@ impl Router {
 
     pub(super) fn send_records(&mut self, router: RouterId, playlist: Playlist) {
         let message = Arc::new(Message::Playlist(playlist));
-        if !self.to_peer(router, message.clone()) {
+        if !self.tell_peer(router, message.clone()) {
             return;
         }
         let Message::Playlist(Playlist { records, .. }) = &*message else { return };

@@ -79,7 +79,7 @@ impl Router {
             let Some(state) = self.state(sessions) else { return };
             let message = Arc::new(Message::State(Box::new(state)));
             for router in targets {
-                if !self.to_peer(*router, message.clone())
+                if !self.tell_peer(*router, message.clone())
                     && let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(*router))
                 {
                     peer.owed_all = true;
@@ -174,7 +174,7 @@ impl Router {
         }
         peer.asked_at = Some(now);
         self.stats.states_asked += 1;
-        self.to_peer(router, Arc::new(Message::AskState));
+        self.tell_peer(router, Arc::new(Message::AskState));
     }
 
     /// Tells everyone what is held here, often while that changes.

@@ -95,7 +95,7 @@ impl Router {
         let next: Vec<RouterId> = next.map(|(to, _)| *to).collect();
         let message = Arc::new(Message::Stream(stream));
         for router in next {
-            if self.to_peer(router, message.clone()) {
+            if self.tell_peer(router, message.clone()) {
                 self.stats.streams_passed += 1;
             }
         }
