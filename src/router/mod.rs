@@ -45,6 +45,7 @@ pub use crate::wire::{Origin, Record, RecordId, Settled, propogate_key};
 pub use io::{
     CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
 };
+pub use mesh::{MeshStatus, RouterStatus};
 pub use record::Position;
 pub use session::SavedSession;
 pub use settings::*;

@@ -1,13 +1,14 @@
 //! What a router tells about itself: counters, a snapshot for people, and the
 //! list in a Monitor.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fau3_election::Time;
 
 use super::Router;
+use super::mesh::{MeshStatus, Place};
+use super::session::Session;
 use super::settings::MONITOR_LIST_AGE;
 use crate::wire::RoomId;
 use crate::wire::fau3d::ConnectedClient;
@@ -103,6 +104,8 @@ pub struct Snapshot {
     pub record_bytes: usize,
     /// Counters.
     pub stats: Stats,
+    /// The mesh, if this router is in one.
+    pub mesh: Option<MeshStatus>,
 }
 
 /// One room at one moment.
@@ -130,12 +133,13 @@ impl Router {
             records: content.records.len(),
         });
         Snapshot {
-            clients: self.list_clients(now).collect(),
+            clients: self.list_clients(now, is_here).map(|(client, _)| client).collect(),
             detached: self.detached.len(),
             rooms: rooms.collect(),
             records: self.log.count(),
             record_bytes: self.log.bytes(),
             stats: self.stats.clone(),
+            mesh: self.mesh_status(),
         }
     }
 
@@ -145,25 +149,38 @@ impl Router {
         &self.stats
     }
 
-    /// The list for a Monitor, at most a second old.
+    /// The list for a Monitor, of the whole mesh, at most a second old.
     pub(super) fn connected_clients(&mut self) -> Arc<[ConnectedClient]> {
         if let MonitorList(Some((made, list))) = &self.monitor_list
             && self.now.since(*made) < MONITOR_LIST_AGE
         {
             return list.clone();
         }
-        let list: Arc<[ConnectedClient]> = self.list_clients(self.now).collect();
+        let is_connected = |session: &Session| is_here(session) || session.place == Place::Elsewhere;
+        let clients = self.list_clients(self.now, is_connected);
+        let list: Arc<[ConnectedClient]> = clients.map(|(client, _)| client).collect();
         self.monitor_list = MonitorList(Some((self.now, list.clone())));
         list
     }
 
-    fn list_clients(&self, now: Time) -> impl Iterator<Item = ConnectedClient> {
-        let attached: BTreeMap<_, _> =
-            self.by_client.iter().filter(|&(_, &key)| self.sessions[key].link.is_some()).collect();
-        attached.into_iter().map(move |(client_id, &key)| ConnectedClient {
-            client_id: client_id.clone(),
-            room: self.sessions[key].room.clone(),
-            alive_s: self.sessions[key].since.age(now).as_secs(),
+    /// Those of the whole mesh that `is_meant` picks, by id.
+    pub(super) fn list_clients<'a>(
+        &'a self,
+        now: Time,
+        is_meant: impl Fn(&Session) -> bool + 'a,
+    ) -> impl Iterator<Item = (ConnectedClient, &'a Session)> {
+        let sessions = self.by_client.values().map(|key| &self.sessions[*key]);
+        sessions.filter(move |session| is_meant(session)).map(move |session| {
+            let client = ConnectedClient {
+                client_id: session.client_id.clone(),
+                room: session.room.clone(),
+                alive_s: session.since.age(now).as_secs(),
+            };
+            (client, session)
         })
     }
+}
+
+fn is_here(session: &Session) -> bool {
+    session.link.is_some()
 }

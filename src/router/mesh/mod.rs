@@ -20,6 +20,7 @@ mod push;
 mod roam;
 mod routes;
 mod state;
+mod status;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +42,7 @@ pub(super) use origins::Origins;
 use peers::Peers;
 pub(super) use roam::Place;
 use routes::Routes;
+pub use status::{MeshStatus, RouterStatus};
 use streams::Heard;
 
 /// Changes of sessions are told together after this long (DESIGN.md, "Session").
