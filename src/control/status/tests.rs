@@ -49,6 +49,7 @@ pub(in crate::control) fn report() -> Report {
                 latency_sum_us: 6_250_000,
                 ..Stats::default()
             },
+            mesh: None,
         },
         store: Some(Counters {
             transactions: 8,

@@ -75,6 +75,7 @@ mod confirm;
 mod delivery;
 mod limits;
 mod liveness;
+mod mesh;
 mod model;
 mod once;
 mod rooms;

@@ -1,0 +1,89 @@
+//! FAU3_STORED among several routers (DESIGN.md, "Confirm").
+
+use super::super::harness::{ms, secs};
+use super::net::{LATENCY, MeshNet, R};
+use crate::wire::fau3d::Status;
+
+#[test]
+fn stored_is_said_only_once_a_second_router_holds_the_record() {
+    let mut net = MeshNet::new(3);
+    let talker = net.listener("talker", R(0), "room");
+    net.run(secs(1));
+    let uuid = net.say(talker, "room", "word");
+    net.run(LATENCY);
+    assert!(net[talker].statuses(&uuid).is_empty(), "the other one has just heard of it");
+    net.run(LATENCY);
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
+    assert_eq!(net.router(R(0)).stats().confirmed_single, 0);
+}
+
+#[test]
+fn a_router_alone_confirms_at_once_and_counts_it() {
+    let mut net = MeshNet::new(1);
+    let talker = net.listener("talker", R(0), "room");
+    let uuid = net.say(talker, "room", "word");
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
+    assert_eq!(net.router(R(0)).stats().confirmed_single, 1);
+}
+
+#[test]
+fn a_router_that_does_not_answer_is_passed_over_after_250_ms() {
+    let mut net = MeshNet::new(3);
+    let talker = net.listener("talker", R(0), "room");
+    net.run(secs(1));
+    // Whichever of the two is asked first, one of these two does not answer.
+    net.deaf.insert(R(1));
+    let first = net.say(talker, "room", "one");
+    net.run(ms(253));
+    assert_eq!(net[talker].statuses(&first), [Status::STORED]);
+    // From then on the quick one is asked first.
+    let second = net.say(talker, "room", "two");
+    net.run(ms(2));
+    let third = net.say(talker, "room", "three");
+    net.run(ms(300));
+    assert_eq!([&second, &third].map(|uuid| net[talker].statuses(uuid)), [[Status::STORED]; 2]);
+    assert_eq!(net.router(R(0)).stats().confirmed_single, 0);
+}
+
+#[test]
+fn where_none_answers_it_is_confirmed_and_counted() {
+    let mut net = MeshNet::new(3);
+    let talker = net.listener("talker", R(0), "room");
+    net.run(secs(1));
+    net.deaf.extend([R(1), R(2)]);
+    let uuid = net.say(talker, "room", "word");
+    net.run(ms(499));
+    assert!(net[talker].statuses(&uuid).is_empty());
+    net.run(ms(2));
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
+    assert_eq!(net.router(R(0)).stats().confirmed_single, 1);
+}
+
+#[test]
+fn a_resend_while_copies_are_awaited_is_confirmed_once_where_it_came_from() {
+    let mut net = MeshNet::new(2);
+    let talker = net.listener("talker", R(0), "room");
+    net.run(secs(1));
+    let uuid = net.say(talker, "room", "word");
+    net.attach(talker, R(0));
+    net.resend(talker);
+    net.run(ms(10));
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
+    assert_eq!(net.router(R(0)).stats().records_stored, 1);
+}
+
+#[test]
+fn a_router_that_dies_with_the_record_is_replaced_by_the_next() {
+    let mut net = MeshNet::new(3);
+    let talker = net.listener("talker", R(0), "room");
+    net.run(secs(1));
+    net.deaf.extend([R(1), R(2)]);
+    let uuid = net.say(talker, "room", "word");
+    net.deaf.clear();
+    // Both die before they answer: at once nobody is left to ask.
+    net.kill(R(1));
+    net.kill(R(2));
+    net.run(ms(5));
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
+    assert_eq!(net.router(R(0)).stats().confirmed_single, 1);
+}

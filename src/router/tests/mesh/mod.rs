@@ -1,0 +1,16 @@
+//! The rules of routers among each other, in virtual time.
+//!
+//! | rule (DESIGN.md; PROTOCOLS.md, section 2) | tests in this folder |
+//! |---|---|
+//! | a record reaches every room's clients on every router, once, in order | `records` |
+//! | FAU3_STORED only once a second router holds it; 250 ms, then the next; single ones counted | `copies` |
+//! | per-origin sequences, asked for where they are missing; gaps jumped and counted | `records` |
+//! | sessions roam; the newest attachment wins; the old router lets go | `roaming` |
+//! | live audio over the fewest hops, only to listeners | `streams` |
+//! | Monitor lists the clients of the whole mesh | `roaming` |
+
+mod copies;
+mod net;
+mod records;
+mod roaming;
+mod streams;

@@ -1,0 +1,419 @@
+//! Routers, the links between them, and their clients in virtual time.
+//!
+//! Links carry beacons and connections, each taking [`LATENCY`]; every message
+//! between routers is encoded and decoded on its way. Lines of clients take no
+//! time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::{Index, IndexMut};
+use std::time::Duration;
+
+use fau3_election::{Config, Election, RouterId, SavedState, Time};
+
+use super::super::device::{Device, Manner};
+use super::super::harness::{ms, room, secs};
+use crate::router::{ConnId, Input, Output, Restored, Router, Settings, ToClient};
+use crate::wire::Uuid;
+use crate::wire::fau3d::FromClient;
+use crate::wire::fau3e::{Message, decode, encode};
+
+/// From one router to the next.
+pub(super) const LATENCY: Duration = Duration::from_millis(1);
+/// After which a connection over a cut link is given up.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
+
+/// A router in a [`MeshNet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct R(pub(super) usize);
+
+/// A device in a [`MeshNet`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct D(usize);
+
+enum Event {
+    Input(R, Input),
+    Frame(ConnId, ToClient),
+    Beacon {
+        from: R,
+        to: R,
+        bytes: Box<[u8]>,
+    },
+    /// Of the connection with this number.
+    Frames {
+        from: R,
+        to: R,
+        connection: u64,
+        bytes: Vec<u8>,
+    },
+    GiveUp {
+        a: R,
+        b: R,
+        connection: u64,
+    },
+}
+
+struct Node {
+    /// `None` while it is off.
+    router: Option<Router>,
+    /// When its clock stood at zero.
+    since: Time,
+    flash: SavedState,
+    lives: u64,
+}
+
+pub(super) struct MeshNet {
+    pub(super) now: Time,
+    nodes: Vec<Node>,
+    devices: Vec<Device>,
+    /// Where each line goes.
+    lines: BTreeMap<ConnId, (D, R)>,
+    cut: BTreeSet<(R, R)>,
+    /// Standing connections, by both ends, lower first.
+    connections: BTreeMap<(R, R), u64>,
+    events: BTreeMap<(Time, u64), Event>,
+    serial: u64,
+    settings: Settings,
+    /// Messages sent from router to router.
+    pub(super) messages: Vec<(R, R, Message)>,
+    /// Routers that answer nothing: frames to them stay in their queue.
+    pub(super) deaf: BTreeSet<R>,
+}
+
+impl MeshNet {
+    /// So many routers, each linked with each, running long enough to agree.
+    pub(super) fn new(routers: usize) -> Self {
+        Self::with(routers, Settings::default())
+    }
+
+    pub(super) fn with(routers: usize, settings: Settings) -> Self {
+        let node = || Node { router: None, since: Time::ZERO, flash: SavedState::default(), lives: 0 };
+        let mut net = Self {
+            now: Time::from_secs(1),
+            nodes: (0..routers).map(|_| node()).collect(),
+            devices: Vec::new(),
+            lines: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            connections: BTreeMap::new(),
+            events: BTreeMap::new(),
+            serial: 0,
+            settings,
+            messages: Vec::new(),
+            deaf: BTreeSet::new(),
+        };
+        (0..routers).for_each(|router| net.start(R(router)));
+        net.run(secs(4));
+        net
+    }
+
+    /// In a row: each router hears only those beside it.
+    pub(super) fn line(routers: usize) -> Self {
+        let mut net = Self::new(0);
+        let node = || Node { router: None, since: Time::ZERO, flash: SavedState::default(), lives: 0 };
+        net.nodes = (0..routers).map(|_| node()).collect();
+        for a in 0..routers {
+            net.cut.extend((a + 2..routers).map(|b| (R(a), R(b))));
+        }
+        (0..routers).for_each(|router| net.start(R(router)));
+        net.run(secs(6));
+        net
+    }
+
+    pub(super) fn id(router: R) -> RouterId {
+        RouterId([u8::try_from(router.0).unwrap() + 1; 16])
+    }
+
+    pub(super) fn start(&mut self, at: R) {
+        let node = &mut self.nodes[at.0];
+        node.lives += 1;
+        node.since = self.now;
+        let config = Config { name: format!("router-{}", at.0), ..Config::default() };
+        let seed = at.0 as u64 * 1_000 + node.lives;
+        let election = Election::new(config, Self::id(at), node.flash.clone(), seed, Time::ZERO);
+        node.router = Some(Router::in_mesh(election, self.settings.clone(), Restored::default()));
+        self.drain(at);
+        for other in (0..self.nodes.len()).map(R) {
+            self.connect_routers(at, other);
+        }
+        self.settle();
+    }
+
+    /// Its process dies; the others' kernels tell them.
+    pub(super) fn kill(&mut self, at: R) {
+        self.nodes[at.0].router = None;
+        for (a, b) in self.connections.keys().copied().collect::<Vec<_>>() {
+            if a == at || b == at {
+                self.connections.remove(&(a, b));
+                let other = if a == at { b } else { a };
+                self.after(
+                    LATENCY,
+                    Event::Input(other, Input::PeerDown { router: Self::id(at), closed: true }),
+                );
+            }
+        }
+        let lost: Vec<ConnId> =
+            self.lines.iter().filter(|(_, (_, r))| *r == at).map(|(conn, _)| *conn).collect();
+        for conn in lost {
+            let Some((device, _)) = self.lines.remove(&conn) else { continue };
+            self[device].conn = None;
+        }
+    }
+
+    /// Nothing passes between the two any more, and nobody is told.
+    pub(super) fn cut(&mut self, a: R, b: R) {
+        let pair = (a.min(b), a.max(b));
+        self.cut.insert(pair);
+        if let Some(&connection) = self.connections.get(&pair) {
+            self.after(GIVEN_UP_AFTER, Event::GiveUp { a: pair.0, b: pair.1, connection });
+        }
+    }
+
+    pub(super) fn mend(&mut self, a: R, b: R) {
+        let pair = (a.min(b), a.max(b));
+        self.cut.remove(&pair);
+        if let Some(connection) = self.connections.get(&pair).copied() {
+            self.give_up(pair.0, pair.1, connection);
+        }
+        self.connect_routers(a, b);
+    }
+
+    fn connect_routers(&mut self, a: R, b: R) {
+        let pair = (a.min(b), a.max(b));
+        let both = self.nodes[a.0].router.is_some() && self.nodes[b.0].router.is_some();
+        if a == b || !both || self.cut.contains(&pair) || self.connections.contains_key(&pair) {
+            return;
+        }
+        self.serial += 1;
+        self.connections.insert(pair, self.serial);
+        self.after(LATENCY, Event::Input(a, Input::PeerUp { router: Self::id(b) }));
+        self.after(LATENCY, Event::Input(b, Input::PeerUp { router: Self::id(a) }));
+    }
+
+    fn give_up(&mut self, a: R, b: R, connection: u64) {
+        if self.connections.get(&(a, b)) == Some(&connection) {
+            self.connections.remove(&(a, b));
+            for (end, other) in [(a, b), (b, a)] {
+                let down = Input::PeerDown { router: Self::id(other), closed: false };
+                self.after(Duration::ZERO, Event::Input(end, down));
+            }
+        }
+    }
+
+    pub(super) fn device(&mut self, name: &str) -> D {
+        self.devices.push(Device::new(name, Manner::Desktop));
+        D(self.devices.len() - 1)
+    }
+
+    /// A connected device that listens to a room.
+    pub(super) fn listener(&mut self, name: &str, at: R, room: &str) -> D {
+        let device = self.device(name);
+        self.attach(device, at);
+        self.subscribe(device, room);
+        device
+    }
+
+    /// Connects; an earlier line is left as it is, unclosed.
+    pub(super) fn attach(&mut self, device: D, at: R) {
+        self.serial += 1;
+        let conn = ConnId(self.serial);
+        self.lines.insert(conn, (device, at));
+        self[device].connecting(conn);
+        let address = IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + device.0 as u32));
+        let client_id = self[device].client_id.clone();
+        self.input(at, Input::Connect { conn, client_id, address });
+    }
+
+    /// Closes its line.
+    pub(super) fn detach(&mut self, device: D) {
+        let Some(conn) = self[device].conn.take() else { return };
+        if let Some((_, at)) = self.lines.remove(&conn) {
+            self.input(at, Input::Disconnected { conn });
+        }
+    }
+
+    pub(super) fn subscribe(&mut self, device: D, name: &str) {
+        let message_uuid = self.uuid();
+        let room = room(name);
+        let message = FromClient::Subscribe { message_uuid, room, monitor_period_s: 0, ping_period_s: 0 };
+        self.send(device, message);
+    }
+
+    pub(super) fn say(&mut self, device: D, name: &str, payload: &str) -> Box<str> {
+        let message_uuid = self.uuid();
+        let payload = payload.as_bytes().into();
+        let message = FromClient::Propogate { message_uuid: message_uuid.clone(), room: room(name), payload };
+        self[device].unconfirmed.push((message_uuid.clone(), message.clone()));
+        self.send(device, message);
+        message_uuid
+    }
+
+    /// Sends again what was not confirmed.
+    pub(super) fn resend(&mut self, device: D) {
+        for (_, message) in self[device].unconfirmed.clone() {
+            self.send(device, message);
+        }
+    }
+
+    pub(super) fn uuid(&mut self) -> Box<str> {
+        self.serial += 1;
+        Uuid::from_hash(xxhash_rust::xxh3::xxh3_128(&self.serial.to_le_bytes())).to_string().into()
+    }
+
+    pub(super) fn send(&mut self, device: D, message: FromClient) {
+        let Some(conn) = self[device].conn else { return };
+        let Some(&(_, at)) = self.lines.get(&conn) else { return };
+        self.input(at, Input::FromClient { conn, message: Ok(message) });
+    }
+
+    pub(super) fn input(&mut self, at: R, input: Input) {
+        self.after(Duration::ZERO, Event::Input(at, input));
+        self.settle();
+    }
+
+    pub(super) fn router(&self, at: R) -> &Router {
+        self.nodes[at.0].router.as_ref().unwrap()
+    }
+
+    /// Lets time pass.
+    pub(super) fn run(&mut self, span: Duration) {
+        let until = self.now + span;
+        let (mut moment, mut steps) = (self.now, 0);
+        while let Some(next) = self.next_at().filter(|at| *at <= until) {
+            self.now = self.now.max(next);
+            steps = if self.now == moment { steps + 1 } else { 0 };
+            moment = self.now;
+            assert!(steps < 100_000, "going round in circles at {}", self.now);
+            self.step();
+        }
+        self.now = until;
+    }
+
+    pub(super) fn settle(&mut self) {
+        self.run(Duration::ZERO);
+    }
+
+    fn due(&self, node: &Node) -> Option<Time> {
+        let due = node.router.as_ref()?.poll_timeout()?;
+        Some(node.since + due.since(Time::ZERO))
+    }
+
+    fn next_at(&self) -> Option<Time> {
+        let event = self.events.first_key_value().map(|((at, _), _)| *at);
+        self.nodes.iter().filter_map(|node| self.due(node)).chain(event).min()
+    }
+
+    fn step(&mut self) {
+        let is_due = |node: &Node| self.due(node).is_some_and(|at| at <= self.now);
+        if let Some(at) = self.nodes.iter().position(is_due) {
+            return self.feed(R(at), Input::Tick);
+        }
+        let Some((_, event)) = self.events.pop_first() else { return };
+        match event {
+            Event::Input(at, input) => self.feed(at, input),
+            Event::Frame(conn, frame) => self.arrive(conn, &frame),
+            Event::Beacon { from, to, bytes } => {
+                if !self.cut.contains(&(from.min(to), from.max(to))) {
+                    self.feed(to, Input::Beacon(bytes));
+                }
+            }
+            Event::Frames { from, to, connection, bytes } => {
+                let pair = (from.min(to), from.max(to));
+                if self.connections.get(&pair) == Some(&connection) && !self.cut.contains(&pair) {
+                    self.feed(to, Input::FromPeer { router: Self::id(from), message: decode(&bytes) });
+                }
+            }
+            Event::GiveUp { a, b, connection } => self.give_up(a, b, connection),
+        }
+    }
+
+    fn arrive(&mut self, conn: ConnId, frame: &ToClient) {
+        let Some(&(device, at)) = self.lines.get(&conn) else { return };
+        if self[device].conn != Some(conn) {
+            return; // The device has moved on without closing this line.
+        }
+        let now = self.now.since(Time::ZERO);
+        if let Some(message) = self[device].receive(now, frame) {
+            self.after(Duration::ZERO, Event::Input(at, Input::FromClient { conn, message: Ok(message) }));
+        }
+    }
+
+    fn feed(&mut self, at: R, input: Input) {
+        let now = self.now;
+        let node = &mut self.nodes[at.0];
+        let Some(router) = &mut node.router else { return };
+        router.handle(Time::ZERO + now.since(node.since), input);
+        self.drain(at);
+        let node = &self.nodes[at.0];
+        assert!(self.due(node).is_none_or(|due| due > now), "router {at:?} would spin at {now}");
+    }
+
+    fn drain(&mut self, at: R) {
+        while let Some(output) = self.nodes[at.0].router.as_mut().and_then(Router::poll_output) {
+            self.carry_out(at, output);
+        }
+    }
+
+    fn carry_out(&mut self, at: R, output: Output) {
+        match output {
+            Output::ToClient { conn, frame } => self.after(Duration::ZERO, Event::Frame(conn, frame)),
+            Output::Close { conn, why } => {
+                if let Some((device, _)) = self.lines.remove(&conn)
+                    && self[device].conn == Some(conn)
+                {
+                    self[device].conn = None;
+                    self[device].closed = Some(why);
+                }
+            }
+            Output::Refuse { conn, why } => {
+                if let Some((device, _)) = self.lines.remove(&conn) {
+                    self[device].refused = Some(why);
+                    self[device].conn = None;
+                }
+            }
+            Output::Beacon { to, datagram } => {
+                for other in (0..self.nodes.len()).map(R).filter(|other| *other != at) {
+                    if to.is_none_or(|to| to == Self::id(other)) {
+                        let bytes = datagram.as_bytes().into();
+                        self.after(LATENCY, Event::Beacon { from: at, to: other, bytes });
+                    }
+                }
+            }
+            Output::ToPeer { router, message } => self.frame(at, router, &message),
+            Output::Persist { ticket, state } => {
+                self.nodes[at.0].flash = *state;
+                self.after(ms(1), Event::Input(at, Input::Persisted { ticket }));
+            }
+            Output::Store(_) => panic!("these routers have no disk"),
+            Output::Accept { .. } | Output::Probe { .. } | Output::View(_) | Output::Warning(_) => {}
+        }
+    }
+
+    fn frame(&mut self, from: R, to: RouterId, message: &Message) {
+        let to = R(usize::from(to.0[0]) - 1);
+        self.messages.push((from, to, message.clone()));
+        if self.deaf.contains(&to) {
+            return;
+        }
+        let Some(&connection) = self.connections.get(&(from.min(to), from.max(to))) else { return };
+        self.after(LATENCY, Event::Frames { from, to, connection, bytes: encode(message) });
+    }
+
+    fn after(&mut self, span: Duration, event: Event) {
+        self.serial += 1;
+        self.events.insert((self.now + span, self.serial), event);
+    }
+}
+
+impl Index<D> for MeshNet {
+    type Output = Device;
+
+    fn index(&self, device: D) -> &Device {
+        &self.devices[device.0]
+    }
+}
+
+impl IndexMut<D> for MeshNet {
+    fn index_mut(&mut self, device: D) -> &mut Device {
+        &mut self.devices[device.0]
+    }
+}
