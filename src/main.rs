@@ -22,17 +22,11 @@ struct Program {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a router in the foreground
     Node(node::NodeArgs),
-    /// Send files as voice messages to a room
     Talk(client::TalkArgs),
-    /// Print, and save, what is said in a room
     Listen(client::ListenArgs),
-    /// Show how the router on this machine is doing
     Status(client::StatusArgs),
-    /// Check a configuration file, and say what would be right
     CheckConfig(node::CheckConfigArgs),
-    /// Show this router's identity and its mesh key's fingerprint, or make a key
     Keys(node::KeysArgs),
 }
 
