@@ -9,6 +9,7 @@
 // Each test program uses its part of this.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod desktop;
 pub(crate) mod http;
 mod process;
 pub(crate) mod radio;
