@@ -101,6 +101,9 @@ fn a_full_disk_is_answered_with_serror_said_once_and_used_again_when_there_is_ro
     // Given a node on a disk that works
     let mut node = node_on(&disk.path().join("data"));
     let pid = node.pid();
+    // (which lies in memory, and that is said at every start)
+    assert!(warnings(&node).contains("lies in memory"), "{}", warnings(&node));
+    assert_eq!(said(&node, "lies in memory"), 1);
     let (mut talker, mut listener) = members(&node);
     assert_eq!(talker.say(ROOM, "before", b"before"), FAU3_STORED);
     let before = listener.hear(PATIENCE).unwrap();

@@ -83,11 +83,10 @@ pub async fn talk(args: TalkArgs) -> Result<(), Error> {
 /// as well as on its way to a listener.
 fn payload_bytes_max(room: &RoomId, client_id: &ClientId) -> usize {
     let uuid = Uuid::from_hash(0);
-    let (mut propogate, mut playlist) = (Vec::new(), Vec::new());
+    let mut propogate = Vec::new();
     fau3d::propogate(&mut propogate, &uuid.to_string(), room, &[]);
-    fau3d::playlist_head(&mut playlist, uuid);
-    fau3d::playlist_tail(&mut playlist, client_id, &[]);
-    (FRAME_BYTES_MAX - propogate.len().max(playlist.len())) / 4 * 3
+    let playlist = fau3d::playlist_frame_bytes(client_id, 0);
+    (FRAME_BYTES_MAX - propogate.len().max(playlist)) / 4 * 3
 }
 
 /// One run of the command.

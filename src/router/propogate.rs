@@ -11,7 +11,7 @@ use super::record::{Moment, Position, Record, RecordId, propogate_key};
 use super::settings::{REMEMBERED_MAX, UNCOMMITTED_MAX};
 use super::{Router, SessionKey};
 use crate::wire::RoomId;
-use crate::wire::fau3d::Status;
+use crate::wire::fau3d::{FRAME_BYTES_MAX, Invalid, Status, playlist_frame_bytes};
 
 /// Messages taken in lately, by [`propogate_key`]; at most [`REMEMBERED_MAX`],
 /// and twice as long as records live.
@@ -67,7 +67,13 @@ impl Router {
         room: RoomId,
         payload: Box<[u8]>,
     ) {
-        let message = propogate_key(&self.sessions[key].client_id, &message_uuid, &payload);
+        let client_id = &self.sessions[key].client_id;
+        if playlist_frame_bytes(client_id, payload.len()) > FRAME_BYTES_MAX {
+            // Its own frame was smaller; clients would drop the connection on this one.
+            let reason = "the Playlist that would bring it to others is larger than a frame may be, 1 MiB";
+            return self.refuse(key, Invalid { message_uuid, reason, was_confirm: false });
+        }
+        let message = propogate_key(client_id, &message_uuid, &payload);
         if self.remembered.contains(message, self.now, self.remembered_age_max()) {
             self.stats.duplicates += 1;
             return self.confirm(key, message_uuid, Status::STORED);

@@ -16,6 +16,9 @@ pub const REMEMBERED_MAX: usize = 16_384;
 /// Records on their way to the disk, which together cost no more than the
 /// storage; beyond either FAU3_SERROR is answered.
 pub const UNCOMMITTED_MAX: usize = 256;
+/// Sessions that have ended since the last commit; at the bound they go to the
+/// disk at once.
+pub const ENDED_MAX: usize = 1_024;
 /// What of a session is settled beyond a gap; beyond it the oldest gap is given
 /// up and counted.
 pub const SETTLED_BEYOND_MAX: usize = 256;
