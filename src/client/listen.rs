@@ -22,10 +22,10 @@ use super::progress::Progress;
 use crate::wire::RoomId;
 use crate::wire::fau3d::from_router::Record;
 
-/// Show what is said in a room, one line a voice message.
+/// Show, and save, what is said in a room, one line a voice message
 ///
 /// Reconnects by itself, for ever, and shows nothing twice. What was said while
-/// it was away for less than a minute is shown when it is back.
+/// it was away for less than a minute is shown when it is back. Ctrl-C ends it.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  \
     fau3 listen --room kitchen\n  \

@@ -18,10 +18,12 @@ use super::speex_seconds;
 use crate::wire::fau3d::{self, FRAME_BYTES_MAX, Status};
 use crate::wire::{ClientId, RoomId, Uuid};
 
-/// Say files in a room: each one as a voice message, or live.
+/// Send files to a room: each one as a voice message, or live
 ///
 /// Each file is sent as one record, and the next one once the router has
-/// stored the one before. Prints a line for each.
+/// stored the one before. Prints a line for each. Connects again by itself, and
+/// sends again what was not confirmed, which the router then stores once. Exit
+/// status: 0 once everything is stored, 1 if not, 2 for wrong usage.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:\n  \
     fau3 talk --room kitchen message.speex\n  \
