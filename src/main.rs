@@ -13,7 +13,8 @@ use fau3::{client, node};
     about = "Keeps voice going when the main server or the uplink is gone",
     after_help = "Try it:\n  fau3 node                              one terminal: a router\n  \
                   fau3 listen --room hall                another: hear a room\n  \
-                  fau3 talk --room hall message.speex    a third: speak to it"
+                  fau3 talk --room hall message.speex    a third: speak to it\n\n\
+                  Exit status: 0 done, 1 failed, 2 wrong usage"
 )]
 struct Program {
     #[command(subcommand)]

@@ -11,8 +11,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::desktop::Desktop;
+use common::desktop::{Desktop, Got, confirm, propogate};
 use common::{Node, TempDir, skipped, wait_for};
+use fau3::router::UNCOMMITTED_MAX;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const ROOM: &str = "hall";
@@ -86,6 +87,45 @@ fn assert_recovers(node: &Node, talker: &mut Desktop, listener: &mut Desktop, pr
     }
     assert_eq!(said(node, "the storage works again"), 1, "{}", node.log());
     assert!(!warnings(node).contains("storage fails"), "{}", warnings(node));
+}
+
+/// More at once than may be on its way to the disk: what is too much is refused
+/// rather than kept in memory, and stored when it is sent again.
+#[test]
+fn a_flood_is_answered_with_serror_beyond_what_may_wait_for_the_disk() {
+    const MESSAGES: usize = 4 * UNCOMMITTED_MAX;
+    let dir = TempDir::new("flood");
+    let node = node_on(&dir.path().join("data"));
+    let (mut talker, _listener) = members(&node);
+    let mut waiting: Vec<usize> = (0..MESSAGES).collect();
+    let mut refused = 0;
+    // Given all of them sent at once, and again what was refused
+    while !waiting.is_empty() {
+        let frames: Vec<_> =
+            waiting.iter().map(|number| propogate(ROOM, &format!("u{number}"), b"x")).collect();
+        assert!(talker.send_at_once(&frames));
+        let mut again = Vec::new();
+        for _ in 0..waiting.len() {
+            let Got::Message(message) = talker.next(PATIENCE) else { panic!("not answered") };
+            let (uuid, status) = confirm(&message).unwrap();
+            match status {
+                FAU3_STORED => {}
+                FAU3_SERROR => again.push(uuid[1..].parse().unwrap()),
+                other => panic!("{uuid}: {other}"),
+            }
+        }
+        // Refused at once, confirmed when committed: those come in another order.
+        again.sort_unstable();
+        refused += again.len();
+        waiting = again;
+    }
+    // then each is stored once, and some were refused on the way
+    let records = &node.status()["records"];
+    assert_eq!((&records["stored"], &records["refused"]), (&MESSAGES.into(), &refused.into()), "{records}");
+    println!("{MESSAGES} at once: {refused} answered FAU3_SERROR until all were stored");
+    assert!(refused > 0, "no bound was reached");
+    // although the disk never failed.
+    assert_eq!(said(&node, "nothing can be stored"), 0);
 }
 
 fn members(node: &Node) -> (Desktop, Desktop) {

@@ -24,9 +24,12 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Asks over its control socket, and shows what it warns of. Exit status: 0 if
 /// it answers, 1 if not.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
     fau3 status\n  \
-    fau3 status --json --control /var/run/fau3.sock")]
+    fau3 status --json --control /var/run/fau3.sock"
+)]
 pub struct StatusArgs {
     /// Print the answer as it is, in JSON
     #[arg(long)]

@@ -25,10 +25,13 @@ use crate::wire::{ClientId, RoomId, Uuid};
 /// sends again what was not confirmed, which the router then stores once. Exit
 /// status: 0 once everything is stored, 1 if not, 2 for wrong usage.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
     fau3 talk --room kitchen message.speex\n  \
     fau3 talk --room kitchen --url ws://192.168.1.1:8901 one.speex two.speex\n  \
-    record-speex | fau3 talk --room kitchen --stream -")]
+    record-speex | fau3 talk --room kitchen --stream -"
+)]
 pub struct TalkArgs {
     #[command(flatten)]
     server: ServerArgs,

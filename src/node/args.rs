@@ -7,8 +7,11 @@ use std::path::PathBuf;
 /// configuration again and applies what can be applied without dropping
 /// clients; SIGTERM and Ctrl-C say goodbye to clients and end it with status 0.
 #[derive(clap::Args, Debug, Clone)]
-#[command(after_help = "Examples:\n  fau3 node\n  fau3 node --config /etc/config/fau3\n  \
-                        fau3 node --set clients.listen=127.0.0.1:8911 --set clients.storage=disk")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  fau3 node\n  fau3 node --config /etc/config/fau3\n  \
+                        fau3 node --set clients.listen=127.0.0.1:8911 --set clients.storage=disk"
+)]
 pub struct NodeArgs {
     /// The UCI file; without it and without --set: /etc/config/fau3 if there is
     /// one, else defaults
@@ -42,8 +45,11 @@ pub struct CheckConfigArgs {
 /// The identity is made where there is none yet. Routers with the same
 /// fingerprint belong to one mesh. Secrets are shown by --new-mesh-key alone.
 #[derive(clap::Args, Debug, Clone)]
-#[command(after_help = "Examples:\n  fau3 keys\n  fau3 keys --new-mesh-key > mesh.key    \
-                        then copy the file to every router")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  fau3 keys\n  fau3 keys --new-mesh-key > mesh.key    \
+                        then copy the file to every router"
+)]
 pub struct KeysArgs {
     /// The UCI file that says where the keys are
     #[arg(long, value_name = "FILE")]

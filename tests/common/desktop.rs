@@ -59,6 +59,12 @@ impl Desktop {
         self.socket.send(Message::text(message.to_string())).is_ok()
     }
 
+    /// Sends all of them in as few writes as the system allows.
+    pub(crate) fn send_at_once(&mut self, messages: &[Value]) -> bool {
+        let mut messages = messages.iter().map(|message| Message::text(message.to_string()));
+        messages.all(|message| self.socket.write(message).is_ok()) && self.socket.flush().is_ok()
+    }
+
     /// The next message; whatever else comes on a WebSocket is dealt with.
     pub(crate) fn next(&mut self, patience: Duration) -> Got {
         let patience = patience.max(Duration::from_millis(1));
