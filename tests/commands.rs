@@ -112,8 +112,9 @@ fn what_cannot_be_done_is_status_1_and_says_what_to_do() {
         1,
         &["port is taken", "choose another port"],
     );
+    assert!(!dir.path().join("other.key").exists(), "a start by mistake writes nothing");
     assert_ends(&["keys", "--set", &broken], 1, &["is no identity key", "put back a copy"]);
-    assert_ends(&["check-config", &bad], 1, &[":2:", "tape", "disk"]);
+    assert_ends(&["check-config", &bad], 1, &["error: ", ":2:", "tape", "disk", "would not start"]);
     assert_ends(&["check-config", "/no/such/file"], 1, &["/no/such/file"]);
     assert_ends(&["status", "--control", &nobody], 1, &[&nobody, "fau3 node"]);
     let missing = path("missing.speex");

@@ -47,7 +47,7 @@ pub struct CheckConfigArgs {
 #[derive(clap::Args, Debug, Clone)]
 #[command(
     verbatim_doc_comment,
-    after_help = "Examples:\n  fau3 keys\n  fau3 keys --new-mesh-key > mesh.key    \
+    after_help = "Examples:\n  fau3 keys\n  (umask 077; fau3 keys --new-mesh-key > mesh.key)    \
                         then copy the file to every router"
 )]
 pub struct KeysArgs {

@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use super::identity::{self, KeyFile};
-use super::listen::listen;
+use super::listen::bind;
 use super::{Identity, Node, NodeArgs, Request};
 use crate::config::{Clients, Config, LogLevel, Storage, Warning};
 use crate::control::Control;
@@ -54,18 +54,10 @@ pub fn on_runtime<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<(), Failure> {
+    // First: a second router started by mistake shall not write anything.
+    let bound = config.clients.listen.iter().map(bind).collect::<Result<Vec<_>, _>>();
+    let bound = bound.map_err(Failure::new)?;
     let (node, hall, requests) = build(&config)?;
-    // One for all addresses: its bounds are the router's.
-    let door = fau3d::Door::new(hall);
-    let mut served = Vec::new();
-    for address in &config.clients.listen {
-        let listener = listen(address).map_err(Failure::new)?;
-        if let Ok(bound) = listener.local_addr() {
-            info!("serving clients on ws://{bound}");
-        }
-        served.push(tokio::spawn(door.clone().listen(listener)));
-    }
-    drop(door);
     let control = Control::new(requests.clone());
     if config.clients.storage == Storage::Disk
         && let Some(text) = volatile_warning(&config.node.data_dir)
@@ -77,6 +69,18 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
     if let Some(console) = &config.node.console {
         control.serve_console(console, &config.node.name);
     }
+    // Last: whoever finds the port open finds everything there. One door for all
+    // addresses: its bounds are the router's.
+    let door = fau3d::Door::new(hall);
+    let mut served = Vec::new();
+    for socket in bound {
+        let listener = socket.listen().map_err(Failure::new)?;
+        if let Ok(address) = listener.local_addr() {
+            info!("serving clients on ws://{address}");
+        }
+        served.push(tokio::spawn(door.clone().listen(listener)));
+    }
+    drop(door);
     let node = tokio::spawn(node.run());
     let reload = Reload { args, log, requests: requests.clone(), control };
     wait_for_the_end(&mut config, &reload).await?;

@@ -45,13 +45,18 @@ impl Desktop {
     /// # Panics
     /// If it is not let in.
     pub(crate) fn connect(address: SocketAddr, client_id: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::try_connect(address, client_id).unwrap_or_else(|error| panic!("not let in: {error}"))
+    }
+
+    /// The same where the router may be gone.
+    pub(crate) fn try_connect(address: SocketAddr, client_id: &str) -> Result<Self, String> {
+        let stream = TcpStream::connect(address).map_err(|error| error.to_string())?;
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut request = format!("ws://{address}/").into_client_request().unwrap();
         request.headers_mut().insert("fau3-client-id", client_id.parse().unwrap());
-        let (socket, _) = client(request, stream).unwrap_or_else(|error| panic!("not let in: {error}"));
-        Self { socket, uuids: 0 }
+        let (socket, _) = client(request, stream).map_err(|error| error.to_string())?;
+        Ok(Self { socket, uuids: 0 })
     }
 
     /// Says whether it could still be sent.
