@@ -64,6 +64,8 @@
 //! | other HTTP: 404 or 426 with one line | `tests/bad_input` `every_http_request_that_is_not_an_upgrade_gets_a_clear_answer` |
 //! | limits | all of `limits` |
 //! | storage `disk`, restarts | all of `storage` |
+//! | ... through `kill -9` | `tests/disk.rs` `what_was_stored_is_heard_after_kill_9_at_any_moment_once_in_order_with_its_message_uuid`, `a_message_sent_again_after_a_restart_is_confirmed_again_and_neither_stored_nor_heard_again`, `what_was_settled_before_the_kill_is_not_delivered_again` |
+//! | ... on a disk that is full, read-only, too slow | `tests/disk_failing.rs` `a_full_disk_is_answered_with_serror_said_once_and_used_again_when_there_is_room`, `a_read_only_disk_is_answered_with_serror_and_used_once_it_can_be_written`, `a_flood_is_answered_with_serror_beyond_what_may_wait_for_the_disk` |
 //! | all of it, at random | all of `model` |
 
 mod device;
