@@ -13,7 +13,8 @@ use fau3::{client, node};
     about = "Keeps voice going when the main server or the uplink is gone",
     after_help = "Try it:\n  fau3 node                              one terminal: a router\n  \
                   fau3 listen --room hall                another: hear a room\n  \
-                  fau3 talk --room hall message.speex    a third: speak to it"
+                  fau3 talk --room hall message.speex    a third: speak to it\n\n\
+                  Exit status: 0 done, 1 failed, 2 wrong usage"
 )]
 struct Program {
     #[command(subcommand)]
@@ -22,17 +23,11 @@ struct Program {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a router in the foreground
     Node(node::NodeArgs),
-    /// Send files as voice messages to a room
     Talk(client::TalkArgs),
-    /// Print, and save, what is said in a room
     Listen(client::ListenArgs),
-    /// Show how the router on this machine is doing
     Status(client::StatusArgs),
-    /// Check a configuration file, and say what would be right
     CheckConfig(node::CheckConfigArgs),
-    /// Show this router's identity and its mesh key's fingerprint, or make a key
     Keys(node::KeysArgs),
 }
 

@@ -79,6 +79,13 @@ pub enum Error {
         /// What went wrong with it.
         reason: String,
     },
+    /// A node is there, and cannot say how it is.
+    Unanswered {
+        /// Its control socket.
+        path: PathBuf,
+        /// Its words.
+        error: String,
+    },
     /// The configuration, which names the control socket.
     Config(Errors),
     /// The system denied something that every system has.
@@ -134,6 +141,9 @@ impl fmt::Display for Error {
                  is a node running? start one with: fau3 node, or name its socket with --control",
                 path.display()
             ),
+            Self::Unanswered { path, error } => {
+                write!(f, "the node at {} has no answer: {error}", path.display())
+            }
             Self::Config(errors) => write!(f, "{errors}\nmend it, or name the socket with --control"),
             Self::System(error) => write!(f, "the system refuses: {error}"),
         }

@@ -22,15 +22,18 @@ use super::progress::Progress;
 use crate::wire::RoomId;
 use crate::wire::fau3d::from_router::Record;
 
-/// Show what is said in a room, one line a voice message.
+/// Show, and save, what is said in a room, one line a voice message
 ///
 /// Reconnects by itself, for ever, and shows nothing twice. What was said while
-/// it was away for less than a minute is shown when it is back.
+/// it was away for less than a minute is shown when it is back. Ctrl-C ends it.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
     fau3 listen --room kitchen\n  \
     fau3 listen --room kitchen --url ws://192.168.1.1:8901 --save messages\n  \
-    fau3 listen --room kitchen --json --count 1")]
+    fau3 listen --room kitchen --json --count 1"
+)]
 pub struct ListenArgs {
     #[command(flatten)]
     server: ServerArgs,

@@ -19,11 +19,17 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// The longest answer believed, in bytes: thousands of clients and rooms.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Show what a running node is doing: its clients, rooms and records.
+/// Show how the router on this machine is doing: clients, rooms and records
+///
+/// Asks over its control socket, and shows what it warns of. Exit status: 0 if
+/// it answers, 1 if not.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
     fau3 status\n  \
-    fau3 status --json --control /var/run/fau3.sock")]
+    fau3 status --json --control /var/run/fau3.sock"
+)]
 pub struct StatusArgs {
     /// Print the answer as it is, in JSON
     #[arg(long)]
@@ -39,7 +45,7 @@ pub struct StatusArgs {
 /// and prints its answer.
 ///
 /// # Errors
-/// [`Error::Control`] if nobody answers there, or not in JSON;
+/// [`Error::Unanswered`] if the node cannot say; [`Error::Control`] if nobody answers there, or not in JSON;
 /// [`Error::Config`] if the socket is to be found in a configuration that
 /// cannot be read.
 pub async fn status(args: StatusArgs) -> Result<(), Error> {
@@ -53,6 +59,9 @@ pub async fn status(args: StatusArgs) -> Result<(), Error> {
         Ok(Err(error)) => return Err(failed(error.to_string())),
         Err(_) => return Err(failed(format!("no answer within {} s", ANSWER_MAX.as_secs()))),
     };
+    if let Ok(Refusal { error }) = serde_json::from_str(&answer) {
+        return Err(Error::Unanswered { path, error });
+    }
     let not_json = |error: serde_json::Error| failed(format!("its answer is not a status: {error}"));
     let text = if args.json {
         serde_json::from_str::<serde::de::IgnoredAny>(&answer).map_err(not_json)?;
@@ -73,6 +82,12 @@ async fn ask(path: &Path) -> std::io::Result<String> {
     Ok(answer)
 }
 
+/// What a node answers when it cannot say how it is.
+#[derive(Debug, Deserialize)]
+struct Refusal {
+    error: String,
+}
+
 /// The fields that people are shown (DESIGN.md, "Interfaces"); a node of
 /// another version may have more, or fewer.
 #[derive(Debug, Default, Deserialize)]
@@ -89,6 +104,7 @@ struct Status {
     clients: Vec<Client>,
     rooms: Vec<Room>,
     records: Records,
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -142,6 +158,9 @@ fn render(status: &Status) -> String {
     let kib = records.bytes.div_ceil(1024);
     line("records", &format!("{} ({kib} KiB), {} expired", records.count, records.expired));
     line("", &format!("{} confirmed by this router alone", records.confirmed_single));
+    for warning in &status.warnings {
+        line("warning", warning);
+    }
 
     let routers = status.routers.iter().map(|router| {
         let priority = router.priority.map_or("-".to_owned(), |priority| priority.to_string());
@@ -199,7 +218,7 @@ mod tests {
             r#"{"name":"router-a","uptime_s":90061,"mode":"server","new_field":[1],
             "clients":[{"client_id":"AA:BB:CC:DD:EE:FF","room":"кухня","router":"router-a","alive_s":59},
                        {"client_id":"b","room":null,"router":"router-a","alive_s":3600}],
-            "records":{"count":3,"bytes":1025}}"#,
+            "records":{"count":3,"bytes":1025},"warnings":["no console"]}"#,
         )
         .unwrap();
         let text = render(&status);
@@ -210,6 +229,7 @@ b                  -      router-a  1 h 0 min
 ";
         assert!(text.ends_with(wanted), "{text}");
         assert!(text.contains("up for       1 d 1 h\n") && text.contains("3 (2 KiB), 0 expired"), "{text}");
+        assert!(text.contains("\nwarning      no console\n"), "{text}");
         assert!(!text.contains("ROUTER  MODE"), "no routers, no table");
     }
 }

@@ -18,15 +18,20 @@ use super::speex_seconds;
 use crate::wire::fau3d::{self, FRAME_BYTES_MAX, Status};
 use crate::wire::{ClientId, RoomId, Uuid};
 
-/// Say files in a room: each one as a voice message, or live.
+/// Send files to a room: each one as a voice message, or live
 ///
 /// Each file is sent as one record, and the next one once the router has
-/// stored the one before. Prints a line for each.
+/// stored the one before. Prints a line for each. Connects again by itself, and
+/// sends again what was not confirmed, which the router then stores once. Exit
+/// status: 0 once everything is stored, 1 if not, 2 for wrong usage.
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
     fau3 talk --room kitchen message.speex\n  \
     fau3 talk --room kitchen --url ws://192.168.1.1:8901 one.speex two.speex\n  \
-    record-speex | fau3 talk --room kitchen --stream -")]
+    record-speex | fau3 talk --room kitchen --stream -"
+)]
 pub struct TalkArgs {
     #[command(flatten)]
     server: ServerArgs,
@@ -83,11 +88,10 @@ pub async fn talk(args: TalkArgs) -> Result<(), Error> {
 /// as well as on its way to a listener.
 fn payload_bytes_max(room: &RoomId, client_id: &ClientId) -> usize {
     let uuid = Uuid::from_hash(0);
-    let (mut propogate, mut playlist) = (Vec::new(), Vec::new());
+    let mut propogate = Vec::new();
     fau3d::propogate(&mut propogate, &uuid.to_string(), room, &[]);
-    fau3d::playlist_head(&mut playlist, uuid);
-    fau3d::playlist_tail(&mut playlist, client_id, &[]);
-    (FRAME_BYTES_MAX - propogate.len().max(playlist.len())) / 4 * 3
+    let playlist = fau3d::playlist_frame_bytes(client_id, 0);
+    (FRAME_BYTES_MAX - propogate.len().max(playlist)) / 4 * 3
 }
 
 /// One run of the command.

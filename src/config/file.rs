@@ -33,9 +33,8 @@ fn text_of(path: &Path) -> Result<String, Errors> {
         let origin = Origin::File(path.to_owned(), line);
         Errors(vec![Diagnostic { origin, subject: String::new(), message }])
     };
-    let bytes = bytes_of(path).map_err(|error| {
-        fail(0, format!("cannot be read: {error}; name another with --config, or leave it out"))
-    })?;
+    let bytes = bytes_of(path)
+        .map_err(|error| fail(0, format!("cannot be read: {error}; mend its path or its permissions")))?;
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let lines = good.iter().filter(|byte| **byte == b'\n').count();
@@ -89,7 +88,7 @@ mod tests {
         for path in [&missing, &folder] {
             let text = choose(Some(path), &[], path).unwrap_err().to_string();
             assert!(text.starts_with(&format!("{}: cannot be read: ", path.display())), "{text}");
-            assert!(text.contains("--config"), "{text}");
+            assert!(text.contains("mend its path"), "{text}");
         }
     }
 

@@ -1,9 +1,17 @@
 use std::path::PathBuf;
 
-/// `fau3 node`
+/// Run a router in the foreground
+///
+/// Works without any argument: serves clients on port 8901, keeps its state in
+/// a folder of the user's, logs to standard error. SIGHUP reads the
+/// configuration again and applies what can be applied without dropping
+/// clients; SIGTERM and Ctrl-C say goodbye to clients and end it with status 0.
 #[derive(clap::Args, Debug, Clone)]
-#[command(after_help = "Examples:\n  fau3 node\n  fau3 node --config /etc/config/fau3\n  \
-                        fau3 node --set clients.listen=127.0.0.1:8911 --set clients.storage=disk")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  fau3 node\n  fau3 node --config /etc/config/fau3\n  \
+                        fau3 node --set clients.listen=127.0.0.1:8911 --set clients.storage=disk"
+)]
 pub struct NodeArgs {
     /// The UCI file; without it and without --set: /etc/config/fau3 if there is
     /// one, else defaults
@@ -15,9 +23,15 @@ pub struct NodeArgs {
     pub set: Vec<String>,
 }
 
-/// `fau3 check-config`
+/// Check a configuration file, and say what would be right
+///
+/// Tells every error with file, line, section and option, and warns of names
+/// that are not known. Nothing is changed, and no router needs to run. Exit
+/// status: 0 if a router would start with it, 1 if not.
 #[derive(clap::Args, Debug, Clone)]
-#[command(after_help = "Example:\n  fau3 check-config /etc/config/fau3")]
+#[command(
+    after_help = "Examples:\n  fau3 check-config /etc/config/fau3\n  fau3 check-config --print /etc/config/fau3"
+)]
 pub struct CheckConfigArgs {
     /// The UCI file
     pub file: PathBuf,
@@ -26,10 +40,16 @@ pub struct CheckConfigArgs {
     pub print: bool,
 }
 
-/// `fau3 keys`
+/// Show this router's identity and its mesh key's fingerprint, or make a key
+///
+/// The identity is made where there is none yet. Routers with the same
+/// fingerprint belong to one mesh. Secrets are shown by --new-mesh-key alone.
 #[derive(clap::Args, Debug, Clone)]
-#[command(after_help = "Examples:\n  fau3 keys\n  fau3 keys --new-mesh-key > mesh.key    \
-                        then copy the file to every router")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  fau3 keys\n  (umask 077; fau3 keys --new-mesh-key > mesh.key)    \
+                        then copy the file to every router"
+)]
 pub struct KeysArgs {
     /// The UCI file that says where the keys are
     #[arg(long, value_name = "FILE")]

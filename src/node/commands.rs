@@ -10,7 +10,10 @@ use crate::failure::Failure;
 /// # Errors
 /// What is wrong.
 pub fn check_config(args: &CheckConfigArgs) -> Result<(), Failure> {
-    let (config, warnings) = Config::load(Some(&args.file), &[]).map_err(Failure::new)?;
+    let (config, warnings) = Config::load(Some(&args.file), &[]).map_err(|errors| {
+        errors.0.iter().for_each(|error| eprintln!("error: {error}"));
+        Failure::new(format!("{}: a router would not start with it", args.file.display()))
+    })?;
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
@@ -43,7 +46,7 @@ pub fn keys(args: &KeysArgs) -> Result<(), Failure> {
         }
         None => println!(
             "mesh key    none: the well-known key would be used. Make one with\n            \
-             fau3 keys --new-mesh-key > {}",
+             (umask 077; fau3 keys --new-mesh-key > {})",
             config.mesh.key.display()
         ),
     }

@@ -13,24 +13,37 @@ use crate::config::Address;
 /// router come back at once after a loss.
 const BACKLOG: u32 = 1_024;
 
-/// Opens a socket on `address`, also if that is not on any interface yet: at
-/// boot it may come later.
+/// A socket that has its address and takes nobody in yet.
+pub(super) struct Bound(TcpSocket);
+
+impl Bound {
+    /// From now on clients are taken in.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn listen(self) -> Result<TcpListener, String> {
+        self.0.listen(BACKLOG).map_err(|error| format!("cannot listen: {error}"))
+    }
+}
+
+/// Takes `address`, also if that is not on any interface yet: at boot it may
+/// come later.
 ///
 /// # Errors
 /// What went wrong, and what to do about it.
-pub(super) fn listen(address: &Address) -> Result<TcpListener, String> {
+pub(super) fn bind(address: &Address) -> Result<Bound, String> {
     let wanted = address
         .socket_addr(interface_number)
         .ok_or_else(|| format!("cannot listen on {address}: there is no such interface now"))?;
-    let opened = match open(wanted) {
+    let bound = match open(wanted) {
         // A kernel without IPv6: "any" still means what is there.
         Err(error) if is_without_ipv6(&error) && wanted.ip().is_unspecified() => {
             warn!("no IPv6 on this machine: listening on IPv4 only");
             open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, wanted.port())))
         }
-        opened => opened,
+        bound => bound,
     };
-    opened.map_err(|error| match error.kind() {
+    bound.map(Bound).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => format!(
             "cannot listen on {address}: the port is taken. Is another router running? \
              Stop it, or choose another port"
@@ -42,7 +55,7 @@ pub(super) fn listen(address: &Address) -> Result<TcpListener, String> {
     })
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
+fn open(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     if address.is_ipv6() {
@@ -52,7 +65,7 @@ fn open(address: SocketAddr) -> io::Result<TcpListener> {
     // As Linux allows it for any user (ip(7), IP_FREEBIND).
     rustix::net::sockopt::set_ip_freebind(&socket, true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 fn is_without_ipv6(error: &io::Error) -> bool {

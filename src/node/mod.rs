@@ -17,7 +17,7 @@ use std::time::Duration;
 use fau3_election::Time;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_until};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::gateway::{ClientLink, Event, Hall};
 use crate::router::{ConnId, Input, Output, Refusal, Router};
@@ -165,6 +165,9 @@ impl Node {
                 let _ = answer.send(Box::new(self.report()));
             }
             Request::Configure(settings) => {
+                if let Some(store) = &self.store {
+                    store.set_age_max(settings.storage_age_max);
+                }
                 self.router.handle(self.clock.now(), Input::Configure(settings));
             }
             Request::Shutdown(done) => {
@@ -208,6 +211,11 @@ impl Node {
                 | Output::Persist { .. }
                 | Output::View(_)
                 | Output::Warning(_) => {}
+                Output::Invalid { conn, client_id, reason } => warn!(
+                    conn = conn.0,
+                    %client_id,
+                    "invalid message (FAU3_INVALID): {reason}; the next ones of this connection are only counted"
+                ),
                 Output::Store(commit) => {
                     if let Some(store) = &self.store {
                         self.commits_unanswered = commit.number;

@@ -13,17 +13,20 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use super::identity::{self, KeyFile};
-use super::listen::listen;
+use super::listen::bind;
 use super::{Identity, Node, NodeArgs, Request};
 use crate::config::{Clients, Config, LogLevel, Storage, Warning};
-use crate::control;
+use crate::control::Control;
 use crate::failure::Failure;
 use crate::gateway::{Hall, fau3d};
 use crate::router::{Origin, Restored, Router, Settings};
-use crate::store::{Bounds, Store};
+use crate::store::{Bounds, Store, volatile_warning};
 
 /// How long goodbyes may take.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What warnings about a configuration that was read again are called by.
+const CONFIGURATION: &str = "configuration";
 
 type LogFilter = reload::Handle<LevelFilter, Registry>;
 
@@ -51,25 +54,36 @@ pub fn on_runtime<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<(), Failure> {
+    // First: a second router started by mistake shall not write anything.
+    let bound = config.clients.listen.iter().map(bind).collect::<Result<Vec<_>, _>>();
+    let bound = bound.map_err(Failure::new)?;
     let (node, hall, requests) = build(&config)?;
-    // One for all addresses: its bounds are the router's.
-    let door = fau3d::Door::new(hall);
-    let mut served = Vec::new();
-    for address in &config.clients.listen {
-        let listener = listen(address).map_err(Failure::new)?;
-        if let Ok(bound) = listener.local_addr() {
-            info!("serving clients on ws://{bound}");
-        }
-        served.push(tokio::spawn(door.clone().listen(listener)));
+    let control = Control::new(requests.clone());
+    if config.clients.storage == Storage::Disk
+        && let Some(text) = volatile_warning(&config.node.data_dir)
+    {
+        warn!("{text}");
+        control.set_warning("volatile storage", Some(text));
     }
-    drop(door);
-    let control = control::Control::new(requests.clone());
     let _socket = control.serve_socket(&config.node.control).map_err(Failure::new)?;
     if let Some(console) = &config.node.console {
         control.serve_console(console, &config.node.name);
     }
+    // Last: whoever finds the port open finds everything there. One door for all
+    // addresses: its bounds are the router's.
+    let door = fau3d::Door::new(hall);
+    let mut served = Vec::new();
+    for socket in bound {
+        let listener = socket.listen().map_err(Failure::new)?;
+        if let Ok(address) = listener.local_addr() {
+            info!("serving clients on ws://{address}");
+        }
+        served.push(tokio::spawn(door.clone().listen(listener)));
+    }
+    drop(door);
     let node = tokio::spawn(node.run());
-    wait_for_the_end(args, &mut config, &log, &requests).await?;
+    let reload = Reload { args, log, requests: requests.clone(), control };
+    wait_for_the_end(&mut config, &reload).await?;
     info!("going down: saying goodbye");
     for door in served {
         door.abort();
@@ -123,12 +137,7 @@ fn settings(clients: &Clients) -> Settings {
 }
 
 /// Returns when a signal asks for the end; SIGHUP re-reads the configuration.
-async fn wait_for_the_end(
-    args: &NodeArgs,
-    config: &mut Config,
-    log: &LogFilter,
-    requests: &mpsc::Sender<Request>,
-) -> Result<(), Failure> {
+async fn wait_for_the_end(config: &mut Config, reload: &Reload<'_>) -> Result<(), Failure> {
     let listen_for = |kind| signal(kind).map_err(|error| Failure::new(format!("no signals: {error}")));
     let mut terminate = listen_for(SignalKind::terminate())?;
     let mut interrupt = listen_for(SignalKind::interrupt())?;
@@ -137,35 +146,46 @@ async fn wait_for_the_end(
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload_config(args, config, log, requests).await,
+            _ = hangup.recv() => reload.run(config).await,
         }
     }
 }
 
-/// A file with errors changes nothing: the router goes on as it was.
-async fn reload_config(
-    args: &NodeArgs,
-    config: &mut Config,
-    log: &LogFilter,
-    requests: &mpsc::Sender<Request>,
-) {
-    let (new, warnings) = match Config::load(args.config.as_deref(), &args.set) {
-        Ok(read) => read,
-        Err(errors) => return error!("configuration not applied, going on with the old one:\n{errors}"),
-    };
-    tell(&warnings);
-    let changes = config.diff(&new);
-    config.apply_live(&new);
-    let _ = log.modify(|level| *level = filter(config.node.log));
-    let _ = requests.send(Request::Configure(Box::new(settings(&config.clients)))).await;
-    info!("configuration read again; applied: {}", list(&changes.live));
-    if !changes.restart.is_empty() {
-        warn!("these take effect at the next start: {}", list(&changes.restart));
-    }
+/// What it takes to read the configuration again.
+struct Reload<'a> {
+    args: &'a NodeArgs,
+    log: LogFilter,
+    requests: mpsc::Sender<Request>,
+    control: Control,
 }
 
-fn list(names: &[String]) -> String {
-    if names.is_empty() { "nothing has changed".into() } else { names.join(", ") }
+impl Reload<'_> {
+    /// A file with errors changes nothing: the router goes on as it was.
+    async fn run(&self, config: &mut Config) {
+        let (new, warnings) = match Config::load(self.args.config.as_deref(), &self.args.set) {
+            Ok(read) => read,
+            Err(errors) => {
+                errors.0.iter().for_each(|error| error!("{error}"));
+                let text = "the configuration has errors and is not applied: going on with the old one. Mend \
+                            what the log names, then send SIGHUP again";
+                error!("{text}");
+                return self.control.set_warning(CONFIGURATION, Some(text.into()));
+            }
+        };
+        tell(&warnings);
+        let changes = config.diff(&new);
+        config.apply_live(&new);
+        let _ = self.log.modify(|level| *level = filter(config.node.log));
+        let _ = self.requests.send(Request::Configure(Box::new(settings(&config.clients)))).await;
+        let applied = if changes.live.is_empty() { "nothing".into() } else { changes.live.join(", ") };
+        info!("configuration read again; applied: {applied}");
+        let waiting = (!changes.restart.is_empty())
+            .then(|| format!("these options take effect at the next start: {}", changes.restart.join(", ")));
+        if let Some(text) = &waiting {
+            warn!("{text}");
+        }
+        self.control.set_warning(CONFIGURATION, waiting);
+    }
 }
 
 async fn shut_down(requests: &mpsc::Sender<Request>) {

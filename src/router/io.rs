@@ -149,6 +149,16 @@ pub enum Output {
         /// What to say.
         why: CloseReason,
     },
+    /// Tell people: a client sends what is invalid. Asked for once a
+    /// connection, so that nobody can flood the log.
+    Invalid {
+        /// On which connection.
+        conn: ConnId,
+        /// Who.
+        client_id: ClientId,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// Put this on disk, all or nothing, and answer with [`Input::Stored`].
     Store(Box<Commit>),
     /// Send a beacon.

@@ -27,6 +27,7 @@ impl Link {
             probe: None,
             probes: 0,
             probe_at: now + PROBE_INTERVAL,
+            invalid_told: false,
             alive_at: now,
             timer: None,
         }

@@ -214,15 +214,25 @@ impl Router {
                 self.pump(key);
             }
             Ok(FromClient::Stream(frame)) => self.stream(key, frame.into()),
-            Err(invalid) => {
-                self.stats.invalid += 1;
-                // Answering a Confirm would start an endless conversation.
-                if !invalid.was_confirm {
-                    self.confirm(key, invalid.message_uuid, Status::INVALID);
-                }
-            }
+            Err(invalid) => self.refuse(key, invalid),
         }
         self.set_timer(key);
+    }
+
+    /// Counts, and answers, what is not as it must be.
+    fn refuse(&mut self, key: SessionKey, invalid: Invalid) {
+        self.stats.invalid += 1;
+        let session = &mut self.sessions[key];
+        if let Some(link) = &mut session.link
+            && !std::mem::replace(&mut link.invalid_told, true)
+        {
+            let (conn, client_id) = (link.conn, session.client_id.clone());
+            self.outputs.push_back(Output::Invalid { conn, client_id, reason: invalid.reason });
+        }
+        // Answering a Confirm would start an endless conversation.
+        if !invalid.was_confirm {
+            self.confirm(key, invalid.message_uuid, Status::INVALID);
+        }
     }
 
     fn configure(&mut self, settings: Settings) {

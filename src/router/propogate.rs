@@ -10,7 +10,7 @@ use super::io::{ConnId, StoredRecord};
 use super::record::{Moment, Position};
 use super::settings::{REMEMBERED_MAX, UNCOMMITTED_MAX};
 use super::{Router, SessionKey};
-use crate::wire::fau3d::Status;
+use crate::wire::fau3d::{FRAME_BYTES_MAX, Invalid, Status, playlist_frame_bytes};
 use crate::wire::{Message, Record, RecordId, RoomId, Uuid, propogate_key};
 
 /// Messages taken in lately, by [`propogate_key`]; at most [`REMEMBERED_MAX`],
@@ -80,7 +80,13 @@ impl Router {
         room: RoomId,
         payload: Box<[u8]>,
     ) {
-        let message = propogate_key(&self.sessions[key].client_id, &message_uuid, &payload);
+        let client_id = &self.sessions[key].client_id;
+        if playlist_frame_bytes(client_id, payload.len()) > FRAME_BYTES_MAX {
+            // Its own frame was smaller; clients would drop the connection on this one.
+            let reason = "the Playlist that would bring it to others is larger than a frame may be, 1 MiB";
+            return self.refuse(key, Invalid { message_uuid, reason, was_confirm: false });
+        }
+        let message = propogate_key(client_id, &message_uuid, &payload);
         if self.is_under_way(key, message) {
             self.stats.duplicates += 1;
             return;
@@ -211,6 +217,7 @@ impl Router {
             let Some(waiting) = self.uncommitted.pop_front() else { break };
             self.committed(waiting, ok);
         }
+        self.fetch_missing();
     }
 
     fn committed(&mut self, waiting: Uncommitted, ok: bool) {

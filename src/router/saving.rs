@@ -10,7 +10,7 @@ use fau3_election::Time;
 
 use super::io::{Commit, Output, Restored, StoredRecord};
 use super::session::Session;
-use super::settings::SESSION_SAVE_DELAY;
+use super::settings::{ENDED_MAX, SESSION_SAVE_DELAY};
 use super::{Router, SessionKey};
 use crate::wire::ClientId;
 
@@ -24,6 +24,7 @@ pub(super) struct SavePlan {
     /// Sessions that have settled something: a lost change costs a repeated
     /// Playlist, which clients recognise.
     settled: BTreeSet<SessionKey>,
+    /// At most [`ENDED_MAX`].
     ended: Vec<ClientId>,
     /// When the above goes to the disk even if no record does.
     at: Option<Time>,
@@ -56,6 +57,9 @@ impl Router {
             self.save.settled.remove(&key);
             self.save.ended.push(client_id);
             self.save_within_delay();
+            if self.save.ended.len() >= ENDED_MAX {
+                self.save_now();
+            }
         }
     }
 

@@ -116,6 +116,8 @@ pub(super) struct Link {
     pub(super) probes: u32,
     /// When the next WebSocket ping is due.
     pub(super) probe_at: Time,
+    /// Something that it sent was invalid, and the log has been told.
+    pub(super) invalid_told: bool,
     /// The last sign of life: anything received, or a frame that got away.
     pub(super) alive_at: Time,
     /// The earliest moment at which one of the above needs attention; the

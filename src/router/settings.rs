@@ -19,6 +19,9 @@ pub const REMEMBERED_MAX: usize = 16_384;
 /// Records on their way to the disk, which together cost no more than the
 /// storage; beyond either FAU3_SERROR is answered.
 pub const UNCOMMITTED_MAX: usize = 256;
+/// Sessions that have ended since the last commit; at the bound they go to the
+/// disk at once.
+pub const ENDED_MAX: usize = 1_024;
 /// A WebSocket ping this often finds connections that died silently.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// Take-overs of one id within [`CONTEST_WINDOW`] that are still believed.

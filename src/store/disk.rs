@@ -140,19 +140,24 @@ impl Drop for Store {
 }
 
 fn open_and_load(dir: &Path, age_max: Duration) -> Result<(Database, Restored), Fault> {
-    std::fs::create_dir_all(dir).map_err(|error| Fault::Disk(error.to_string()))?;
-    let file = dir.join(FILE_NAME);
-    let loaded = Database::open(&file).and_then(|database| {
+    let loaded = open_in(dir).and_then(|database| {
         let restored = database.load(age_max)?;
         Ok((database, restored))
     });
     match loaded {
         Err(Fault::Damaged(why)) => {
             set_aside(dir, &why)?;
-            Ok((Database::open(&file)?, Restored::default()))
+            Ok((open_in(dir)?, Restored::default()))
         }
         other => other,
     }
+}
+
+/// Opens the database in a folder; either is made if absent: the disk below may
+/// have come since the last try.
+pub(super) fn open_in(dir: &Path) -> Result<Database, Fault> {
+    std::fs::create_dir_all(dir).map_err(|error| Fault::Disk(error.to_string()))?;
+    Database::open(&dir.join(FILE_NAME))
 }
 
 /// Moves a database that cannot be used out of the way, with what belongs to it:

@@ -38,7 +38,7 @@ use std::time::Duration;
 pub use batch::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, BATCH_SESSIONS_MAX};
 #[cfg(feature = "disk")]
 pub use disk::Store;
-pub use place::warn_if_volatile;
+pub use place::volatile_warning;
 #[cfg(not(feature = "disk"))]
 pub use without::Store;
 #[cfg(feature = "disk")]

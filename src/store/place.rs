@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use tracing::warn;
-
 /// `TMPFS_MAGIC` and `RAMFS_MAGIC` (statfs(2)): in memory, gone with the power.
 const VOLATILE: [u32; 2] = [0x0102_1994, 0x8584_58f6];
 
-/// Warns where storage `disk` promises nothing, because the folder (or the
-/// nearest one above it that exists) lies in memory. Says whether it does.
-pub fn warn_if_volatile(dir: &Path) -> bool {
+/// What to warn people of where storage `disk` promises nothing, because the
+/// folder (or the nearest one above it that exists) lies in memory.
+#[must_use]
+pub fn volatile_warning(dir: &Path) -> Option<String> {
     let volatile = dir.ancestors().find_map(|dir| {
         // An empty path is the end of a relative one.
         let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
@@ -17,14 +16,13 @@ pub fn warn_if_volatile(dir: &Path) -> bool {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         rustix::fs::statfs(dir).ok().map(|found| VOLATILE.contains(&(found.f_type as u32)))
     });
-    if volatile == Some(true) {
-        warn!(
+    volatile.unwrap_or(false).then(|| {
+        format!(
             "{}: clients.storage is 'disk', but this folder lies in memory: what it holds is gone with the \
              power. Set node.data_dir to a folder on flash, or clients.storage to 'ram'",
             dir.display()
-        );
-    }
-    volatile == Some(true)
+        )
+    })
 }
 
 #[cfg(test)]
@@ -40,9 +38,13 @@ mod tests {
             mount.and_then(|line| line.split(' ').nth(1))
         };
         match of("tmpfs") {
-            Some(dir) => assert!(warn_if_volatile(&Path::new(dir).join("not/yet/there"))),
+            Some(dir) => {
+                let dir = Path::new(dir).join("not/yet/there");
+                let text = volatile_warning(&dir).unwrap();
+                assert!(text.contains(dir.to_str().unwrap()) && text.contains("node.data_dir"), "{text}");
+            }
             None => eprintln!("SKIPPED: no tmpfs is mounted here"),
         }
-        assert!(!warn_if_volatile(Path::new(of("proc").unwrap())));
+        assert_eq!(volatile_warning(Path::new(of("proc").unwrap())), None);
     }
 }

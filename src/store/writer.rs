@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info};
 
+use super::Done;
 use super::batch::Batch;
 use super::database::{Database, Fault, LastLife};
-use super::disk::{Shared, State, set_aside};
-use super::{Done, FILE_NAME};
+use super::disk::{Shared, State, open_in, set_aside};
 
 /// From the end of one transaction to the next one.
 pub const GROUP_INTERVAL: Duration = Duration::from_millis(100);
@@ -118,10 +118,10 @@ impl<A: FnMut(Done)> Writer<A> {
 
     /// After a failure, or where there was no disk at the start.
     fn reopen(&self) -> Result<Database, Fault> {
-        let database = match Database::open(&self.dir.join(FILE_NAME)) {
+        let database = match open_in(&self.dir) {
             Err(Fault::Damaged(why)) => {
                 set_aside(&self.dir, &why)?;
-                return Database::open(&self.dir.join(FILE_NAME));
+                return open_in(&self.dir);
             }
             other => other?,
         };
@@ -131,7 +131,7 @@ impl<A: FnMut(Done)> Writer<A> {
         // Its positions are not those that this life counts on from.
         drop(database);
         set_aside(&self.dir, "it could not be read when the node started, and now it is too late")?;
-        Database::open(&self.dir.join(FILE_NAME))
+        open_in(&self.dir)
     }
 
     /// Counts, and says it once when the disk fails and once when it works again.

@@ -11,7 +11,7 @@ pub struct Uuid(u128);
 pub struct NotAUuid;
 
 /// Characters of the printed form.
-const TEXT_LEN: usize = 36;
+pub(super) const TEXT_LEN: usize = 36;
 /// Where its dashes stand.
 const DASHES: [usize; 4] = [8, 13, 18, 23];
 

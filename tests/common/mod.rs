@@ -9,6 +9,7 @@
 // Each test program uses its part of this.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod desktop;
 pub(crate) mod http;
 mod process;
 pub(crate) mod radio;
@@ -56,11 +57,18 @@ pub(crate) fn python_can(code: &str) -> bool {
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// What a node shall be started with.
+#[derive(Clone)]
 pub(crate) struct Setup {
     set: Vec<String>,
+    config: Option<PathBuf>,
 }
 
 impl Setup {
+    /// With a UCI file, too, over which what is set here wins.
+    pub(crate) fn configured_by(self, file: &Path) -> Self {
+        Self { config: Some(file.to_owned()), ..self }
+    }
+
     /// Starts the node and waits until it listens.
     ///
     /// # Panics
@@ -70,9 +78,9 @@ impl Setup {
         let mut said = String::new();
         for _ in 0..PORT_TRIES {
             let address = free_address();
-            let mut program = spawn(&dir, address, &self.set);
+            let mut program = spawn(&dir, address, &self);
             match wait_until_listening(&mut program, address) {
-                Ok(()) => return Node { program, address, dir, set: self.set },
+                Ok(()) => return Node { program, address, dir, setup: self },
                 Err(Failed::Silent) => panic!("the node does not listen:\n{}", program.stderr()),
                 Err(Failed::Ended) => said = program.stderr(),
             }
@@ -90,7 +98,7 @@ pub(crate) struct Node {
     program: Program,
     address: SocketAddr,
     dir: TempDir,
-    set: Vec<String>,
+    setup: Setup,
 }
 
 impl Node {
@@ -101,7 +109,7 @@ impl Node {
 
     /// One with options of the UCI file, each as `section.option=value`.
     pub(crate) fn with(options: &[&str]) -> Setup {
-        Setup { set: options.iter().map(|&option| option.to_owned()).collect() }
+        Setup { set: options.iter().map(|&option| option.to_owned()).collect(), config: None }
     }
 
     /// Where clients connect.
@@ -145,6 +153,11 @@ impl Node {
         serde_json::from_str(&asked.stdout).unwrap_or_else(|error| panic!("{error}: {asked}"))
     }
 
+    /// SIGHUP: read the configuration again.
+    pub(crate) fn hang_up(&self) {
+        self.program.signal("HUP");
+    }
+
     /// As the power does it: no goodbye, nothing written any more.
     pub(crate) fn kill(&mut self) {
         self.program.kill();
@@ -162,7 +175,7 @@ impl Node {
     /// If it does not listen, with what it said.
     pub(crate) fn start_again(&mut self) {
         self.program.kill();
-        self.program = spawn(&self.dir, self.address, &self.set);
+        self.program = spawn(&self.dir, self.address, &self.setup);
         if wait_until_listening(&mut self.program, self.address).is_err() {
             panic!("the node does not come back:\n{}", self.program.stderr());
         }
@@ -181,9 +194,12 @@ pub(crate) fn wait_for(what: &str, span: Duration, mut condition: impl FnMut() -
     }
 }
 
-fn spawn(dir: &TempDir, address: SocketAddr, set: &[String]) -> Program {
+fn spawn(dir: &TempDir, address: SocketAddr, setup: &Setup) -> Program {
     let at = |name: &str| dir.path().join(name).display().to_string();
     let mut command = fau3(&["node"]);
+    if let Some(file) = &setup.config {
+        command.arg("--config").arg(file);
+    }
     for option in [
         format!("clients.listen={address}"),
         format!("node.data_dir={}", at("data")),
@@ -194,7 +210,7 @@ fn spawn(dir: &TempDir, address: SocketAddr, set: &[String]) -> Program {
     ] {
         command.args(["--set", &option]);
     }
-    for option in set {
+    for option in &setup.set {
         command.args(["--set", option]);
     }
     Program::start(command)

@@ -10,6 +10,7 @@ use std::time::Duration;
 use fau3_election::{RouterId, Time};
 
 use crate::router::Router;
+use crate::router::settings::UNCOMMITTED_MAX;
 use crate::wire::fau3e::{Message, PLAYLIST_RECORDS_MAX, Playlist};
 use crate::wire::{Origin, RecordId};
 
@@ -49,7 +50,7 @@ impl Fetches {
 
 impl Router {
     /// Asks for whatever any neighbour holds beyond what is held here.
-    pub(super) fn fetch_missing(&mut self) {
+    pub(in crate::router) fn fetch_missing(&mut self) {
         let Some(mesh) = &self.mesh else { return };
         let mut lacking: BTreeMap<Origin, u64> = BTreeMap::new();
         for (_, peer) in mesh.peers.iter() {
@@ -69,7 +70,7 @@ impl Router {
     /// just let it down if another one holds it.
     fn fetch(&mut self, origin: Origin, top: u64, not: Option<RouterId>) {
         let Some(mesh) = &mut self.mesh else { return };
-        if mesh.fetches.0.len() >= FETCHES_MAX {
+        if mesh.fetches.0.len() >= FETCHES_MAX || self.uncommitted.len() >= UNCOMMITTED_MAX / 2 {
             return;
         }
         let held_by = mesh.peers.iter().filter(|(_, peer)| !peer.full);

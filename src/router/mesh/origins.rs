@@ -69,6 +69,12 @@ impl Origins {
         held.since = now;
     }
 
+    /// A record that is not to be held: what comes after it is the next one.
+    pub(in crate::router) fn skip(&mut self, id: &RecordId, now: Time) {
+        self.insert(id, 0, now);
+        self.remove(id);
+    }
+
     /// A record has left the log.
     pub(in crate::router) fn remove(&mut self, id: &RecordId) {
         if let Some(held) = self.0.get_mut(&id.origin) {

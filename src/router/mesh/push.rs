@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fau3_election::RouterId;
 
 use crate::router::Router;
+use crate::router::settings::UNCOMMITTED_MAX;
 use crate::wire::fau3e::{Message, Playlist};
 use crate::wire::{Origin, Record, Uuid, fau3d::Status};
 
@@ -117,6 +118,15 @@ impl Router {
         if origin == self.origin && sequence > self.sequence {
             self.stats.peer_invalid += 1;
             return false;
+        }
+        if record.cost_bytes() > self.settings.storage_bytes_max {
+            // It will never fit, and what comes after it must not wait.
+            self.origins.skip(&record.id, self.now);
+            self.stats.records_expired += 1;
+            return false;
+        }
+        if self.uncommitted.len() >= UNCOMMITTED_MAX {
+            return false; // Asked for again once the disk has caught up.
         }
         self.stats.records_replicated += 1;
         self.lamport = self.lamport.max(record.lamport);

@@ -80,6 +80,8 @@ pub(super) struct Net {
     pub(super) watch: Watch,
     /// A hash over everything that the router has put out.
     pub(super) fingerprint: u64,
+    /// What people are told of: who sends what is invalid, and why it is.
+    pub(super) told: Vec<(ConnId, &'static str)>,
     /// Time that passed in the router's earlier lives.
     past: Duration,
     devices: Vec<Device>,
@@ -101,6 +103,7 @@ impl Net {
             disk: Disk::default(),
             watch: Watch::default(),
             fingerprint: 0,
+            told: Vec::new(),
             past: Duration::ZERO,
             devices: Vec::new(),
             lines: BTreeMap::new(),
@@ -392,6 +395,7 @@ impl Net {
                 self[id].closed = Some(why);
                 self.at(there_at.max(self.now + self[id].latency), Event::Closed(conn));
             }
+            Output::Invalid { conn, reason, .. } => self.told.push((conn, reason)),
             Output::Store(commit) => {
                 let at = self.disk.begin(self.now, *commit);
                 self.at(at, Event::Disk);

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::device::Manner::{Desktop, Mute, Radio};
-use super::harness::{Net, ms, secs};
+use super::harness::{Net, ms, room, secs};
 use crate::router::settings::DETACHED_SESSIONS_MAX;
 use crate::router::{CloseReason, Refusal, Settings};
 use crate::wire::ClientId;
-use crate::wire::fau3d::Status;
+use crate::wire::fau3d::{FRAME_BYTES_MAX, Status, playlist_frame_bytes, propogate};
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -190,6 +190,43 @@ fn a_record_larger_than_the_storage_is_answered_with_serror_and_disturbs_nothing
     assert_eq!(net[sender].statuses(&uuid), [Status::SERROR]);
     assert_eq!((net[sender].closed, net.router.snapshot(net.now).records), (None, 1));
     assert_eq!((net[a].heard.len(), net.router.stats().records_refused), (1, 1));
+}
+
+#[test]
+fn a_message_whose_playlist_would_exceed_1_mib_is_invalid_and_the_log_is_told_once() {
+    // Given a sender whose name takes more bytes in a Playlist than the rest of
+    // its own frame
+    let mut net = Net::new(Settings::default());
+    let sender = net.join(&"\"".repeat(64), Radio);
+    let a = net.listener("a", Desktop, "r");
+    let conn = net[sender].conn.unwrap();
+    let fits = |bytes: usize| playlist_frame_bytes(&ClientId::new(&"\"".repeat(64)).unwrap(), bytes);
+    let largest = (0..FRAME_BYTES_MAX).rev().find(|bytes| fits(*bytes) <= FRAME_BYTES_MAX).unwrap();
+    let frame = |uuid: &str, bytes: usize| {
+        let mut frame = Vec::new();
+        propogate(&mut frame, uuid, &room("r"), &vec![b'x'; bytes]);
+        assert!(frame.len() <= FRAME_BYTES_MAX, "the gateway lets it in");
+        frame
+    };
+    // when it sends what fits, and twice what does not,
+    net.frame(sender, &frame("fits", largest));
+    net.frame(sender, &frame("1", largest + 1));
+    net.frame(sender, &frame("2", largest + 3));
+    // then that is refused, nothing of it stored or heard, and said once.
+    assert_eq!(net[sender].statuses("fits"), [Status::STORED]);
+    assert_eq!(net[sender].statuses("1"), [Status::INVALID]);
+    assert_eq!(net[sender].statuses("2"), [Status::INVALID]);
+    assert_eq!((net[a].heard.len(), net.router.snapshot(net.now).records), (1, 1));
+    assert_eq!((net.router.stats().invalid, net[sender].closed), (2, None));
+    assert!(
+        matches!(net.told[..], [(told, reason)] if told == conn && reason.contains("1 MiB")),
+        "{:?}",
+        net.told
+    );
+    // A new connection may say it again.
+    let conn = net.connect(sender);
+    net.frame(sender, b"not JSON");
+    assert_eq!(net.told.last().map(|(told, _)| *told), Some(conn));
 }
 
 #[test]

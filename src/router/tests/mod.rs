@@ -30,6 +30,7 @@
 //! | Monitor: FAU3_MONED or FAU3_OK | `liveness::a_monitor_is_settled_by_ok_and_by_moned_and_a_negative_status_is_a_failed_try` |
 //! | Playlist: any Status from 0 up | `confirm::any_status_from_0_up_settles_a_playlist` |
 //! | FAU3_INVALID, echo, connection stays | `confirm::a_frame_that_is_no_message_is_confirmed_with_invalid_and_the_connection_stays`, `wire::fau3d::parse` `a_bad_field_is_named_and_the_message_uuid_echoed` and `without_a_usable_message_uuid_an_empty_one_is_echoed` |
+//! | ... a record too large for a Playlist's frame | `limits::a_message_whose_playlist_would_exceed_1_mib_is_invalid_and_the_log_is_told_once` |
 //! | FAU3_SERROR | `storage::a_failed_commit_is_answered_with_serror_and_the_resend_works`, `storage::records_on_their_way_to_a_hanging_disk_are_bounded_by_number_and_answered_with_serror`, `limits::a_record_larger_than_the_storage_is_answered_with_serror_and_disturbs_nothing` |
 //! | a resend is stored once, confirmed every time | `once::a_resent_propogate_is_stored_once_and_confirmed_every_time`, `once::a_resend_on_a_new_connection_is_the_same_message`, `storage::a_message_resent_while_its_commit_is_under_way_is_stored_once`, `storage::a_resend_after_a_restart_is_the_same_message` |
 //! | ... with the same payload | `once::another_payload_or_another_client_with_that_message_uuid_is_another_message` |
@@ -63,6 +64,8 @@
 //! | other HTTP: 404 or 426 with one line | `tests/bad_input` `every_http_request_that_is_not_an_upgrade_gets_a_clear_answer` |
 //! | limits | all of `limits` |
 //! | storage `disk`, restarts | all of `storage` |
+//! | ... through `kill -9` | `tests/disk.rs` `what_was_stored_is_heard_after_kill_9_at_any_moment_once_in_order_with_its_message_uuid`, `a_message_sent_again_after_a_restart_is_confirmed_again_and_neither_stored_nor_heard_again`, `what_was_settled_before_the_kill_is_not_delivered_again` |
+//! | ... on a disk that is full, read-only, too slow | `tests/disk_failing.rs` `a_full_disk_is_answered_with_serror_said_once_and_used_again_when_there_is_room`, `a_read_only_disk_is_answered_with_serror_and_used_once_it_can_be_written`, `a_flood_is_answered_with_serror_beyond_what_may_wait_for_the_disk` |
 //! | all of it, at random | all of `model` |
 
 mod device;

@@ -3,7 +3,7 @@
 
 use super::device::Manner::{Desktop, Mute, Radio};
 use super::harness::{Net, T, ms, secs};
-use crate::router::settings::{SESSION_SAVE_DELAY, UNCOMMITTED_MAX};
+use crate::router::settings::{ENDED_MAX, SESSION_SAVE_DELAY, UNCOMMITTED_MAX};
 use crate::router::{Input, Settings};
 use crate::wire::fau3d::Status;
 
@@ -286,6 +286,20 @@ fn nothing_is_written_where_nothing_has_changed() {
     }
     net.run(secs(100));
     assert_eq!(net.disk.asked.len(), 1);
+}
+
+#[test]
+fn sessions_that_end_in_a_flood_go_to_the_disk_before_they_are_too_many() {
+    // Given no grace, so that each session ends with its connection
+    let mut net = Net::new(Settings { disk: true, session_grace: secs(0), ..Settings::default() });
+    for number in 0..=ENDED_MAX {
+        let id = net.listener(&format!("c-{number}"), Mute, "r");
+        net.drop_line(id);
+    }
+    let asked: Vec<_> = net.disk.asked.iter().map(|commit| commit.ended.len()).collect();
+    assert_eq!(asked, [ENDED_MAX], "at once");
+    net.run(SESSION_SAVE_DELAY);
+    assert_eq!(net.disk.asked.iter().map(|commit| commit.ended.len()).sum::<usize>(), ENDED_MAX + 1);
 }
 
 #[test]

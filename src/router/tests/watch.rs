@@ -61,7 +61,9 @@ impl Watch {
         match output {
             Output::Accept { conn } => assert!(self.open.insert(*conn), "accepted once"),
             Output::Refuse { conn, .. } => assert!(!self.open.contains(conn)),
-            Output::Probe { conn, .. } => assert!(self.open.contains(conn), "{conn:?} is closed"),
+            Output::Probe { conn, .. } | Output::Invalid { conn, .. } => {
+                assert!(self.open.contains(conn), "{conn:?} is closed")
+            }
             Output::Close { conn, .. } => assert!(self.open.remove(conn), "closed once"),
             Output::ToClient { conn, frame } => {
                 assert!(self.open.contains(conn), "{conn:?} is closed");

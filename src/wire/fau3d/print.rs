@@ -50,6 +50,18 @@ pub fn playlist_tail(out: &mut Vec<u8>, client_id: &ClientId, payload: &[u8]) {
     out.extend_from_slice(br#""}]}"#);
 }
 
+/// What a Playlist takes as a frame, in bytes, without printing it.
+#[must_use]
+pub fn playlist_frame_bytes(client_id: &ClientId, payload_bytes: usize) -> usize {
+    /// Everything but the client id and the payload.
+    const AROUND: usize = r#"{"MessageType":"Playlist","MessageUuid":""#.len()
+        + crate::wire::uuid::TEXT_LEN
+        + r#"","Records":[{"ClientId":"","Payload":""}]}"#.len();
+    // A client id is printable ASCII, of which JSON escapes these two.
+    let escapes = client_id.as_str().bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+    AROUND + client_id.as_str().len() + escapes + payload_bytes.div_ceil(3) * 4
+}
+
 /// A Monitor up to where its [`monitor_tail`] follows.
 pub fn monitor_head(out: &mut Vec<u8>, message_uuid: Uuid) {
     out.extend_from_slice(br#"{"MessageType":"Monitor","MessageUuid":""#);
@@ -151,6 +163,19 @@ mod tests {
         );
         let text = printed(|out| confirm(out, "u\n", Status::SERROR));
         assert_eq!(text, r#"{"MessageType":"Confirm","MessageUuid":"u\n","Status":-2}"#);
+    }
+
+    #[test]
+    fn a_playlists_size_is_known_without_printing_it() {
+        for (id, payload) in [("c", 0), ("AA:BB", 1), (r#"a "quoted\ name""#, 38), (&*"\"".repeat(64), 9_500)]
+        {
+            let id = ClientId::new(id).unwrap();
+            let text = printed(|out| {
+                playlist_head(out, Uuid::from_hash(u128::MAX));
+                playlist_tail(out, &id, &vec![7; payload]);
+            });
+            assert_eq!(playlist_frame_bytes(&id, payload), text.len(), "{id:?} {payload}");
+        }
     }
 
     #[test]

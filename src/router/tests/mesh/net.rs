@@ -384,7 +384,11 @@ impl MeshNet {
                 self.after(ms(1), Event::Input(at, Input::Persisted { ticket }));
             }
             Output::Store(_) => panic!("these routers have no disk"),
-            Output::Accept { .. } | Output::Probe { .. } | Output::View(_) | Output::Warning(_) => {}
+            Output::Accept { .. }
+            | Output::Probe { .. }
+            | Output::Invalid { .. }
+            | Output::View(_)
+            | Output::Warning(_) => {}
         }
     }
 
