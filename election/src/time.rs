@@ -62,6 +62,7 @@ impl Time {
 impl Add<Duration> for Time {
     type Output = Self;
 
+    #[inline]
     fn add(self, span: Duration) -> Self {
         Self(self.0.saturating_add(whole_micros(span)))
     }
@@ -77,6 +78,7 @@ impl AddAssign<Duration> for Time {
 impl Sub<Duration> for Time {
     type Output = Self;
 
+    #[inline]
     fn sub(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(whole_micros(span)))
     }
@@ -84,6 +86,7 @@ impl Sub<Duration> for Time {
 
 /// Without the 128-bit arithmetic of `Duration::as_micros`, which a 32-bit
 /// machine does in software.
+#[inline]
 const fn whole_micros(span: Duration) -> u64 {
     span.as_secs().saturating_mul(1_000_000).saturating_add(span.subsec_micros() as u64)
 }

@@ -11,7 +11,7 @@ use fields::{Reader, Writer};
 
 use crate::config::ROUTERS_MAX;
 use crate::epoch::Epoch;
-use crate::id::RouterId;
+use crate::id::{Incarnation, RouterId};
 use crate::list::{LIST_MAX_ENTRIES, ServerEntry, ServerList};
 use crate::record::{Bytes, Datagram, Heartbeat, Link, Packet, Record, Report};
 
@@ -103,8 +103,18 @@ impl Heartbeat {
         if bytes[0] != LAYOUT || bytes[1] != HEARTBEAT {
             return None;
         }
-        let mut reader = Reader(&bytes[2..]);
-        Self::read(&mut reader).ok()
+        // Fixed places, read in whole words: a reader that may fail makes the
+        // compiler put the id together byte by byte.
+        Some(Self {
+            origin: RouterId(*bytes[2..].first_chunk()?),
+            incarnation: Incarnation {
+                counter: u32::from_be_bytes(*bytes[18..].first_chunk()?),
+                random: u64::from_be_bytes(*bytes[22..].first_chunk()?),
+            },
+            sequence: u32::from_be_bytes(*bytes[30..].first_chunk()?),
+            revision: u32::from_be_bytes(*bytes[34..].first_chunk()?),
+            digest: u64::from_be_bytes(*bytes[38..].first_chunk()?),
+        })
     }
 
     #[inline(always)]

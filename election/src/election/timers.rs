@@ -43,10 +43,31 @@ impl Election {
         if tick {
             self.beacon(now);
         }
-        if tick || now >= self.deadline {
+        if (tick || now >= self.deadline) && !self.all_quiet(now) {
             self.scan(now, tick);
         }
         self.settle(now);
+    }
+
+    /// True if a scan would find nothing: everyone known has been heard of late
+    /// and is not held down. Nearly always so, and several times cheaper than to look
+    /// closely; sets when to look again, be it too early.
+    fn all_quiet(&mut self, now: Time) -> bool {
+        if self.list_behind {
+            return false;
+        }
+        let (weak, forgotten) = (now - self.silence.weak_after, now - self.config.hold_forget);
+        let mut oldest = now;
+        for peer in self.peers.iter() {
+            let remembered = peer.flaps == 0 || peer.last_flap > forgotten;
+            if !(peer.hears && peer.heard > weak && peer.held_until == Time::ZERO && remembered) {
+                return false;
+            }
+            oldest = oldest.min(peer.heard);
+        }
+        // No link is gone before: `alive` is never before `heard`.
+        self.deadline = oldest + self.silence.gone_after;
+        true
     }
 
     /// A router that was not running has heard nothing for that time: the
