@@ -30,7 +30,7 @@ use crate::state::SavedState;
 use crate::time::Time;
 use identity::Stranger;
 use lead::Term;
-use peer::{Peers, Silence};
+use peer::{Peers, Spans};
 
 /// Most outputs that wait to be polled; datagrams beyond it are dropped, as a
 /// network may drop them. Enough for a summary of a full table and its answers.
@@ -48,7 +48,7 @@ const SETTLE_ROUNDS: u32 = 4;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Election {
     config: Config,
-    silence: Silence,
+    spans: Spans,
     me: RouterId,
     incarnation: Incarnation,
     /// Everything that records say, the own one included.
@@ -162,7 +162,7 @@ impl Election {
             map.mutant = config.mutant;
         }
         let mut election = Self {
-            silence: Silence::new(&config),
+            spans: Spans::new(&config),
             me: identity,
             incarnation,
             map,

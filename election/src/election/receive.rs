@@ -63,7 +63,7 @@ impl Election {
             if ask {
                 peer.asked = now;
             }
-            if !peer.unanswered && now >= peer.outdated_since + self.silence.gone_after {
+            if !peer.unanswered && now >= peer.outdated_since + self.spans.gone_after {
                 // It does not hear the questions, whatever its old record says,
                 // here or at others: no link until it answers.
                 peer.unanswered = true;
