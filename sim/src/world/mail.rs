@@ -17,11 +17,11 @@ struct Letter {
 }
 
 impl Mail {
-    /// Takes a datagram in; the place is free again once it has been
-    /// [`drop`](Self::drop)ped as often as it was [`keep`](Self::keep)ed, and once more.
+    /// Takes a datagram in. It stays until [`drop`](Self::drop)ped as often as
+    /// [`keep`](Self::keep) says that there are copies of it.
     #[inline]
     pub(super) fn put(&mut self, datagram: Datagram) -> u32 {
-        let letter = Letter { datagram, copies: 1 };
+        let letter = Letter { datagram, copies: 0 };
         match self.free.pop() {
             Some(index) => {
                 self.letters[index as usize] = letter;
@@ -34,10 +34,14 @@ impl Mail {
         }
     }
 
-    /// One more copy is under way.
+    /// So many more copies are under way: none at all frees the place.
     #[inline]
-    pub(super) fn keep(&mut self, index: u32) {
-        self.letters[index as usize].copies += 1;
+    pub(super) fn keep(&mut self, index: u32, copies: u32) {
+        let letter = &mut self.letters[index as usize];
+        letter.copies += copies;
+        if letter.copies == 0 {
+            self.free.push(index);
+        }
     }
 
     /// One copy has arrived or was lost.

@@ -192,7 +192,7 @@ impl World {
         let receiver = &mut self.nodes[node];
         if receiver.frozen {
             if receiver.keep(Event::Deliver { from, to: 1 << node, letter }) {
-                self.mail.keep(letter);
+                self.mail.keep(letter, 1);
             }
             return;
         }
@@ -301,12 +301,12 @@ impl World {
         }
         let (queue, mail) = (&mut self.queue, &mut self.mail);
         let letter = mail.put(datagram);
-        let from = node as u8;
+        let (from, mut copies) = (node as u8, 0);
         self.network.transmit(self.now, node, to, |at, to| {
-            mail.keep(letter);
+            copies += 1;
             queue.push(at, Event::Deliver { from, to, letter });
         });
-        mail.drop(letter);
+        mail.keep(letter, copies);
     }
 
     fn viewed(&mut self, node: usize, view: View) {
