@@ -44,18 +44,15 @@ impl Bits {
 
     /// The slots in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + use<> {
-        let Self(mut words) = *self;
-        let mut index = 0;
+        let Self(words) = *self;
+        let (mut index, mut word) = (0, words[0]);
         core::iter::from_fn(move || {
-            while words[index] == 0 {
-                if index + 1 == WORDS {
-                    return None;
-                }
+            while word == 0 {
                 index += 1;
+                word = *words.get(index)?;
             }
-            let word = &mut words[index];
             let slot = index * 64 + word.trailing_zeros() as usize;
-            *word &= *word - 1;
+            word &= word - 1;
             Some(slot)
         })
     }
