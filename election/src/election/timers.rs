@@ -157,7 +157,8 @@ impl Election {
         }
         self.deadline = deadline;
         self.forget_records(&purged);
-        self.peers.retain(|peer| !peer.absent() || peer.flaps > 0 || now < peer.absent_since + spans.hold_forget);
+        self.peers
+            .retain(|peer| !peer.absent() || peer.flaps > 0 || now < peer.absent_since + spans.hold_forget);
         weak.iter().for_each(|id| self.probe(*id));
         if tick && self.list_behind {
             self.ask_for_list(now);

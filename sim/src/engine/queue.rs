@@ -6,8 +6,8 @@ use fau3_election::Time;
 /// Events ordered by time, and by the order of their scheduling where times
 /// are equal.
 ///
-/// A timing wheel (Varghese and Lauck, 1987) of 2,048 slots of 512 µs, with a
-/// bitmap to find the next slot in use; what lies beyond its 1.05 s waits in a
+/// A timing wheel (Varghese and Lauck, 1987) of 2,048 slots of 256 µs, with a
+/// bitmap to find the next slot in use; what lies beyond its 0.52 s waits in a
 /// heap. Beacons come every 250 ms and arrive within a few, so that nearly
 /// everything is pushed and popped without a comparison of neighbours.
 /// Allocates only while it grows; events are small and copied.
@@ -35,7 +35,7 @@ struct Entry<E> {
     event: E,
 }
 
-const SLOT_SHIFT: u32 = 9;
+const SLOT_SHIFT: u32 = 8;
 const SLOTS: u64 = 2_048;
 const WORDS: usize = (SLOTS / 64) as usize;
 const NONE: u32 = u32::MAX;
@@ -251,8 +251,8 @@ mod tests {
             let mut expected: Vec<(u64, u64)> = Vec::new();
             let (mut now, mut id) = (0, 0);
             for _ in 0..2_000 {
-                // Near, at the wheel's edge, and far: 4 s is four turns of it.
-                let ahead = random.pick(&[0, 3, 511, 512, 90_000, 1_048_575, 1_048_576, 4_000_000]);
+                // Near, at the wheel's edge, and far: 4 s is eight turns of it.
+                let ahead = random.pick(&[0, 3, 255, 256, 90_000, 524_287, 524_288, 4_000_000]);
                 let at = now + random.below(ahead + 1);
                 queue.push(Time::from_micros(at), id);
                 expected.push((at, id));
