@@ -10,8 +10,10 @@
 #![allow(dead_code, unused_imports)]
 
 pub(crate) mod desktop;
+#[cfg(feature = "net")]
 pub(crate) mod http;
 mod process;
+#[cfg(feature = "net")]
 pub(crate) mod radio;
 mod temp;
 
