@@ -250,6 +250,24 @@ fn long_messages_that_have_ended_take_no_memory_from_those_that_come() {
 }
 
 #[test]
+fn a_router_out_of_descriptors_goes_on_with_those_it_serves_and_says_so_once() {
+    use rustix::process::{Pid, Resource, getrlimit, prlimit};
+    let node = Node::start();
+    let pid = Pid::from_raw(node.pid().try_into().unwrap());
+    undisturbed(&node, || {
+        let few = rustix::process::Rlimit { current: Some(40), ..getrlimit(Resource::Nofile) };
+        prlimit(pid, Resource::Nofile, few).unwrap();
+        let silent: Vec<_> = (0..40).map(|_| TcpStream::connect(node.address()).unwrap()).collect();
+        // Those that wait are let in when the silent ones' time is over.
+        let mut newcomer = Radio::connect_from(ELSEWHERE, &node, "newcomer");
+        assert_hears_only_its_pong(&mut newcomer);
+        drop(silent);
+    });
+    let log = node.log();
+    assert!((1..=3).contains(&log.matches("cannot accept connections").count()), "{log}");
+}
+
+#[test]
 fn a_flood_of_requests_on_one_connection_is_answered_in_order() {
     let node = Node::start();
     undisturbed(&node, || {
