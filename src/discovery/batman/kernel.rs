@@ -198,6 +198,8 @@ fn translation(body: &[u8]) -> Option<Translation> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(target_endian = "little")]
+    use super::super::candidates::View;
     use super::super::netlink::tests::{Chance, message};
     use super::super::netlink::{Answer, answers};
     use super::*;
@@ -239,6 +241,37 @@ mod tests {
         {
             let wanted = Translation { host: mac(host), originator: mac(originator) };
             assert!(found.contains(&wanted), "{found:?}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn the_recorded_mesh_interfaces_are_among_the_candidates() {
+        let link = |index, address, master, is_mesh| Link {
+            index,
+            name: String::new(),
+            address: Some(mac(address)),
+            master,
+            is_mesh,
+        };
+        let view = View {
+            mesh_index: 3,
+            links: vec![
+                link(2, "02:fa:03:00:00:01", Some(3), false),
+                link(3, "02:fa:03:01:00:01", None, true),
+            ],
+            originators: items(ORIGINATORS, originator),
+            translations: items(TRANSLATIONS, translation),
+            neighbours: vec![],
+        };
+        let candidates = view.candidates(8902);
+        // As `ip -6 addr show dev bat0` had them on the two other routers.
+        for (originator, wanted) in [
+            ("02:fa:03:00:00:02", "[fe80::fa:3ff:fe01:2%3]:8902"),
+            ("02:fa:03:00:00:03", "[fe80::fa:3ff:fe01:3%3]:8902"),
+        ] {
+            let wanted = wanted.parse().unwrap();
+            assert!(candidates[&mac(originator)].iter().any(|hint| hint.address == wanted), "{candidates:?}");
         }
     }
 

@@ -2,7 +2,7 @@
 //! run this program too.
 //!
 //! An originator is the address of a network card in the mesh's lower network,
-//! and says nothing of IP. Tried are, of the mesh interface (or the bridge in
+//! not that of the mesh interface, and says nothing of IP. Tried are, of the mesh interface (or the bridge in
 //! which it is): the link-local IPv6 address that such a card, or another card
 //! of the same router that the translation table knows, would have, and what
 //! neighbour discovery knows of them; and of a router next door the same on the
@@ -89,11 +89,12 @@ impl Scan for Batman {
     }
 }
 
-/// What has gone, what is new, and all that is there.
+/// What has gone, and all that is there.
 fn changes(reported: &mut Reported<Mac>, found: BTreeMap<Mac, Vec<Hint>>) -> Vec<News> {
     let mut news = reported.retain(|mac| found.contains_key(mac));
     for (mac, hints) in found {
-        news.extend(reported.set(&mac, hints).unwrap_or_default());
+        let changed = reported.set(&mac, hints).unwrap_or_default();
+        news.extend(changed.into_iter().filter(|change| matches!(change, News::Lost(_))));
     }
     news.extend(reported.repeat());
     news
