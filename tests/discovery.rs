@@ -20,8 +20,9 @@ use tokio::sync::oneshot;
 const MDNS: (Ipv4Addr, u16) = (Ipv4Addr::new(224, 0, 0, 251), 5353);
 /// Within this a router shall be found, and a goodbye heard.
 const SOON: Duration = Duration::from_secs(2);
-/// Interfaces are looked at every two seconds, and then all begins anew.
-const AFTER_A_CHANGE: Duration = Duration::from_secs(8);
+/// Interfaces are looked at every two seconds, and then all begins anew; what
+/// was missed meanwhile is asked for after ten.
+const AFTER_A_CHANGE: Duration = Duration::from_secs(20);
 
 /// A router's discovery, at work on a host.
 struct Router {
@@ -204,14 +205,18 @@ fn a_card_that_goes_down_and_comes_back_is_no_end() {
 fn ten_thousand_announcements_are_bounded_and_pass() {
     let Some(net) = Net::new(3) else { return };
     let mut one = Router::start(&net, 0, "router-a");
-    let mut other = Router::start(&net, 1, "router-b");
+    let other = Router::start(&net, 1, "router-b");
     one.finds(&other, &net, 1, SOON);
     // when somebody announces ten thousand routers in some seconds
     let before_kib = resident_kib();
-    let flood = net.inside(2, || {
-        let socket = UdpSocket::bind(("0.0.0.0", 5353)).unwrap();
+    let from = net.ipv4(2);
+    let flood = net.inside(2, move || {
+        // Its own address says which card to send from.
+        let socket = UdpSocket::bind((from, 5353)).unwrap();
         for number in 0..10_000 {
             socket.send_to(&announcement(number, &new_peer_id()), MDNS).unwrap();
+            // As fast as they are heard, so that the system drops none.
+            std::thread::sleep(Duration::from_micros(100));
         }
     });
     let mut most = 0;
@@ -222,16 +227,14 @@ fn ten_thousand_announcements_are_bounded_and_pass() {
         }
         let routers: BTreeSet<_> = one.known.iter().map(|hint| &hint.peer_id).collect();
         most = most.max(routers.len());
-        if one.known.len() % 64 == 0 {
-            most_kib = most_kib.max(resident_kib());
-        }
+        most_kib = most_kib.max(resident_kib());
     }
     flood.join().unwrap();
     // then few of them are believed, and memory stays within bounds
     assert!(most <= mdns::ROUTERS_MAX && one.known.len() <= mdns::ROUTERS_MAX * ADDRESSES_MAX, "{most}");
     let grown_kib = most_kib.max(resident_kib()).saturating_sub(before_kib);
     println!("{most} believed at most, {grown_kib} KiB more for three routers in this process");
-    assert!(grown_kib < 48 * 1024, "{grown_kib} KiB more");
+    assert!(grown_kib < 24 * 1024, "{grown_kib} KiB more");
     // and a router that comes afterwards is found, and finds the others
     let mut late = Router::start(&net, 2, "router-c");
     let span = one.finds(&late, &net, 2, Duration::from_secs(30));

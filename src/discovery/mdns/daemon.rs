@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mdns_sd::{DaemonEvent, IfKind, Receiver, Result, ServiceDaemon, ServiceEvent};
+use mdns_sd::{DaemonEvent, HostnameResolutionEvent, IfKind, Receiver, Result, ServiceDaemon, ServiceEvent};
 use tokio::time::timeout;
 
 use super::announce;
@@ -12,6 +12,8 @@ use crate::discovery::Own;
 const INTERFACES_INTERVAL_S: u32 = 2;
 /// How long it may take to answer or to end.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
+/// How long a host is asked for its addresses, in milliseconds.
+const LOOK_UP_TIME_MAX_MS: u64 = 5_000;
 /// Of its counters, those of what it remembers begin so.
 const REMEMBERED: &str = "cached-";
 
@@ -38,19 +40,24 @@ impl Daemon {
         self.daemon.browse(announce::ROUTERS)
     }
 
+    /// Asks for all addresses of a host; they arrive as changes of its services.
+    pub(super) fn look_up(&self, host: &str) -> Result<Receiver<HostnameResolutionEvent>> {
+        self.daemon.resolve_hostname(host, Some(LOOK_UP_TIME_MAX_MS))
+    }
+
     /// Where it tells what goes wrong.
     pub(super) fn troubles(&self) -> Result<Receiver<DaemonEvent>> {
         self.daemon.monitor()
     }
 
-    /// Records that it remembers. One too busy to answer remembers too many.
-    pub(super) async fn records(&self) -> Result<usize> {
+    /// Records that it remembers; `None`: it is too busy to say.
+    pub(super) async fn records(&self) -> Result<Option<usize>> {
         let counters = self.daemon.get_metrics()?;
         let Ok(Ok(counters)) = timeout(ANSWER_TIME_MAX, counters.recv_async()).await else {
-            return Ok(usize::MAX);
+            return Ok(None);
         };
         let remembered = counters.iter().filter(|(name, _)| name.starts_with(REMEMBERED));
-        Ok(remembered.map(|(_, count)| usize::try_from(*count).unwrap_or(0)).sum())
+        Ok(Some(remembered.map(|(_, count)| usize::try_from(*count).unwrap_or(0)).sum()))
     }
 
     /// Says goodbye, and returns when it is said.
