@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use fau3::config::{
-    Address, Config, Diagnostic, Discovery, LogLevel, Places, SECTIONS, Storage, Surroundings, bounds, uci,
+    Address, Config, Diagnostic, Discovery, LogLevel, Peer, Places, SECTIONS, Storage, Surroundings, bounds,
+    uci,
 };
 use std::path::Path;
 
@@ -77,6 +78,10 @@ fn address(text: &str) -> Address {
     text.parse().unwrap()
 }
 
+fn peer(text: &str) -> Peer {
+    text.parse().unwrap()
+}
+
 #[test]
 fn the_design_s_file_holds_the_defaults_it_states() {
     // Given the file of DESIGN.md, in which all but five values are the defaults.
@@ -86,7 +91,7 @@ fn the_design_s_file_holds_the_defaults_it_states() {
     let mut expected = Config::defaults(&around());
     assert_eq!(config.node.name, "router-a");
     assert_eq!(config.clients.allow_client[0].as_str(), "AA:BB:CC:DD:EE:FF");
-    assert_eq!(config.mesh.peer, [address("192.168.1.2:8902")]);
+    assert_eq!(config.mesh.peer, [peer("192.168.1.2:8902")]);
     assert_eq!(config.default_server.url.as_ref().unwrap().to_string(), "ws://10.10.11.156:8901/");
     assert_eq!(config.extra_servers, ["router-a"]);
     // and all the others as they are without a file.
@@ -147,7 +152,7 @@ fn all_errors_are_told_in_the_order_of_the_file() {
         "f:2: clients.copies: '0' is not",
         "f:3: 'opton' is not one of config,",
         "f:5: mesh.enabled: 'maybe' is not one of 1, 0, on,",
-        "f:6: mesh.peer: 'here' is not an IP address with its port, such as",
+        "f:6: mesh.peer: 'here' is not an IP address or a host's name with its port, such as",
         "--set: ",
         "--set: ",
     ];
@@ -245,7 +250,16 @@ fn a_zone_becomes_the_interface_s_number() {
 
 #[test]
 fn a_peer_has_a_port_that_can_be_called() {
-    assert_eq!(errors("", &["mesh.peer=192.168.1.2:0"]).len(), 1);
+    for wrong in ["192.168.1.2:0", "router-b.lan:0", "router-b.lan", "192.168.1.256:8902", "a b:1", ":1"] {
+        assert_eq!(errors("", &[&format!("mesh.peer={wrong}")]).len(), 1, "{wrong}");
+    }
+}
+
+#[test]
+fn a_peer_is_an_address_or_a_name() {
+    assert_eq!(peer("[fe80::1%br-lan]:8902"), Peer::Address(address("[fe80::1%br-lan]:8902")));
+    assert_eq!(peer("router-b.lan:8902"), Peer::Name { name: "router-b.lan".to_owned(), port: 8902 });
+    assert_eq!(read("", &["mesh.peer=router-b.lan:8902"]).mesh.peer[0].to_string(), "router-b.lan:8902");
 }
 
 #[test]
@@ -369,7 +383,7 @@ fn an_option_given_twice_is_warned_about_and_the_last_counts() {
 #[test]
 fn an_option_after_a_list_replaces_it_and_a_list_after_an_option_adds() {
     let text = "config mesh\nlist peer '1.1.1.1:1'\noption peer '2.2.2.2:2'\nlist peer '3.3.3.3:3'\n";
-    assert_eq!(read(text, &[]).mesh.peer, [address("2.2.2.2:2"), address("3.3.3.3:3")]);
+    assert_eq!(read(text, &[]).mesh.peer, [peer("2.2.2.2:2"), peer("3.3.3.3:3")]);
     assert_eq!(warnings(text).len(), 1);
 }
 
@@ -455,7 +469,7 @@ fn set_overrides_the_file_and_the_last_set_counts() {
 fn the_first_set_of_a_list_replaces_and_the_next_ones_add() {
     let config =
         read("config mesh\nlist peer '1.1.1.1:1'\n", &["mesh.peer=2.2.2.2:2", "mesh.peer=3.3.3.3:3"]);
-    assert_eq!(config.mesh.peer, [address("2.2.2.2:2"), address("3.3.3.3:3")]);
+    assert_eq!(config.mesh.peer, [peer("2.2.2.2:2"), peer("3.3.3.3:3")]);
     assert_eq!(read("", &["clients.listen=127.0.0.1:1"]).clients.listen, [address("127.0.0.1:1")]);
 }
 

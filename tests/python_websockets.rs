@@ -1,5 +1,6 @@
 //! Debian's `python3-websockets` as a client: each story of
 //! `clients/websockets_client.py` against a running node.
+#![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

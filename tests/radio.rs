@@ -1,6 +1,7 @@
 //! A radio imitated at the raw socket: it frames for itself (RFC 6455), as the
 //! devices in the field do, with all that a router must bear of them
 //! (PROTOCOLS.md, section 1).
+#![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

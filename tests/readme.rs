@@ -1,6 +1,7 @@
 //! What the README and the table of rules say is there: each command with its
 //! options, the first conversation, every file and every test that is named.
 //! The simulator's commands are checked in `sim/tests/readme.rs`.
+#![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

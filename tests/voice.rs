@@ -1,5 +1,6 @@
 //! A voice message spoken for the tests (`fixtures/voice/make.sh`) goes from
 //! `talk` to `listen` through a running node and comes out as it went in.
+#![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

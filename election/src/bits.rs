@@ -44,16 +44,16 @@ impl Bits {
 
     /// The slots in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + use<> {
-        let words = self.0;
-        (0..WORDS).flat_map(move |index| {
-            let mut word = words[index];
-            core::iter::from_fn(move || {
-                let slot = word.trailing_zeros() as usize;
-                (word != 0).then(|| {
-                    word &= word - 1;
-                    index * 64 + slot
-                })
-            })
+        let Self(words) = *self;
+        let (mut index, mut word) = (0, words[0]);
+        core::iter::from_fn(move || {
+            while word == 0 {
+                index += 1;
+                word = *words.get(index)?;
+            }
+            let slot = index * 64 + word.trailing_zeros() as usize;
+            word &= word - 1;
+            Some(slot)
         })
     }
 }

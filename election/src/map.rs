@@ -139,7 +139,11 @@ impl Map {
     /// then by id; where all are held down, the first.
     #[must_use]
     pub fn decide(&self, me: RouterId) -> Decision {
-        let members = self.members(me);
+        self.decide_among(self.members(me))
+    }
+
+    /// As [`decide`](Self::decide), for the component with these slots.
+    pub(crate) fn decide_among(&self, members: Bits) -> Decision {
         let ready = || members.iter().filter(|slot| self.ready(&self.records[*slot]));
         let newest = ready().map(|slot| self.records[slot].list).max().unwrap_or_default();
         let (mut best, mut second) = (None, None);

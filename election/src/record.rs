@@ -159,6 +159,7 @@ pub(crate) enum Bytes {
 impl Datagram {
     /// What to send.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Bytes::Small(bytes) => bytes,

@@ -63,12 +63,15 @@ impl Add<Duration> for Time {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(whole_micros(span)))
+        self + Micros::from(span)
     }
 }
 
-impl AddAssign<Duration> for Time {
-    fn add_assign(&mut self, span: Duration) {
+impl<Span> AddAssign<Span> for Time
+where
+    Self: Add<Span, Output = Self>,
+{
+    fn add_assign(&mut self, span: Span) {
         *self = *self + span;
     }
 }
@@ -78,14 +81,39 @@ impl Sub<Duration> for Time {
     type Output = Self;
 
     fn sub(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(whole_micros(span)))
+        self - Micros::from(span)
     }
 }
 
+/// A span as moments count it. What is needed at each heartbeat is converted
+/// once: a `Duration` has to be multiplied and divided for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Micros(u64);
+
 /// Without the 128-bit arithmetic of `Duration::as_micros`, which a 32-bit
 /// machine does in software.
-const fn whole_micros(span: Duration) -> u64 {
-    span.as_secs().saturating_mul(1_000_000).saturating_add(span.subsec_micros() as u64)
+impl From<Duration> for Micros {
+    fn from(span: Duration) -> Self {
+        Self(span.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(span.subsec_micros())))
+    }
+}
+
+/// Saturates at [`Time::MAX`].
+impl Add<Micros> for Time {
+    type Output = Self;
+
+    fn add(self, span: Micros) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+}
+
+/// Saturates at [`Time::ZERO`].
+impl Sub<Micros> for Time {
+    type Output = Self;
+
+    fn sub(self, span: Micros) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
 }
 
 /// Seconds with milliseconds, as logs and timelines show it: `12.345`.

@@ -98,6 +98,54 @@ impl fmt::Display for Address {
     }
 }
 
+/// Another router, by address or by name, with its port: `192.168.1.2:8902`,
+/// `[fe80::1%br-lan]:8902`, `router-b.lan:8902`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Peer {
+    /// By its address.
+    Address(Address),
+    /// By a name that has to be looked up.
+    Name {
+        /// The host's name.
+        name: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+impl Peer {
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Address(address) => address.port,
+            Self::Name { port, .. } => *port,
+        }
+    }
+}
+
+impl FromStr for Peer {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let (name, port) = text.rsplit_once(':').ok_or(Malformed)?;
+        let port = port_of(port)?;
+        is_host(name).then(|| Self::Name { name: name.to_owned(), port }).ok_or(Malformed)
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name { name, port } => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
 /// The default server's URL: `ws://HOST:PORT[/PATH]`. The port is always
 /// said, since what RFC 6455 presumes (80) is not where these servers are.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Kinds of values: what an option may hold, how it is read and written, and
 //! the words by which an error says what would be right.
 
-use super::{Address, Discovery, LogLevel, Storage, WsUrl};
+use super::{Address, Discovery, LogLevel, Peer, Storage, WsUrl};
 use crate::wire::{CLIENT_ID_CHARS_MAX, ClientId};
 use core::marker::PhantomData;
 use core::str::FromStr;
@@ -221,9 +221,10 @@ pub(super) const LISTEN: Parsed<Address> = Parsed {
 };
 
 /// Whom to call.
-pub(super) const PEER: Parsed<Address> = Parsed {
-    test: |address| address.port != 0,
-    meaning: "an IP address with its port, such as 192.168.1.2:8902 or [fe80::1%br-lan]:8902",
+pub(super) const PEER: Parsed<Peer> = Parsed {
+    test: |peer| peer.port() != 0,
+    meaning: "an IP address or a host's name with its port, such as 192.168.1.2:8902, \
+              [fe80::1%br-lan]:8902 or router-b.lan:8902",
     value: PhantomData,
 };
 

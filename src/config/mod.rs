@@ -17,7 +17,7 @@ mod surroundings;
 mod table;
 pub mod uci;
 
-pub use address::{Address, Malformed, WsUrl};
+pub use address::{Address, Malformed, Peer, WsUrl};
 pub use diagnostic::{Diagnostic, Errors, Origin, Warning};
 pub use file::DEFAULT_FILE;
 pub use surroundings::{Places, Surroundings};
@@ -99,7 +99,7 @@ pub struct Mesh {
     /// How other routers are found; empty: by `peer` alone.
     pub discovery: Vec<Discovery>,
     /// Routers to call in any case.
-    pub peer: Vec<Address>,
+    pub peer: Vec<Peer>,
 }
 
 /// Section `default_server`.

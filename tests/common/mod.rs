@@ -10,8 +10,11 @@
 #![allow(dead_code, unused_imports)]
 
 pub(crate) mod desktop;
+#[cfg(feature = "net")]
 pub(crate) mod http;
+mod netns;
 mod process;
+#[cfg(feature = "net")]
 pub(crate) mod radio;
 mod temp;
 
@@ -20,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+pub(crate) use netns::Net;
 pub(crate) use process::{Finished, Program, finish, finish_with_input};
 pub(crate) use temp::TempDir;
 

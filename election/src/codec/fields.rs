@@ -13,8 +13,8 @@ use crate::record::{Bytes, Datagram};
 pub(super) struct Writer(pub(super) Vec<u8>);
 
 impl Writer {
-    pub(super) fn new(kind: u8, sender: RouterId) -> Self {
-        let mut writer = Self(Vec::with_capacity(160));
+    pub(super) fn new(kind: u8, sender: RouterId, capacity: usize) -> Self {
+        let mut writer = Self(Vec::with_capacity(capacity));
         writer.u8(LAYOUT);
         writer.u8(kind);
         writer.id(sender);

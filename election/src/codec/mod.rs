@@ -11,7 +11,7 @@ use fields::{Reader, Writer};
 
 use crate::config::ROUTERS_MAX;
 use crate::epoch::Epoch;
-use crate::id::RouterId;
+use crate::id::{Incarnation, RouterId};
 use crate::list::{LIST_MAX_ENTRIES, ServerEntry, ServerList};
 use crate::record::{Bytes, Datagram, Heartbeat, Link, Packet, Record, Report};
 
@@ -38,6 +38,14 @@ const READY: u8 = 1;
 const LEAVING: u8 = 2;
 const LEAF: u8 = 4;
 const SEEN: u8 = 8;
+/// A record's datagram up to its revision: two bytes, two ids, an incarnation, a number.
+const RECORD_HEAD_BYTES: usize = 2 + 16 + 16 + 12 + 4;
+/// What else it says, without the name and the links themselves.
+const RECORD_FIELDS_MAX_BYTES: usize = 2 + 16 + 1 + 8 + 36 + 2;
+/// An id, and a byte for the rest.
+const LINK_BYTES: usize = 17;
+/// Room for most other datagrams, so that they need not grow.
+const SHORT_BYTES: usize = 160;
 /// No place in the list.
 const NO_PLACE: u8 = u8::MAX;
 /// Bit of a link's byte; the flap count is the rest.
@@ -103,8 +111,18 @@ impl Heartbeat {
         if bytes[0] != LAYOUT || bytes[1] != HEARTBEAT {
             return None;
         }
-        let mut reader = Reader(&bytes[2..]);
-        Self::read(&mut reader).ok()
+        // Fixed places, read in whole words: a reader that may fail makes the
+        // compiler put the id together byte by byte.
+        Some(Self {
+            origin: RouterId(*bytes[2..].first_chunk()?),
+            incarnation: Incarnation {
+                counter: u32::from_be_bytes(*bytes[18..].first_chunk()?),
+                random: u64::from_be_bytes(*bytes[22..].first_chunk()?),
+            },
+            sequence: u32::from_be_bytes(*bytes[30..].first_chunk()?),
+            revision: u32::from_be_bytes(*bytes[34..].first_chunk()?),
+            digest: u64::from_be_bytes(*bytes[38..].first_chunk()?),
+        })
     }
 
     #[inline(always)]
@@ -126,20 +144,20 @@ impl Packet {
         match self {
             Self::Heartbeat(heartbeat) => heartbeat.encode(),
             Self::Relayed { sender, heartbeat, age_ms } => {
-                let mut writer = Writer::new(RELAYED, *sender);
+                let mut writer = Writer::new(RELAYED, *sender, SHORT_BYTES);
                 writer.0.extend_from_slice(&age_ms.to_be_bytes());
                 writer.0.extend_from_slice(&heartbeat.encode().as_bytes()[2..]);
                 writer.finish()
             }
             Self::Record { sender, record } => encode_record(*sender, record),
             Self::Request { sender, origins } => {
-                let mut writer = Writer::new(REQUEST, *sender);
+                let mut writer = Writer::new(REQUEST, *sender, SHORT_BYTES);
                 writer.u8(origins.len() as u8);
                 origins.iter().for_each(|id| writer.id(*id));
                 writer.finish()
             }
             Self::Summary { sender, from, to, entries } => {
-                let mut writer = Writer::new(SUMMARY, *sender);
+                let mut writer = Writer::new(SUMMARY, *sender, SHORT_BYTES);
                 writer.id(*from);
                 writer.id(*to);
                 writer.u8(entries.len() as u8);
@@ -151,15 +169,15 @@ impl Packet {
                 writer.finish()
             }
             Self::Probe { sender, target, incarnation, sequence } => {
-                let mut writer = Writer::new(PROBE, *sender);
+                let mut writer = Writer::new(PROBE, *sender, SHORT_BYTES);
                 writer.id(*target);
                 writer.incarnation(*incarnation);
                 writer.u32(*sequence);
                 writer.finish()
             }
-            Self::ListRequest { sender } => Writer::new(LIST_REQUEST, *sender).finish(),
+            Self::ListRequest { sender } => Writer::new(LIST_REQUEST, *sender, SHORT_BYTES).finish(),
             Self::List { sender, list } => {
-                let mut writer = Writer::new(LIST, *sender);
+                let mut writer = Writer::new(LIST, *sender, SHORT_BYTES);
                 writer.list(list);
                 writer.finish()
             }
@@ -218,9 +236,21 @@ impl Packet {
     }
 }
 
+/// Whose record a datagram holds, of which life and which revision; `None`
+/// if it holds none. Says nothing about the rest of it.
+pub(crate) fn record_head(bytes: &[u8]) -> Option<(RouterId, Incarnation, u32)> {
+    let head: &[u8; RECORD_HEAD_BYTES] = bytes.first_chunk()?;
+    if head[0] != LAYOUT || head[1] != RECORD {
+        return None;
+    }
+    let mut reader = Reader(&head[18..]); // After the sender.
+    Some((reader.id().ok()?, reader.incarnation().ok()?, reader.u32().ok()?))
+}
+
 /// A record as a datagram of `sender`, without cloning it first.
 pub(crate) fn encode_record(sender: RouterId, record: &Record) -> Datagram {
-    let mut writer = Writer::new(RECORD, sender);
+    let fields = RECORD_FIELDS_MAX_BYTES + record.name.len() + record.links.len() * LINK_BYTES;
+    let mut writer = Writer::new(RECORD, sender, RECORD_HEAD_BYTES + fields);
     writer.id(record.origin);
     writer.incarnation(record.incarnation);
     writer.u32(record.revision);

@@ -3,7 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{DATAGRAM_MAX_BYTES, DecodeError, IDS_MAX, ROUTERS_MAX, encode_record};
+use super::{DATAGRAM_MAX_BYTES, DecodeError, IDS_MAX, ROUTERS_MAX, encode_record, record_head};
 use crate::epoch::Epoch;
 use crate::id::{Incarnation, RouterId};
 use crate::list::{LIST_MAX_ENTRIES, ListVersion, NAME_MAX_BYTES, ServerEntry, ServerList};
@@ -66,6 +66,19 @@ fn one_of_each() -> Vec<Packet> {
 fn every_packet_comes_back_as_it_was() {
     for packet in one_of_each() {
         assert_eq!(Packet::decode(packet.encode().as_bytes()), Ok(packet));
+    }
+}
+
+#[test]
+fn a_records_head_is_what_the_whole_of_it_says() {
+    for packet in one_of_each() {
+        let bytes = packet.encode().as_bytes().to_vec();
+        let expected = match &packet {
+            Packet::Record { record, .. } => Some((record.origin, record.incarnation, record.revision)),
+            _ => None,
+        };
+        assert_eq!(record_head(&bytes), expected, "{packet:?}");
+        assert_eq!(record_head(&bytes[..bytes.len().min(49)]), None, "the revision is cut");
     }
 }
 

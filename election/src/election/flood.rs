@@ -21,8 +21,7 @@ impl Election {
     /// is a new revision and will be flooded.
     pub(super) fn write_record(&mut self, now: Time) {
         let record = self.describe(now);
-        let same = |old: &Record| Record { revision: old.revision, ..record.clone() } == *old;
-        if self.own_record().is_some_and(same) {
+        if self.own_record() == Some(&record) {
             return;
         }
         self.revision = self.revision.saturating_add(1);

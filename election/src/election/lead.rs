@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::Election;
 use super::flood::digest_part;
 use crate::api::{Output, Role, View};
+use crate::bits::Bits;
 use crate::config::mutated;
 use crate::epoch::{EPOCH_BLOCK, Epoch};
 use crate::id::RouterId;
@@ -53,8 +54,8 @@ impl Term {
 impl Election {
     /// Decides anew after the map has changed.
     pub(super) fn decide(&mut self, now: Time) {
-        self.count_members(now);
-        let decision = self.map.decide(self.me);
+        let members = self.count_members(now);
+        let decision = self.map.decide_among(members);
         self.counters.decisions += 1;
         if self.inherit_report(now, &decision) {
             // The deputy says something else than it just did: once more with that.
@@ -67,7 +68,8 @@ impl Election {
     }
 
     /// Who belongs to the component, who has come, who has gone; its digest.
-    fn count_members(&mut self, now: Time) {
+    /// The members' slots.
+    fn count_members(&mut self, now: Time) -> Bits {
         let members = self.map.members(self.me);
         let mut digest: u64 = 0;
         let mut present = members.iter().map(|slot| &self.map.records()[slot]).peekable();
@@ -124,6 +126,8 @@ impl Election {
             self.summaries_left -= met.len() as u8;
             met.iter().for_each(|id| self.summarise(*id));
         }
+        // Whoever was taken off the map has moved the slots of the others.
+        if gone.is_empty() { members } else { self.map.members(self.me) }
     }
 
     /// Takes records off the map whose peers have forgotten them.

@@ -30,7 +30,7 @@ use crate::state::SavedState;
 use crate::time::Time;
 use identity::Stranger;
 use lead::Term;
-use peer::{Peers, Silence};
+use peer::{Peers, Spans};
 
 /// Most outputs that wait to be polled; datagrams beyond it are dropped, as a
 /// network may drop them. Enough for a summary of a full table and its answers.
@@ -48,7 +48,7 @@ const SETTLE_ROUNDS: u32 = 4;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Election {
     config: Config,
-    silence: Silence,
+    spans: Spans,
     me: RouterId,
     incarnation: Incarnation,
     /// Everything that records say, the own one included.
@@ -162,7 +162,7 @@ impl Election {
             map.mutant = config.mutant;
         }
         let mut election = Self {
-            silence: Silence::new(&config),
+            spans: Spans::new(&config),
             me: identity,
             incarnation,
             map,
@@ -202,12 +202,30 @@ impl Election {
 
     /// Takes an input. Bounded work, in the size of the map; a heartbeat that
     /// brings no news is constant work without allocation.
+    #[inline]
     pub fn handle(&mut self, now: Time, input: Input<'_>) {
+        // Nearly always: a heartbeat that says nothing new, while nothing is due.
+        if let Input::Datagram(bytes) = input
+            && now < self.wake
+            && self.phase != Phase::Stopped
+            && let Some(heartbeat) = Heartbeat::decode(bytes)
+            && self.no_news(now, &heartbeat)
+        {
+            return;
+        }
+        self.handle_news(now, input);
+    }
+
+    #[inline(never)]
+    fn handle_news(&mut self, now: Time, input: Input<'_>) {
         if self.phase == Phase::Stopped {
             return;
         }
         if now >= self.wake {
             self.timers(now);
+            if matches!(input, Input::Timeout) && matches!(self.phase, Phase::Listening(_) | Phase::Running) {
+                return; // The timers have settled it.
+            }
         }
         match input {
             Input::Timeout => {}
@@ -229,6 +247,7 @@ impl Election {
     }
 
     /// What to do next; to be called until it returns `None` after each input.
+    #[inline]
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
@@ -236,6 +255,7 @@ impl Election {
     /// When to call `handle` with [`Input::Timeout`] at the latest; `None`
     /// once this router has stopped.
     #[must_use]
+    #[inline]
     pub fn poll_timeout(&self) -> Option<Time> {
         (self.phase != Phase::Stopped).then_some(self.wake)
     }

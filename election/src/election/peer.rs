@@ -6,26 +6,35 @@ use core::time::Duration;
 use crate::config::{Config, ROUTERS_MAX, mutated};
 use crate::id::{Incarnation, RouterId};
 use crate::record::Heartbeat;
-use crate::time::Time;
+use crate::time::{Micros, Time};
 
 /// Highest flap count that a record can carry.
 const FLAPS_MAX: u8 = 127;
 
-/// How long which silence may last; worked out once.
+/// What each interval is measured by; worked out once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Silence {
+pub(super) struct Spans {
+    /// [`Config::beacon`].
+    pub(super) beacon: Micros,
     /// [`Config::weak_after`].
-    pub(super) weak_after: Duration,
+    pub(super) weak_after: Micros,
     /// [`Config::detection`].
-    pub(super) gone_after: Duration,
+    pub(super) gone_after: Micros,
     /// [`Config::vouched_max`].
-    vouched_max: Duration,
+    vouched_max: Micros,
+    /// [`Config::hold_forget`].
+    pub(super) hold_forget: Micros,
 }
 
-impl Silence {
+impl Spans {
     pub(super) fn new(config: &Config) -> Self {
-        let (weak_after, gone_after) = (config.weak_after(), config.detection());
-        Self { weak_after, gone_after, vouched_max: config.vouched_max() }
+        Self {
+            beacon: config.beacon.into(),
+            weak_after: config.weak_after().into(),
+            gone_after: config.detection().into(),
+            vouched_max: config.vouched_max().into(),
+            hold_forget: config.hold_forget.into(),
+        }
     }
 }
 
@@ -166,8 +175,8 @@ impl Peer {
 
     /// When its link is gone if nothing more comes: the detection time after
     /// the last sign of life, and not on the word of others for ever.
-    pub(super) fn gone_at(&self, silence: &Silence) -> Time {
-        (self.alive + silence.gone_after).min(self.heard + silence.vouched_max)
+    pub(super) fn gone_at(&self, spans: &Spans) -> Time {
+        (self.alive + spans.gone_after).min(self.heard + spans.vouched_max)
     }
 
     /// It is back after an absence. The first time costs nothing; from the

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::Election;
 use crate::api::Warning;
+use crate::codec::record_head;
 use crate::config::mutated;
 use crate::id::{Incarnation, RouterId};
 use crate::record::{Heartbeat, Packet, Record};
@@ -63,7 +64,7 @@ impl Election {
             if ask {
                 peer.asked = now;
             }
-            if !peer.unanswered && now >= peer.outdated_since + self.silence.gone_after {
+            if !peer.unanswered && now >= peer.outdated_since + self.spans.gone_after {
                 // It does not hear the questions, whatever its old record says,
                 // here or at others: no link until it answers.
                 peer.unanswered = true;
@@ -85,6 +86,9 @@ impl Election {
 
     /// Any datagram that is not a heartbeat.
     pub(super) fn datagram(&mut self, now: Time, bytes: &[u8]) {
+        if self.holds(bytes) {
+            return;
+        }
         let packet = match Packet::decode(bytes) {
             Ok(packet) => packet,
             Err(_) => {
@@ -104,6 +108,15 @@ impl Election {
             Packet::ListRequest { sender } => self.answer_list_request(sender),
             Packet::List { list, .. } => self.adopt_list(list),
         }
+    }
+
+    /// True for a record that this router has, or a newer one of the same life:
+    /// each is sent several times, in case one is lost, and sent on by several.
+    fn holds(&self, bytes: &[u8]) -> bool {
+        record_head(bytes).is_some_and(|(origin, incarnation, revision)| {
+            let peer = self.peers.get(origin).filter(|peer| peer.incarnation == incarnation);
+            peer.is_some_and(|peer| revision <= peer.revision)
+        })
     }
 
     /// Another router still hears one that this one does not: it is alive,

@@ -43,20 +43,41 @@ impl Election {
         if tick {
             self.beacon(now);
         }
-        if tick || now >= self.deadline {
+        if (tick || now >= self.deadline) && !self.all_quiet(now) {
             self.scan(now, tick);
         }
         self.settle(now);
+    }
+
+    /// True if a scan would find nothing: everyone known has been heard of late
+    /// and is not held down. Nearly always so, and several times cheaper than to look
+    /// closely; sets when to look again, be it too early.
+    fn all_quiet(&mut self, now: Time) -> bool {
+        if self.list_behind {
+            return false;
+        }
+        let (weak, forgotten) = (now - self.spans.weak_after, now - self.spans.hold_forget);
+        let mut oldest = now;
+        for peer in self.peers.iter() {
+            let remembered = peer.flaps == 0 || peer.last_flap > forgotten;
+            if !(peer.hears && peer.heard > weak && peer.held_until == Time::ZERO && remembered) {
+                return false;
+            }
+            oldest = oldest.min(peer.heard);
+        }
+        // No link is gone before: `alive` is never before `heard`.
+        self.deadline = oldest + self.spans.gone_after;
+        true
     }
 
     /// A router that was not running has heard nothing for that time: the
     /// silence is its own. One that missed more than the detection time is
     /// gone for the others, and listens again as after a start.
     fn after_stall(&mut self, now: Time) {
-        let late = now.since(self.wake);
-        if late <= self.config.beacon {
+        if now <= self.wake + self.spans.beacon {
             return;
         }
+        let late = now.since(self.wake);
         for peer in self.peers.iter_mut().filter(|peer| peer.hears) {
             peer.heard = (peer.heard + late).min(now);
             peer.alive = (peer.alive + late).min(now);
@@ -71,10 +92,10 @@ impl Election {
     /// The regular heartbeat, and the record with it after a change.
     fn beacon(&mut self, now: Time) {
         let first = self.sequence == 0;
-        let step = if first { self.phase_shift } else { self.config.beacon };
+        let step = if first { self.phase_shift.into() } else { self.spans.beacon };
         self.next_beacon += step;
         if self.next_beacon <= now {
-            self.next_beacon = now + self.config.beacon;
+            self.next_beacon = now + self.spans.beacon;
         }
         self.summaries_left = SUMMARIES_PER_BEACON;
         let heartbeat = self.next_heartbeat();
@@ -103,18 +124,18 @@ impl Election {
     /// forgotten. Sets when to look again.
     fn scan(&mut self, now: Time, tick: bool) {
         let config = &self.config;
-        let (silence, forget) = (self.silence, config.hold_forget);
+        let spans = self.spans;
         let mut deadline = Time::MAX;
         let mut weak: Vec<RouterId> = Vec::new();
         let mut purged: Vec<RouterId> = Vec::new();
         for peer in self.peers.iter_mut() {
-            if peer.hears && now >= peer.gone_at(&silence) {
+            if peer.hears && now >= peer.gone_at(&spans) {
                 peer.hears = false;
                 self.own_changed = true;
             }
             if peer.hears {
-                deadline = deadline.min(peer.gone_at(&silence));
-                if tick && now >= peer.heard + silence.weak_after {
+                deadline = deadline.min(peer.gone_at(&spans));
+                if tick && now >= peer.heard + spans.weak_after {
                     weak.push(peer.id);
                 }
             }
@@ -128,7 +149,7 @@ impl Election {
             }
             if peer.incarnation != Incarnation::default()
                 && peer.absent()
-                && now >= peer.absent_since + silence.gone_after
+                && now >= peer.absent_since + spans.gone_after
             {
                 peer.forget_life();
                 purged.push(peer.id);
@@ -136,7 +157,8 @@ impl Election {
         }
         self.deadline = deadline;
         self.forget_records(&purged);
-        self.peers.retain(|peer| !peer.absent() || peer.flaps > 0 || now < peer.absent_since + forget);
+        self.peers
+            .retain(|peer| !peer.absent() || peer.flaps > 0 || now < peer.absent_since + spans.hold_forget);
         weak.iter().for_each(|id| self.probe(*id));
         if tick && self.list_behind {
             self.ask_for_list(now);

@@ -28,9 +28,6 @@ impl Clock {
     #[must_use]
     pub fn local(&self, now: Time) -> Time {
         let elapsed = now.as_micros().saturating_sub(self.started.as_micros());
-        if self.rate == PPM {
-            return Time::from_micros(elapsed);
-        }
         Time::from_micros(elapsed * self.rate / PPM)
     }
 

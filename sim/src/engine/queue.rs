@@ -6,8 +6,8 @@ use fau3_election::Time;
 /// Events ordered by time, and by the order of their scheduling where times
 /// are equal.
 ///
-/// A timing wheel (Varghese and Lauck, 1987) of 2,048 slots of 512 µs, with a
-/// bitmap to find the next slot in use; what lies beyond its 1.05 s waits in a
+/// A timing wheel (Varghese and Lauck, 1987) of 2,048 slots of 256 µs, with a
+/// bitmap to find the next slot in use; what lies beyond its 0.52 s waits in a
 /// heap. Beacons come every 250 ms and arrive within a few, so that nearly
 /// everything is pushed and popped without a comparison of neighbours.
 /// Allocates only while it grows; events are small and copied.
@@ -15,12 +15,14 @@ use fau3_election::Time;
 pub struct EventQueue<E> {
     entries: Vec<Entry<E>>,
     free: u32,
-    slots: Vec<u32>,
+    slots: Box<[u32; SLOTS as usize]>,
     used: [u64; WORDS],
     summary: u32,
     /// Nothing before this slot (counted from time zero) is left in the wheel.
     cursor: u64,
     far: BinaryHeap<Reverse<(u64, u64, u32)>>,
+    /// The slot of the first in `far`.
+    far_slot: u64,
     sequence: u64,
     len: usize,
 }
@@ -33,7 +35,7 @@ struct Entry<E> {
     event: E,
 }
 
-const SLOT_SHIFT: u32 = 9;
+const SLOT_SHIFT: u32 = 8;
 const SLOTS: u64 = 2_048;
 const WORDS: usize = (SLOTS / 64) as usize;
 const NONE: u32 = u32::MAX;
@@ -43,11 +45,12 @@ impl<E> Default for EventQueue<E> {
         Self {
             entries: Vec::new(),
             free: NONE,
-            slots: vec![NONE; SLOTS as usize],
+            slots: Box::new([NONE; SLOTS as usize]),
             used: [0; WORDS],
             summary: 0,
             cursor: 0,
             far: BinaryHeap::new(),
+            far_slot: u64::MAX,
             sequence: 0,
             len: 0,
         }
@@ -76,6 +79,7 @@ impl<E: Copy> EventQueue<E> {
         self.summary = 0;
         self.cursor = 0;
         self.far.clear();
+        self.far_slot = u64::MAX;
         self.sequence = 0;
         self.len = 0;
     }
@@ -93,6 +97,7 @@ impl<E: Copy> EventQueue<E> {
             self.link(index, at);
         } else {
             self.far.push(Reverse((at, sequence, index)));
+            self.far_slot = self.far_slot.min(at >> SLOT_SHIFT);
         }
     }
 
@@ -102,18 +107,11 @@ impl<E: Copy> EventQueue<E> {
         if self.len == 0 {
             return None;
         }
-        let slot = match self.first_used() {
-            Some(distance) => {
-                self.advance(self.cursor + distance);
-                self.cursor
-            }
-            None => {
-                let Reverse((at, ..)) = self.far.peek()?;
-                self.advance(*at >> SLOT_SHIFT);
-                self.cursor
-            }
-        };
-        let index = self.unlink_first(slot);
+        self.cursor = self.first_used().map_or(self.far_slot, |distance| self.cursor + distance);
+        if self.far_slot - self.cursor < SLOTS {
+            self.bring_near();
+        }
+        let index = self.unlink_first(self.cursor);
         let entry = &mut self.entries[index as usize];
         let at = Time::from_micros(entry.at);
         let event = entry.event;
@@ -167,19 +165,20 @@ impl<E: Copy> EventQueue<E> {
         Some((position + SLOTS - start) % SLOTS)
     }
 
-    /// Moves the cursor, and into the wheel what has come within its reach.
-    /// What a jump of the cursor brings in lies at or after the new slot.
-    #[inline]
-    fn advance(&mut self, cursor: u64) {
-        self.cursor = cursor;
+    /// Moves into the wheel what has come within its reach: it lies at or
+    /// after the cursor.
+    #[cold]
+    fn bring_near(&mut self) {
         while let Some(Reverse((at, _, index))) = self.far.peek() {
-            if (*at >> SLOT_SHIFT) - cursor >= SLOTS {
+            self.far_slot = *at >> SLOT_SHIFT;
+            if self.far_slot - self.cursor >= SLOTS {
                 return;
             }
             let (at, index) = (*at, *index);
             self.far.pop();
             self.link(index, at);
         }
+        self.far_slot = u64::MAX;
     }
 
     /// Takes the earliest entry out of a slot: few are in one, and in no order.
@@ -187,19 +186,19 @@ impl<E: Copy> EventQueue<E> {
     fn unlink_first(&mut self, slot: u64) -> u32 {
         let position = slot & (SLOTS - 1);
         let head = self.slots[position as usize];
-        let mut best = head;
-        let mut before_best = NONE;
-        let mut previous = head;
-        let mut index = self.entries[head as usize].next;
+        let first = self.entries[head as usize].next;
+        if first == NONE {
+            self.leave_empty(position);
+            return head;
+        }
+        let (mut best, mut before_best) = (head, NONE);
+        let (mut previous, mut index) = (head, first);
         while index != NONE {
             let entry = &self.entries[index as usize];
-            let first = &self.entries[best as usize];
-            if (entry.at, entry.sequence) < (first.at, first.sequence) {
-                best = index;
-                before_best = previous;
+            if entry.is_before(&self.entries[best as usize]) {
+                (best, before_best) = (index, previous);
             }
-            previous = index;
-            index = entry.next;
+            (previous, index) = (index, entry.next);
         }
         let after = self.entries[best as usize].next;
         if before_best == NONE {
@@ -207,14 +206,24 @@ impl<E: Copy> EventQueue<E> {
         } else {
             self.entries[before_best as usize].next = after;
         }
-        if self.slots[position as usize] == NONE {
-            let word = (position / 64) as usize;
-            self.used[word] &= !(1 << (position % 64));
-            if self.used[word] == 0 {
-                self.summary &= !(1 << word);
-            }
-        }
         best
+    }
+
+    #[inline]
+    fn leave_empty(&mut self, position: u64) {
+        self.slots[position as usize] = NONE;
+        let word = (position / 64) as usize;
+        self.used[word] &= !(1 << (position % 64));
+        if self.used[word] == 0 {
+            self.summary &= !(1 << word);
+        }
+    }
+}
+
+impl<E> Entry<E> {
+    #[inline]
+    fn is_before(&self, other: &Self) -> bool {
+        (self.at, self.sequence) < (other.at, other.sequence)
     }
 }
 
@@ -242,8 +251,8 @@ mod tests {
             let mut expected: Vec<(u64, u64)> = Vec::new();
             let (mut now, mut id) = (0, 0);
             for _ in 0..2_000 {
-                // Near, at the wheel's edge, and far: 4 s is four turns of it.
-                let ahead = random.pick(&[0, 3, 511, 512, 90_000, 1_048_575, 1_048_576, 4_000_000]);
+                // Near, at the wheel's edge, and far: 4 s is eight turns of it.
+                let ahead = random.pick(&[0, 3, 255, 256, 90_000, 524_287, 524_288, 4_000_000]);
                 let at = now + random.below(ahead + 1);
                 queue.push(Time::from_micros(at), id);
                 expected.push((at, id));

@@ -2,7 +2,11 @@ use crate::engine::NodeSet;
 
 /// What waits in the queue. Nodes are numbers below 64; `boot` tells a node's
 /// lives apart, so that nothing meant for one reaches the next.
+///
+/// The tag takes a whole word, so that events are copied in whole words: a
+/// read of bytes that two writes have just put together has to wait for both.
 #[derive(Debug, Clone, Copy)]
+#[repr(u64)]
 pub(crate) enum Event {
     /// A datagram comes to some nodes.
     Deliver { from: u8, to: NodeSet, letter: u32 },

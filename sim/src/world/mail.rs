@@ -5,16 +5,23 @@ use fau3_election::Datagram;
 /// and never again.
 #[derive(Debug, Default)]
 pub(super) struct Mail {
-    letters: Vec<(Option<Datagram>, u32)>,
+    letters: Vec<Letter>,
     free: Vec<u32>,
 }
 
+#[derive(Debug)]
+struct Letter {
+    /// Stays when the last copy has arrived, until its place is taken again.
+    datagram: Datagram,
+    copies: u32,
+}
+
 impl Mail {
-    /// Takes a datagram in; the place is free again once it has been
-    /// [`drop`](Self::drop)ped as often as it was [`keep`](Self::keep)ed, and once more.
+    /// Takes a datagram in. It stays until [`drop`](Self::drop)ped as often as
+    /// [`keep`](Self::keep) says that there are copies of it.
     #[inline]
     pub(super) fn put(&mut self, datagram: Datagram) -> u32 {
-        let letter = (Some(datagram), 1);
+        let letter = Letter { datagram, copies: 0 };
         match self.free.pop() {
             Some(index) => {
                 self.letters[index as usize] = letter;
@@ -27,19 +34,22 @@ impl Mail {
         }
     }
 
-    /// One more copy is under way.
+    /// So many more copies are under way: none at all frees the place.
     #[inline]
-    pub(super) fn keep(&mut self, index: u32) {
-        self.letters[index as usize].1 += 1;
+    pub(super) fn keep(&mut self, index: u32, copies: u32) {
+        let letter = &mut self.letters[index as usize];
+        letter.copies += copies;
+        if letter.copies == 0 {
+            self.free.push(index);
+        }
     }
 
     /// One copy has arrived or was lost.
     #[inline]
     pub(super) fn drop(&mut self, index: u32) {
         let letter = &mut self.letters[index as usize];
-        letter.1 -= 1;
-        if letter.1 == 0 {
-            letter.0 = None;
+        letter.copies -= 1;
+        if letter.copies == 0 {
             self.free.push(index);
         }
     }
@@ -47,6 +57,6 @@ impl Mail {
     /// The bytes of a datagram that is under way.
     #[inline]
     pub(super) fn bytes(&self, index: u32) -> &[u8] {
-        self.letters[index as usize].0.as_ref().map_or(&[], Datagram::as_bytes)
+        self.letters[index as usize].datagram.as_bytes()
     }
 }

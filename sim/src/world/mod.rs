@@ -16,7 +16,7 @@ mod truth;
 
 use fau3_election::{Input, Output, RouterId, Time, View};
 
-use crate::engine::{EventQueue, Network, NodeSet, Random, TraceHash, nodes_of};
+use crate::engine::{EventQueue, Network, NodeSet, Random, TraceHash};
 use crate::invariants::{Checker, Violation};
 use crate::timeline::{Entry, What};
 
@@ -178,35 +178,55 @@ impl World {
             Event::Deliver { from, to, letter } => {
                 self.trace.fold(self.now.as_micros() << 8 | u64::from(from));
                 self.trace.fold(to);
-                nodes_of(to).for_each(|node| self.deliver(node, from, letter));
-                self.mail.drop(letter);
+                self.deliver(from, to, letter);
             }
             Event::Wake { node, boot } => self.wake(usize::from(node), boot),
             other => self.handle_rare(other),
         }
     }
 
+    /// Gives a letter to its receivers, one after the other, each of which
+    /// may answer before the next one gets it.
     #[inline]
-    fn deliver(&mut self, node: usize, from: u8, letter: u32) {
-        let bytes = self.mail.bytes(letter);
-        let receiver = &mut self.nodes[node];
-        if receiver.frozen {
-            if receiver.keep(Event::Deliver { from, to: 1 << node, letter }) {
-                self.mail.keep(letter);
+    fn deliver(&mut self, from: u8, mut to: NodeSet, letter: u32) {
+        while let Some((node, said)) = self.hand_out(&mut to, letter) {
+            if self.nodes[node].frozen {
+                if self.nodes[node].keep(Event::Deliver { from, to: 1 << node, letter }) {
+                    self.mail.keep(letter, 1);
+                }
+                continue;
             }
-            return;
-        }
-        let Some(election) = receiver.election.as_mut() else { return };
-        receiver.received_bytes += bytes.len() as u64;
-        receiver.received += 1;
-        election.handle(receiver.clock.local(self.now), Input::Datagram(bytes));
-        // Nearly always nothing comes of it, and no deadline moves.
-        if let Some(output) = election.poll_output() {
-            self.carry_out(node, output);
+            if let Some(output) = said {
+                self.carry_out(node, output);
+            }
             self.drain(node);
-        } else if election.poll_timeout() != Some(receiver.due) {
-            self.schedule(node);
         }
+        self.mail.drop(letter);
+    }
+
+    /// Hands a letter out up to the first receiver that has something to say
+    /// or to wait for, or stands still. Nearly always there is none.
+    #[inline]
+    fn hand_out(&mut self, to: &mut NodeSet, letter: u32) -> Option<(usize, Option<Output>)> {
+        let Self { now, nodes, mail, .. } = self;
+        let bytes = mail.bytes(letter);
+        while *to != 0 {
+            let node = to.trailing_zeros() as usize;
+            *to &= *to - 1;
+            let receiver = &mut nodes[node];
+            if receiver.frozen {
+                return Some((node, None));
+            }
+            let Some(election) = &mut receiver.election else { continue };
+            receiver.received += 1;
+            receiver.received_bytes += bytes.len() as u64;
+            election.handle(receiver.clock.local(*now), Input::Datagram(bytes));
+            let said = election.poll_output();
+            if said.is_some() || election.poll_timeout() != Some(receiver.due) {
+                return Some((node, said));
+            }
+        }
+        None
     }
 
     fn wake(&mut self, node: usize, boot: u32) {
@@ -301,12 +321,12 @@ impl World {
         }
         let (queue, mail) = (&mut self.queue, &mut self.mail);
         let letter = mail.put(datagram);
-        let from = node as u8;
+        let (from, mut copies) = (node as u8, 0);
         self.network.transmit(self.now, node, to, |at, to| {
-            mail.keep(letter);
+            copies += 1;
             queue.push(at, Event::Deliver { from, to, letter });
         });
-        mail.drop(letter);
+        mail.keep(letter, copies);
     }
 
     fn viewed(&mut self, node: usize, view: View) {

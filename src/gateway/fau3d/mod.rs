@@ -59,11 +59,19 @@ impl Door {
 
     /// Lets clients in until the task is dropped.
     pub async fn listen(self: Arc<Self>, listener: TcpListener) {
+        let mut failing = false;
         loop {
             match listener.accept().await {
-                Ok((stream, from)) => self.clone().handshake(stream, from),
+                Ok((stream, from)) => {
+                    failing = false;
+                    self.clone().handshake(stream, from);
+                }
                 Err(error) => {
-                    warn!("cannot accept a connection: {error}");
+                    // Told once: it may go on for as long as somebody likes.
+                    if !failing {
+                        warn!("cannot accept connections, and try again: {error}");
+                    }
+                    failing = true;
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

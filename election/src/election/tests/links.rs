@@ -291,6 +291,28 @@ fn a_neighbour_tells_of_one_whom_only_the_other_side_counts_as_a_member() {
 }
 
 #[test]
+fn a_record_is_read_once_and_a_newer_revision_or_life_of_it_again() {
+    // Given a router that holds its neighbour's record
+    let mut net = Net::running(2, "AB");
+    let held = net.election(0).map().get(net.nodes[1].id).unwrap().clone();
+    let sender = held.origin;
+    let mut take = |record: &crate::Record| {
+        net.input(0, Input::Datagram(Packet::Record { sender, record: record.clone() }.encode().as_bytes()));
+        net.election(0).map().get(sender).cloned()
+    };
+    // When the same revision comes again, or an older one, whatever it says
+    let twice = crate::Record { leaf: true, ..held.clone() };
+    assert_eq!(take(&twice), Some(held.clone()));
+    assert_eq!(take(&crate::Record { revision: held.revision - 1, ..twice.clone() }), Some(held.clone()));
+    // Then it is passed over; what is newer is not, nor another life's first word
+    let newer = crate::Record { revision: held.revision + 1, ..twice };
+    assert_eq!(take(&newer), Some(newer.clone()));
+    let incarnation = crate::Incarnation { counter: held.incarnation.counter + 1, random: 7 };
+    let reborn = crate::Record { incarnation, revision: 1, ..held };
+    assert_eq!(take(&reborn), Some(reborn.clone()));
+}
+
+#[test]
 fn a_sign_of_life_that_was_sent_on_counts_from_when_it_was_heard() {
     // Given a dead router, when another sends on what it heard of it long ago
     let mut net = Net::running(3, "ABC");
