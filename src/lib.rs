@@ -15,6 +15,8 @@ pub mod failure;
 #[cfg(feature = "net")]
 pub mod gateway;
 #[cfg(feature = "net")]
+pub mod mesh;
+#[cfg(feature = "net")]
 pub mod node;
 pub mod router;
 #[cfg(feature = "net")]
