@@ -17,6 +17,8 @@ pub mod failure;
 #[cfg(feature = "net")]
 pub mod gateway;
 #[cfg(feature = "net")]
+pub mod mesh;
+#[cfg(feature = "net")]
 pub mod node;
 #[cfg(test)]
 mod random;

@@ -1,0 +1,264 @@
+//! What all connections share: who is connected, whom to dial, what was said.
+//! Decides which connection of a pair stays.
+//!
+//! Both ends must keep the same one, so one end decides alone: the router with
+//! the lower id. It welcomes the first connection that comes to stand and turns
+//! later ones away; the other end waits for its word. So a connection that
+//! carries frames is never given up for a duplicate. A new life of the other
+//! router is no duplicate; and one that was turned away makes the lower end ask
+//! the connection that it has for a sign of life.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fau3_election::{Incarnation, RouterId, Time};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::address::is_lan;
+use super::api::{Counts, Down, MeshEvent, Refusal, Transport};
+use super::dial::Book;
+use super::events::EventSender;
+use super::frame::{Kind, Violation};
+use super::handshake::{Established, Failure, Hello, Terms};
+use super::link::Link;
+use super::notices::Notices;
+use super::replay::Replays;
+
+/// How long the last frames and the goodbye may take.
+pub const GOODBYE_MAX: Duration = Duration::from_millis(500);
+
+/// What all parts of the mesh share.
+pub(super) struct Hub {
+    pub(super) terms: Terms,
+    pub(super) transports: Vec<Transport>,
+    pub(super) lan_only: bool,
+    /// Where this router listens; TCP and UDP.
+    pub(super) port: u16,
+    state: Mutex<State>,
+    /// Held while links change and the node is told, so that it hears of it in
+    /// the order in which it happened.
+    order: tokio::sync::Mutex<()>,
+    events: EventSender,
+    book_changed: Notify,
+    closing: watch::Sender<bool>,
+    began: Instant,
+}
+
+/// What changes.
+pub(super) struct State {
+    pub(super) links: BTreeMap<RouterId, Arc<Link>>,
+    pub(super) book: Book,
+    pub(super) replays: Replays,
+    pub(super) counts: Counts,
+    pub(super) incarnation: Incarnation,
+    /// Of the next beacon. Lasts two years at 64 a second.
+    pub(super) sequence: u32,
+    notices: Notices,
+}
+
+/// How a handshake ended for the pair.
+pub(super) enum Met {
+    /// The connection was the pair's, and is over.
+    Over,
+    /// There was one already.
+    Duplicate,
+}
+
+impl Hub {
+    pub(super) fn new(
+        terms: Terms,
+        transports: Vec<Transport>,
+        lan_only: bool,
+        port: u16,
+        incarnation: Incarnation,
+        seed: u64,
+        events: EventSender,
+    ) -> Self {
+        let book = Book::new(terms.peer_id, seed);
+        let state = State {
+            links: BTreeMap::new(),
+            book,
+            replays: Replays::default(),
+            counts: Counts::default(),
+            incarnation,
+            sequence: 0,
+            notices: Notices::default(),
+        };
+        Self {
+            terms,
+            transports,
+            lan_only,
+            port,
+            state: Mutex::new(state),
+            order: tokio::sync::Mutex::new(()),
+            events,
+            book_changed: Notify::new(),
+            closing: watch::Sender::new(false),
+            began: Instant::now(),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn events(&self) -> &EventSender {
+        &self.events
+    }
+
+    pub(super) fn now(&self) -> Time {
+        Time::ZERO + self.began.elapsed()
+    }
+
+    pub(super) fn instant(&self, time: Time) -> Instant {
+        self.began + time.since(Time::ZERO)
+    }
+
+    pub(super) fn hello(&self) -> Hello {
+        Hello { incarnation: self.state().incarnation, port: self.port }
+    }
+
+    /// Changes the book, and wakes who dials.
+    pub(super) fn with_book<T>(&self, change: impl FnOnce(&mut Book, Time) -> T) -> T {
+        let changed = change(&mut self.state().book, self.now());
+        self.book_changed.notify_one();
+        changed
+    }
+
+    pub(super) async fn book_changed(&self) {
+        self.book_changed.notified().await;
+    }
+
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    /// Returns once the mesh is to end.
+    pub(super) async fn closing(&self) {
+        let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    /// Returns when there has been time enough for a goodbye.
+    pub(super) async fn closed_for_long(&self) {
+        self.closing().await;
+        tokio::time::sleep(GOODBYE_MAX).await;
+    }
+
+    /// Whether the mesh may talk to this address at all.
+    pub(super) fn may_talk_to(&self, ip: IpAddr) -> bool {
+        !self.lan_only || is_lan(ip)
+    }
+
+    /// Counts someone who is turned away, and says so once a minute.
+    pub(super) fn refuse(&self, address: SocketAddr, why: Refusal) {
+        self.turn_away(address, why, &why.to_string());
+    }
+
+    /// A connected router sent what is no frame.
+    pub(super) fn violated(&self, address: SocketAddr, violation: Violation) {
+        self.turn_away(address, Refusal::Violation, &format!("{} ({violation})", Refusal::Violation));
+    }
+
+    fn turn_away(&self, address: SocketAddr, why: Refusal, text: &str) {
+        let mut state = self.state();
+        state.counts.refused = state.counts.refused.saturating_add(1);
+        if state.notices.may_say(self.now(), address.ip()) {
+            drop(state);
+            warn!("mesh: {address}: refused: {text}");
+            self.events.say(MeshEvent::Refused { address, why });
+        }
+    }
+
+    /// Agrees with the other end whether this connection is the pair's, serves
+    /// it if so, to its end. `deadline` is for the agreement.
+    pub(super) async fn meet(&self, mut made: Established, deadline: Instant) -> Result<Met, Failure> {
+        let agreed = tokio::time::timeout_at(deadline, self.agree(&mut made)).await;
+        let Some(link) = agreed.unwrap_or(Err(Failure::Broken))? else { return Ok(Met::Duplicate) };
+        let why = link.run(self, made.stream, made.fate).await;
+        self.leave(&link, why).await;
+        Ok(Met::Over)
+    }
+
+    async fn agree(&self, made: &mut Established) -> Result<Option<Arc<Link>>, Failure> {
+        if self.terms.router > made.router {
+            return match made.stream.read().await?.0 {
+                Kind::Welcome => Ok(Some(self.admit(made).await)),
+                Kind::Duplicate => {
+                    let listens = listens(made);
+                    self.with_book(|book, now| book.duplicate(now, made.peer_id, listens));
+                    Ok(None)
+                }
+                _ => Err(Failure::Refused(Refusal::Violation)),
+            };
+        }
+        let known = self.state().links.get(&made.router).cloned();
+        if let Some(link) = known.filter(|link| link.incarnation.random == made.hello.incarnation.random) {
+            link.doubt(self);
+            let listens = listens(made);
+            self.with_book(|book, now| book.duplicate(now, made.peer_id, listens));
+            made.stream.write(Kind::Duplicate, &[]).await?;
+            // The other end closes, so that it reads this first.
+            let _ = made.stream.read().await;
+            return Ok(None);
+        }
+        let link = self.admit(made).await;
+        if let Err(failure) = made.stream.write(Kind::Welcome, &[]).await {
+            self.leave(&link, made.fate.get().unwrap_or(Down::ClosedByPeer)).await;
+            return Err(failure);
+        }
+        Ok(Some(link))
+    }
+
+    /// Makes this connection the pair's.
+    async fn admit(&self, made: &Established) -> Arc<Link> {
+        let Hello { incarnation, .. } = made.hello;
+        let (router, peer_id, listens) = (made.router, made.peer_id, listens(made));
+        let link = Arc::new(Link::new(self, router, peer_id, incarnation, listens, made.key));
+        let _order = self.order.lock().await;
+        let before = {
+            let (mut state, now) = (self.state(), self.now());
+            state.replays.prove(now, router, incarnation);
+            state.book.connected(now, peer_id, listens);
+            state.links.insert(router, link.clone())
+        };
+        if let Some(before) = before {
+            before.end();
+            self.events.send(MeshEvent::Down { router, why: Down::ClosedByPeer }).await;
+        }
+        let (address, version) = (made.address, made.version);
+        self.events.send(MeshEvent::Up { router, peer_id, address, version, incarnation }).await;
+        link
+    }
+
+    /// A connection is over; if it was still the pair's, the node is told.
+    async fn leave(&self, link: &Arc<Link>, why: Down) {
+        let _order = self.order.lock().await;
+        {
+            let (mut state, now) = (self.state(), self.now());
+            if !state.links.get(&link.router).is_some_and(|current| Arc::ptr_eq(current, link)) {
+                return;
+            }
+            state.links.remove(&link.router);
+            state.book.closed(now, link.peer_id);
+        }
+        self.book_changed.notify_one();
+        self.events.send(MeshEvent::Down { router: link.router, why }).await;
+    }
+}
+
+/// Where the router at the other end listens.
+fn listens(made: &Established) -> SocketAddr {
+    let mut address = made.address;
+    if !made.dialled {
+        address.set_port(made.hello.port);
+    }
+    address
+}

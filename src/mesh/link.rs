@@ -1,0 +1,270 @@
+//! A pair's connection once it stands: one reads, one writes, one watches.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use fau3_election::{Incarnation, RouterId};
+use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use libp2p_identity::PeerId;
+use tokio::sync::Notify;
+
+use super::api::{Down, Frame, SendOutcome};
+use super::frame::{Decoder, Kind, Violation, header};
+use super::handshake::Stream;
+use super::hub::Hub;
+use super::pipe::Fate;
+use super::pulse::{Action, Pulse};
+use super::queue::Queue;
+
+/// Small frames go out together, up to this many bytes: one frame of yamux.
+const BATCH_BYTES: usize = 16 * 1_024;
+/// What is read at once, in bytes.
+const CHUNK_BYTES: usize = 16 * 1_024;
+
+/// A connected router as the rest of the mesh sees it.
+pub(super) struct Link {
+    pub(super) router: RouterId,
+    pub(super) peer_id: PeerId,
+    pub(super) incarnation: Incarnation,
+    /// Where it listens: TCP and UDP.
+    pub(super) listens: SocketAddr,
+    /// Which of the mesh's keys it has.
+    pub(super) key: usize,
+    shared: Mutex<Shared>,
+    /// There is something to write.
+    to_write: Notify,
+    /// The pulse may have to act earlier than it said.
+    to_watch: Notify,
+    ended: Notify,
+}
+
+struct Shared {
+    queue: Queue,
+    pulse: Pulse,
+    /// To be sent before anything else.
+    ping: bool,
+    seen: bool,
+}
+
+/// Why a half of the connection came to its end.
+enum End {
+    /// The stream ended or broke; the lowest layer knows why.
+    Gone(Down),
+    Violation(Violation),
+}
+
+impl Link {
+    pub(super) fn new(
+        hub: &Hub,
+        router: RouterId,
+        peer_id: PeerId,
+        incarnation: Incarnation,
+        listens: SocketAddr,
+        key: usize,
+    ) -> Self {
+        let pulse = Pulse::new(hub.now());
+        let shared = Shared { queue: Queue::default(), pulse, ping: false, seen: false };
+        Self {
+            router,
+            peer_id,
+            incarnation,
+            listens,
+            key,
+            shared: Mutex::new(shared),
+            to_write: Notify::new(),
+            to_watch: Notify::new(),
+            ended: Notify::new(),
+        }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a frame; also says how many stream frames it pushed out.
+    pub(super) fn send(&self, frame: Frame) -> (SendOutcome, u32) {
+        let outcome = self.shared().queue.push(frame);
+        self.to_write.notify_one();
+        outcome
+    }
+
+    /// Ends the connection from outside.
+    pub(super) fn end(&self) {
+        self.ended.notify_one();
+    }
+
+    /// The other side behaves as if this connection were gone.
+    pub(super) fn doubt(&self, hub: &Hub) {
+        self.shared().pulse.doubt(hub.now());
+        self.to_watch.notify_one();
+    }
+
+    /// Serves the connection to its end, and says why it ended.
+    pub(super) async fn run(&self, hub: &Hub, stream: Stream, fate: Fate) -> Down {
+        let (reader, writer, decoder, _driver) = stream.split();
+        let ended = tokio::select! {
+            end = self.read(hub, reader, decoder, &fate) => end,
+            end = self.write(hub, writer, &fate) => end,
+            () = self.watch(hub) => End::Gone(Down::TimedOut),
+            () = self.ended.notified() => End::Gone(Down::ClosedByPeer),
+            () = hub.closed_for_long() => End::Gone(Down::Ours),
+        };
+        match ended {
+            _ if hub.is_closing() => Down::Ours,
+            End::Gone(why) => why,
+            End::Violation(violation) => {
+                hub.violated(self.listens, violation);
+                Down::Ours
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        hub: &Hub,
+        mut reader: impl AsyncRead + Unpin,
+        mut decoder: Decoder,
+        fate: &Fate,
+    ) -> End {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            loop {
+                match decoder.next() {
+                    Ok(None) => break,
+                    Ok(Some((Kind::Goodbye, _))) => return End::Gone(Down::ClosedByPeer),
+                    Ok(Some((kind, bytes))) => {
+                        if let Err(violation) = self.take(hub, kind, bytes).await {
+                            return End::Violation(violation);
+                        }
+                    }
+                    Err(violation) => return End::Violation(violation),
+                }
+            }
+            match reader.read(&mut chunk).await {
+                Ok(0) => return End::Gone(fate.get().unwrap_or(Down::ClosedByPeer)),
+                Err(_) => return End::Gone(fate.get().unwrap_or(Down::Ours)),
+                Ok(read) => {
+                    decoder.push(&chunk[..read]);
+                    if self.shared().pulse.read(read) {
+                        self.answer();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn take(&self, hub: &Hub, kind: Kind, bytes: Bytes) -> Result<(), Violation> {
+        match kind {
+            Kind::Data => hub.events().frame(self.router, bytes).await,
+            Kind::Ping => self.answer(),
+            Kind::Seen => {
+                self.shared().pulse.seen(hub.now());
+                self.to_watch.notify_one();
+            }
+            Kind::Goodbye | Kind::Hello | Kind::Welcome | Kind::Duplicate => {
+                return Err(Violation::Kind(kind as u8));
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self) {
+        self.shared().seen = true;
+        self.to_write.notify_one();
+    }
+
+    async fn write(&self, hub: &Hub, mut writer: impl AsyncWrite + Unpin, fate: &Fate) -> End {
+        let broken = |_| End::Gone(fate.get().unwrap_or(Down::Ours));
+        let mut batch = Vec::new();
+        loop {
+            let closing = hub.is_closing();
+            while let Some(large) = self.fill(hub, &mut batch) {
+                let written = write_out(&mut writer, &mut batch, large.as_deref()).await;
+                if let Err(end) = written.map_err(broken) {
+                    return end;
+                }
+                if self.drained() {
+                    hub.events().drained(self.router).await;
+                }
+            }
+            if closing {
+                let _ = writer.write_all(&header(Kind::Goodbye, 0)).await;
+                let _ = writer.close().await;
+                // The other side closes the connection, or time runs out.
+                return std::future::pending().await;
+            }
+            tokio::select! {
+                () = self.to_write.notified() => {}
+                () = hub.closing() => {}
+            }
+        }
+    }
+
+    fn drained(&self) -> bool {
+        self.shared().queue.drained()
+    }
+
+    /// Fills a batch with what waits; `None` if nothing does. A frame that is
+    /// too long for a batch comes last and apart, so that it is not copied.
+    fn fill(&self, hub: &Hub, batch: &mut Vec<u8>) -> Option<Option<Bytes>> {
+        let mut shared = self.shared();
+        let control =
+            [(std::mem::take(&mut shared.seen), Kind::Seen), (std::mem::take(&mut shared.ping), Kind::Ping)];
+        for (_, kind) in control.into_iter().filter(|(wanted, _)| *wanted) {
+            batch.extend_from_slice(&header(kind, 0));
+        }
+        let (mut large, mut frames) = (None, 0);
+        while batch.len() < BATCH_BYTES
+            && large.is_none()
+            && let Some(frame) = shared.queue.pop()
+        {
+            frames += 1;
+            batch.extend_from_slice(&header(Kind::Data, frame.len()));
+            if frame.len() > BATCH_BYTES {
+                large = Some(frame);
+            } else {
+                batch.extend_from_slice(&frame);
+            }
+        }
+        if frames > 0 && shared.pulse.sent(hub.now()) {
+            self.to_watch.notify_one();
+        }
+        (!batch.is_empty()).then_some(large)
+    }
+
+    /// Returns when the other side has taken nothing for too long.
+    async fn watch(&self, hub: &Hub) {
+        loop {
+            let action = self.shared().pulse.poll(hub.now());
+            match action {
+                Action::Wait(until) => tokio::select! {
+                    () = tokio::time::sleep_until(hub.instant(until)) => {}
+                    () = self.to_watch.notified() => {}
+                },
+                Action::Ask => {
+                    let mut shared = self.shared();
+                    shared.pulse.asked(hub.now());
+                    shared.ping = true;
+                    self.to_write.notify_one();
+                }
+                Action::GiveUp => return,
+            }
+        }
+    }
+}
+
+/// One write for all that is small, one flush for all.
+async fn write_out(
+    writer: &mut (impl AsyncWrite + Unpin),
+    batch: &mut Vec<u8>,
+    large: Option<&[u8]>,
+) -> std::io::Result<()> {
+    writer.write_all(batch).await?;
+    batch.clear();
+    if let Some(large) = large {
+        writer.write_all(large).await?;
+    }
+    writer.flush().await
+}

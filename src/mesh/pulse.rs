@@ -1,0 +1,235 @@
+//! Whether the other side of a connection still takes what it is sent. Pure.
+//!
+//! What was read is acknowledged: every few kilobytes, and when asked. So a
+//! peer that reads slowly is told from one that does not read at all, whatever
+//! it sends itself and whatever the buffers on the way hold.
+
+use std::time::Duration;
+
+use fau3_election::Time;
+
+/// A peer that acknowledges nothing for this long ends as timed out.
+pub const STALL: Duration = Duration::from_secs(10);
+/// The reader acknowledges each so many bytes: links of 3.2 KiB/s count as
+/// slow, not as stalled.
+pub(super) const SEEN_EVERY_BYTES: usize = 32 * 1_024;
+
+/// What was sent is asked after when nothing was acknowledged for so long.
+const ASK_AFTER: Duration = Duration::from_secs(4);
+/// A connection without traffic is asked after this often.
+const IDLE: Duration = Duration::from_secs(15);
+/// How long the peer may take when there is a reason for doubt.
+const DOUBT: Duration = Duration::from_secs(1);
+/// Coming so late, this process stood still itself, and knows nothing.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+
+/// What is known of the other side.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    /// Since when something sent is not acknowledged.
+    owed_since: Option<Time>,
+    /// A question is under way.
+    asked: bool,
+    /// Something was sent behind the question.
+    sent_since_asked: bool,
+    /// When something last moved.
+    moved: Time,
+    /// How long the peer may take.
+    patience: Duration,
+    /// Bytes read and not acknowledged.
+    read_bytes: usize,
+}
+
+/// What is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Nothing until then.
+    Wait(Time),
+    /// Send a ping.
+    Ask,
+    /// End the connection.
+    GiveUp,
+}
+
+impl Pulse {
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            owed_since: None,
+            asked: false,
+            sent_since_asked: false,
+            moved: now,
+            patience: STALL,
+            read_bytes: 0,
+        }
+    }
+
+    /// Frames begin to be written; whether there is something to act on
+    /// earlier than said.
+    pub(super) fn sent(&mut self, now: Time) -> bool {
+        let first = self.owed_since.is_none();
+        self.owed_since.get_or_insert(now);
+        self.sent_since_asked = true;
+        self.moved = now;
+        first
+    }
+
+    /// The ping of [`Action::Ask`] begins to be written.
+    pub(super) fn asked(&mut self, now: Time) {
+        self.owed_since.get_or_insert(now);
+        self.asked = true;
+        self.sent_since_asked = false;
+    }
+
+    /// Acknowledged.
+    pub(super) fn seen(&mut self, now: Time) {
+        let all = self.asked && !self.sent_since_asked;
+        self.owed_since = if all { None } else { Some(now) };
+        self.asked = false;
+        self.patience = STALL;
+        self.moved = now;
+    }
+
+    /// The other side behaves as if this connection were gone: it has to show
+    /// soon that it is not.
+    pub(super) fn doubt(&mut self, now: Time) {
+        self.patience = DOUBT;
+        self.owed_since = Some(now);
+        self.asked = false;
+    }
+
+    /// Bytes were read; whether to acknowledge them.
+    pub(super) fn read(&mut self, bytes: usize) -> bool {
+        self.read_bytes += bytes;
+        let due = self.read_bytes >= SEEN_EVERY_BYTES;
+        if due {
+            self.read_bytes = 0;
+        }
+        due
+    }
+
+    /// What is to do now.
+    pub(super) fn poll(&mut self, now: Time) -> Action {
+        let due = self.timeout();
+        if now < due {
+            return Action::Wait(due);
+        }
+        let Some(owed) = self.owed_since else { return Action::Ask };
+        let end = owed + self.patience;
+        if now < end {
+            return Action::Ask;
+        }
+        if now.since(due) > STOOD_STILL {
+            self.owed_since = Some(now);
+            self.asked = false;
+            return Action::Ask;
+        }
+        Action::GiveUp
+    }
+
+    fn timeout(&self) -> Time {
+        match self.owed_since {
+            None => self.moved + IDLE,
+            Some(owed) if self.asked => owed + self.patience,
+            Some(owed) if self.patience == DOUBT => owed,
+            Some(owed) => owed + ASK_AFTER,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: fn(u64) -> Time = Time::from_secs;
+
+    /// Runs until something is done; answers pings as `answers` says.
+    fn run(
+        pulse: &mut Pulse,
+        mut now: Time,
+        end: Time,
+        mut answers: impl FnMut(Time) -> bool,
+    ) -> Option<Time> {
+        while now < end {
+            match pulse.poll(now) {
+                Action::Wait(until) => now = until,
+                Action::Ask => {
+                    pulse.asked(now);
+                    if answers(now) {
+                        pulse.seen(now + Duration::from_millis(5));
+                    }
+                }
+                Action::GiveUp => return Some(now),
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_peer_that_never_reads_ends_after_the_stall_time() {
+        let mut pulse = Pulse::new(S(0));
+        pulse.sent(S(100));
+        assert_eq!(run(&mut pulse, S(100), S(200), |_| false), Some(S(100) + STALL));
+    }
+
+    #[test]
+    fn a_peer_that_answers_stays_and_an_idle_one_is_asked_every_15_s() {
+        let mut pulse = Pulse::new(S(0));
+        let mut asked = Vec::new();
+        assert_eq!(
+            run(&mut pulse, S(0), S(100), |now| {
+                asked.push(now.as_secs());
+                true
+            }),
+            None
+        );
+        assert_eq!(asked.len(), 6, "{asked:?}");
+    }
+
+    #[test]
+    fn a_peer_that_died_in_silence_is_found_without_traffic() {
+        let mut pulse = Pulse::new(S(0));
+        assert_eq!(run(&mut pulse, S(0), S(100), |_| false), Some(S(0) + IDLE + STALL));
+    }
+
+    #[test]
+    fn a_slow_link_is_not_a_stalled_one() {
+        let mut pulse = Pulse::new(S(0));
+        for second in (0..100).step_by(9) {
+            pulse.sent(S(second));
+            if let Action::Ask = pulse.poll(S(second + 4)) {
+                pulse.asked(S(second + 4));
+            }
+            assert_ne!(pulse.poll(S(second + 9)), Action::GiveUp, "{second}");
+            // 32 KiB have arrived in the meantime; the ping is still behind them.
+            pulse.seen(S(second + 9));
+        }
+    }
+
+    #[test]
+    fn in_doubt_a_peer_has_one_second() {
+        let mut pulse = Pulse::new(S(0));
+        pulse.doubt(S(5));
+        assert_eq!(run(&mut pulse, S(5), S(100), |_| false), Some(S(6)));
+        let mut pulse = Pulse::new(S(0));
+        pulse.doubt(S(5));
+        assert_eq!(run(&mut pulse, S(5), S(100), |_| true), None);
+    }
+
+    #[test]
+    fn a_process_that_stood_still_asks_again_before_it_judges() {
+        let mut pulse = Pulse::new(S(0));
+        pulse.sent(S(1));
+        assert_eq!(pulse.poll(S(5)), Action::Ask);
+        pulse.asked(S(5));
+        assert_eq!(pulse.poll(S(60)), Action::Ask, "SIGSTOP, suspend");
+        pulse.asked(S(60));
+        assert_eq!(pulse.poll(S(70)), Action::GiveUp);
+    }
+
+    #[test]
+    fn every_32_kib_are_acknowledged() {
+        let mut pulse = Pulse::new(S(0));
+        let acknowledged = (0..100).filter(|_| pulse.read(9_500)).count();
+        assert!((24..=29).contains(&acknowledged), "{acknowledged}");
+    }
+}
