@@ -27,8 +27,8 @@ const fn age_max(source: Source) -> Duration {
     match source {
         // Names are resolved at least every five minutes.
         Source::Fixed => Duration::from_secs(15 * 60),
-        // Scans repeat what is there at least every two minutes.
-        Source::Mdns | Source::Batman => Duration::from_secs(5 * 60),
+        // Scans repeat what is there at least every four minutes.
+        Source::Mdns | Source::Batman => Duration::from_secs(10 * 60),
         // Told when it changes, which may be rare.
         Source::Learnt => Duration::from_secs(60 * 60),
     }

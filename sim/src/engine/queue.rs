@@ -85,7 +85,7 @@ impl<E: Copy> EventQueue<E> {
     }
 
     /// Schedules `event`. A moment that lies before the last popped event
-    /// counts as that event's.
+    /// counts as the beginning of its slot.
     #[inline]
     pub fn push(&mut self, at: Time, event: E) {
         let at = at.as_micros().max(self.cursor << SLOT_SHIFT);
@@ -101,17 +101,26 @@ impl<E: Copy> EventQueue<E> {
         }
     }
 
-    /// The next event and its moment.
+    /// The next event and its moment, unless that lies after `end`: then it
+    /// stays, and what is scheduled before it still comes before it.
     #[inline]
-    pub fn pop(&mut self) -> Option<(Time, E)> {
+    pub fn pop_until(&mut self, end: Time) -> Option<(Time, E)> {
         if self.len == 0 {
             return None;
         }
-        self.cursor = self.first_used().map_or(self.far_slot, |distance| self.cursor + distance);
-        if self.far_slot - self.cursor < SLOTS {
+        let slot = self.first_used().map_or(self.far_slot, |distance| self.cursor + distance);
+        if slot > end.as_micros() >> SLOT_SHIFT {
+            return None;
+        }
+        self.cursor = slot;
+        if self.far_slot - slot < SLOTS {
             self.bring_near();
         }
-        let index = self.unlink_first(self.cursor);
+        let (index, before) = self.find_first(slot);
+        if self.entries[index as usize].at > end.as_micros() {
+            return None;
+        }
+        self.unlink(slot, index, before);
         let entry = &mut self.entries[index as usize];
         let at = Time::from_micros(entry.at);
         let event = entry.event;
@@ -181,18 +190,13 @@ impl<E: Copy> EventQueue<E> {
         self.far_slot = u64::MAX;
     }
 
-    /// Takes the earliest entry out of a slot: few are in one, and in no order.
+    /// The earliest entry of a slot, and the one before it in the slot's list:
+    /// few are in one, and in no order.
     #[inline]
-    fn unlink_first(&mut self, slot: u64) -> u32 {
-        let position = slot & (SLOTS - 1);
-        let head = self.slots[position as usize];
-        let first = self.entries[head as usize].next;
-        if first == NONE {
-            self.leave_empty(position);
-            return head;
-        }
+    fn find_first(&self, slot: u64) -> (u32, u32) {
+        let head = self.slots[(slot & (SLOTS - 1)) as usize];
         let (mut best, mut before_best) = (head, NONE);
-        let (mut previous, mut index) = (head, first);
+        let (mut previous, mut index) = (head, self.entries[head as usize].next);
         while index != NONE {
             let entry = &self.entries[index as usize];
             if entry.is_before(&self.entries[best as usize]) {
@@ -200,13 +204,21 @@ impl<E: Copy> EventQueue<E> {
             }
             (previous, index) = (index, entry.next);
         }
-        let after = self.entries[best as usize].next;
-        if before_best == NONE {
+        (best, before_best)
+    }
+
+    /// Takes an entry out of a slot's list, in which it comes after `before`.
+    #[inline]
+    fn unlink(&mut self, slot: u64, index: u32, before: u32) {
+        let position = slot & (SLOTS - 1);
+        let after = self.entries[index as usize].next;
+        if before != NONE {
+            self.entries[before as usize].next = after;
+        } else if after != NONE {
             self.slots[position as usize] = after;
         } else {
-            self.entries[before_best as usize].next = after;
+            self.leave_empty(position);
         }
-        best
     }
 
     #[inline]
@@ -239,8 +251,23 @@ mod tests {
             queue.push(Time::from_millis(5), name);
         }
         queue.push(Time::from_millis(4), "first");
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, name)| name).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop_until(Time::MAX)).map(|(_, name)| name).collect();
         assert_eq!(order, ["first", "a", "b", "c"]);
+    }
+
+    #[test]
+    fn what_lies_after_the_end_stays_and_lets_others_in_before_it() {
+        for (late, between) in [(200_000, 300), (4_000_000, 700_000), (201, 200)] {
+            // Given an event after the end, in the same slot, the wheel, or far off
+            let mut queue = EventQueue::default();
+            queue.push(Time::from_micros(late), "late");
+            assert_eq!(queue.pop_until(Time::from_micros(100)), None);
+            // When another is scheduled between the two
+            queue.push(Time::from_micros(between), "between");
+            // Then it comes at its own moment, and first
+            assert_eq!(queue.pop_until(Time::MAX), Some((Time::from_micros(between), "between")));
+            assert_eq!(queue.pop_until(Time::MAX), Some((Time::from_micros(late), "late")));
+        }
     }
 
     #[test]
@@ -260,16 +287,20 @@ mod tests {
                 if random.chance(600_000) {
                     expected.sort_unstable();
                     let (at, id) = expected.remove(0);
-                    assert_eq!(queue.pop(), Some((Time::from_micros(at), id)), "round {round}");
+                    assert_eq!(
+                        queue.pop_until(Time::MAX),
+                        Some((Time::from_micros(at), id)),
+                        "round {round}"
+                    );
                     now = at;
                 }
             }
             assert_eq!(queue.len(), expected.len());
             expected.sort_unstable();
             for (at, id) in expected {
-                assert_eq!(queue.pop(), Some((Time::from_micros(at), id)));
+                assert_eq!(queue.pop_until(Time::MAX), Some((Time::from_micros(at), id)));
             }
-            assert!(queue.is_empty() && queue.pop().is_none());
+            assert!(queue.is_empty() && queue.pop_until(Time::MAX).is_none());
         }
     }
 }

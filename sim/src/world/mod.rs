@@ -141,13 +141,7 @@ impl World {
 
     /// Runs all events up to and including `end`; stops early at a violation.
     pub fn run_until(&mut self, end: Time) {
-        while let Some((at, event)) = self.queue.pop() {
-            if at > end {
-                // Not lost: the next call goes on with it.
-                self.queue.push(at, event);
-                self.now = end;
-                return;
-            }
+        while let Some((at, event)) = self.queue.pop_until(end) {
             if at >= self.checker.next_look {
                 self.now = self.checker.next_look.max(self.now);
                 self.look();
@@ -157,6 +151,9 @@ impl World {
             if self.checker.violation.is_some() {
                 return;
             }
+        }
+        if !self.queue.is_empty() {
+            self.now = end; // The next call goes on from there.
         }
     }
 

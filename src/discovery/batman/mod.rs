@@ -192,3 +192,47 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::Source;
+
+    fn found(numbers: &[u8]) -> BTreeMap<Mac, Vec<Hint>> {
+        let hint = |number: u8| {
+            let address = ([10, 0, 0, number], 8902).into();
+            Hint { address, source: Source::Batman, peer_id: None, name: None }
+        };
+        numbers.iter().map(|&n| (Mac::from_bytes(&[2, 0, 0, 0, 0, n]).unwrap(), vec![hint(n)])).collect()
+    }
+
+    #[test]
+    fn what_is_there_is_said_again_and_what_has_gone_once() {
+        let hint = |number: u8| found(&[number]).into_values().next().unwrap().remove(0);
+        let mut reported = Reported::new(ORIGINATORS_MAX);
+        let all = [News::Found(hint(1)), News::Found(hint(2))];
+        assert_eq!(changes(&mut reported, found(&[1, 2])), all);
+        assert_eq!(changes(&mut reported, found(&[1, 2])), all);
+        assert_eq!(changes(&mut reported, found(&[2])), [News::Lost(hint(1)), News::Found(hint(2))]);
+        assert_eq!(changes(&mut reported, found(&[])), [News::Lost(hint(2))]);
+        assert_eq!(changes(&mut reported, found(&[])), []);
+    }
+
+    #[test]
+    fn a_machine_without_a_mesh_finds_nothing_and_that_is_no_error() {
+        match look(8902) {
+            Look::Absent => {}
+            Look::Found(found) => assert!(found.is_empty(), "no mesh was made for this test"),
+            Look::Failed(error) => panic!("{error}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_scan_ends_when_nobody_takes_its_news() {
+        let (sender, news) = mpsc::channel(1);
+        let running = tokio::spawn(Box::new(Batman::new(8902)).run(sender));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(news);
+        tokio::time::timeout(Duration::from_secs(5), running).await.unwrap().unwrap();
+    }
+}
