@@ -39,16 +39,18 @@ pub fn keys(args: &KeysArgs) -> Result<(), Failure> {
     println!("identity    {}", config.node.identity.display());
     println!("peer id     {}", key.peer_id());
     println!("router id   {}", key.router_id());
-    match identity::read_mesh_key(&config.mesh.key).map_err(Failure::new)? {
-        Some(mesh_key) => {
-            println!("mesh key    {}", config.mesh.key.display());
-            println!("fingerprint {}", mesh_key.fingerprint());
-        }
-        None => println!(
+    let mesh_keys = identity::read_mesh_keys(&config.mesh.key).map_err(Failure::new)?;
+    if mesh_keys.is_empty() {
+        println!(
             "mesh key    none: the well-known key would be used. Make one with\n            \
              (umask 077; fau3 keys --new-mesh-key > {})",
             config.mesh.key.display()
-        ),
+        );
+    } else {
+        println!("mesh key    {}", config.mesh.key.display());
+    }
+    for (mesh_key, what) in mesh_keys.iter().zip(["fingerprint", "also taken "]) {
+        println!("{what} {}", mesh_key.fingerprint());
     }
     Ok(())
 }

@@ -14,8 +14,8 @@ use fau3_election::RouterId;
 use libp2p_identity::{Keypair, PeerId};
 use sha2::{Digest, Sha256};
 
-pub use mesh_key::{MeshKey, generate_mesh_key, read_mesh_key};
-pub use state::{NodeState, start_incarnation, state_path};
+pub use mesh_key::{MeshKey, generate_mesh_key, read_mesh_keys};
+pub use state::{NodeState, random, start_incarnation, state_at_start, state_path};
 
 /// The router's own key pair, from its file.
 #[derive(Debug, Clone)]

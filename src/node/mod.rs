@@ -7,7 +7,10 @@ mod args;
 mod clock;
 mod commands;
 mod listen;
+mod mesh;
+mod others;
 mod report;
+mod shown;
 mod start;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +29,11 @@ use crate::store::Store;
 pub use args::{CheckConfigArgs, KeysArgs, NodeArgs};
 pub use clock::Clock;
 pub use commands::{check_config, keys};
+use mesh::Happened;
+pub use mesh::MeshSide;
 pub use report::{Identity, Report};
+pub use shown::Shown;
+use shown::view_text;
 pub use start::{on_runtime, run};
 
 /// Events taken in before what follows from them is carried out: one write to
@@ -64,19 +71,24 @@ pub struct Node {
     /// Links with frames whose departure is to be reported.
     departing: BTreeSet<ConnId>,
     commits_unanswered: u64,
+    /// Set in a router that is in a mesh.
+    mesh: Option<MeshSide>,
+    /// What others are told when it changes.
+    shown: Shown,
 }
 
 impl Node {
-    /// A node whose clock starts now, what doors bring it events with, and
-    /// what the rest of the program asks it with.
+    /// A node whose clock starts now, and what doors bring it events with.
     #[must_use]
     pub fn new(
         router: Router,
         store: Option<Store>,
         identity: Identity,
-    ) -> (Self, Hall, mpsc::Sender<Request>) {
+        requests: mpsc::Receiver<Request>,
+        mesh: Option<MeshSide>,
+        shown: Shown,
+    ) -> (Self, Hall) {
         let (hall, events) = Hall::new();
-        let (request, requests) = mpsc::channel(QUESTIONS_MAX);
         let node = Self {
             router,
             store,
@@ -89,8 +101,10 @@ impl Node {
             unflushed: BTreeSet::new(),
             departing: BTreeSet::new(),
             commits_unanswered: 0,
+            mesh,
+            shown,
         };
-        (node, hall, request)
+        (node, hall)
     }
 
     /// Runs until it is asked to shut down.
@@ -106,6 +120,7 @@ impl Node {
             self.carry_out();
             if let Some(done) = shut_down {
                 self.last_commits().await;
+                self.say_goodbye().await;
                 let _ = done.send(());
                 return;
             }
@@ -130,6 +145,7 @@ impl Node {
             () = timer => self.router.handle(self.clock.now(), Input::Tick),
             _ = departures.tick(), if !self.departing.is_empty() => self.report_departures(),
             done = next_commit(&mut self.store) => self.committed(done),
+            happened = next_of_mesh(&mut self.mesh) => self.mesh_says(happened),
             request = self.requests.recv() => return self.answer(request),
         }
         None
@@ -182,6 +198,12 @@ impl Node {
     fn carry_out(&mut self) {
         while let Some(output) = self.router.poll_output() {
             match output {
+                Output::Beacon { .. }
+                | Output::ToPeer { .. }
+                | Output::Persist { .. }
+                | Output::Told { .. }
+                | Output::View(_)
+                | Output::Warning(_) => self.carry_out_in_mesh(output),
                 Output::ToClient { conn, frame } => self.with_link(conn, |link| link.send(frame)),
                 Output::Probe { conn, probe } => self.with_link(conn, |link| link.probe(probe)),
                 Output::Accept { conn } => {
@@ -205,12 +227,6 @@ impl Node {
                     }
                     self.forget(conn);
                 }
-                // Only a router in a mesh asks for these.
-                Output::Beacon { .. }
-                | Output::ToPeer { .. }
-                | Output::Persist { .. }
-                | Output::View(_)
-                | Output::Warning(_) => {}
                 Output::Invalid { conn, client_id, reason } => warn!(
                     conn = conn.0,
                     %client_id,
@@ -224,11 +240,57 @@ impl Node {
                 }
             }
         }
+        if let Some(mesh) = &mut self.mesh {
+            mesh.forget_encoded();
+        }
         for conn in std::mem::take(&mut self.unflushed) {
             if let Some(link) = self.links.get(&conn) {
                 link.flush();
                 self.departing.insert(conn);
             }
+        }
+    }
+
+    fn carry_out_in_mesh(&mut self, output: Output) {
+        let Some(mesh) = &mut self.mesh else { return };
+        match output {
+            Output::Beacon { to, datagram } => mesh.beacon(to, &datagram),
+            Output::ToPeer { router, message } => {
+                if let Some(input) = mesh.send(router, &message) {
+                    self.router.handle(self.clock.now(), input);
+                }
+            }
+            Output::Persist { ticket, state } => mesh.persist(ticket, *state),
+            Output::Told { by, contact } => mesh.told(by, contact),
+            Output::View(view) => {
+                info!("{}", view_text(&view));
+                self.shown.view(&self.router, self.clock.now());
+            }
+            Output::Warning(warning) => self.shown.warning(warning),
+            _ => {}
+        }
+    }
+
+    /// Takes in what the mesh says, and what it has said meanwhile.
+    fn mesh_says(&mut self, first: Happened) {
+        let now = self.clock.now();
+        let mut next = Some(first);
+        for _ in 0..BATCH_MAX {
+            let (Some(happened), Some(mesh)) = (next.take(), &mut self.mesh) else { return };
+            let contact = match &happened {
+                Happened::Event(event) => mesh.contact(event),
+                _ => None,
+            };
+            let ended = matches!(happened, Happened::Ended);
+            for input in mesh.input(happened).into_iter().chain(contact) {
+                self.router.handle(now, input);
+            }
+            if ended {
+                warn!("the mesh has ended");
+                self.mesh = None;
+                return;
+            }
+            next = mesh.try_next();
         }
     }
 
@@ -279,6 +341,24 @@ impl Node {
         }
     }
 
+    /// The election says goodbye three times, a little apart.
+    async fn say_goodbye(&mut self) {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let deadline = Instant::now() + PATIENCE;
+        while let Some(at) = self.router.goodbye_due().filter(|_| self.mesh.is_some()) {
+            let at = self.clock.instant(at);
+            if at > deadline {
+                break;
+            }
+            sleep_until(at).await;
+            self.router.handle(self.clock.now(), Input::Tick);
+            self.carry_out();
+        }
+        if let Some(mesh) = self.mesh.take() {
+            mesh.goodbye().await;
+        }
+    }
+
     fn report(&self) -> Report {
         Report {
             identity: self.identity.clone(),
@@ -286,6 +366,14 @@ impl Node {
             router: self.router.snapshot(self.clock.now()),
             store: self.store.as_ref().map(Store::counters),
         }
+    }
+}
+
+/// What happens next in the mesh; never, without one.
+async fn next_of_mesh(mesh: &mut Option<MeshSide>) -> Happened {
+    match mesh {
+        Some(mesh) => mesh.next().await,
+        None => std::future::pending().await,
     }
 }
 

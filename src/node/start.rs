@@ -14,7 +14,7 @@ use tracing_subscriber::{Registry, fmt, reload};
 
 use super::identity::{self, KeyFile};
 use super::listen::bind;
-use super::{Identity, Node, NodeArgs, Request};
+use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, others};
 use crate::config::{Clients, Config, LogLevel, Storage, Warning};
 use crate::control::Control;
 use crate::failure::Failure;
@@ -57,8 +57,11 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
     // First: a second router started by mistake shall not write anything.
     let bound = config.clients.listen.iter().map(bind).collect::<Result<Vec<_>, _>>();
     let bound = bound.map_err(Failure::new)?;
-    let (node, hall, requests) = build(&config)?;
-    let control = Control::new(requests.clone());
+    let (request, requests) = mpsc::channel(QUESTIONS_MAX);
+    let control = Control::new(request.clone());
+    let servers = fau3d::ExtraServers::default();
+    let (node, hall) = build(&config, &control, &servers, requests).await?;
+    let requests = request;
     if config.clients.storage == Storage::Disk
         && let Some(text) = volatile_warning(&config.node.data_dir)
     {
@@ -71,7 +74,7 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
     }
     // Last: whoever finds the port open finds everything there. One door for all
     // addresses: its bounds are the router's.
-    let door = fau3d::Door::new(hall);
+    let door = fau3d::Door::new(hall, servers);
     let mut served = Vec::new();
     for socket in bound {
         let listener = socket.listen().map_err(Failure::new)?;
@@ -96,23 +99,37 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
 }
 
 /// Everything that has to exist before the first client.
-fn build(config: &Config) -> Result<(Node, Hall, mpsc::Sender<Request>), Failure> {
+async fn build(
+    config: &Config,
+    control: &Control,
+    servers: &fau3d::ExtraServers,
+    requests: mpsc::Receiver<Request>,
+) -> Result<(Node, Hall), Failure> {
     let key = KeyFile::load_or_create(&config.node.identity).map_err(Failure::new)?;
-    let incarnation = identity::start_incarnation(&config.node.identity);
-    let origin = Origin { router: key.router_id(), incarnation };
     let settings = settings(&config.clients);
     let (store, restored) = if settings.disk { open_store(config)? } else { (None, Restored::default()) };
+    let (records, sessions) = (restored.records.len(), restored.sessions.len());
+    let (router, mesh) = if config.mesh.enabled {
+        let election = others::election(config, &key);
+        let mesh = others::join(config, &key, election.incarnation(), control).await?;
+        (Router::in_mesh(election, settings, restored), Some(mesh))
+    } else {
+        let incarnation = identity::start_incarnation(&config.node.identity);
+        let origin = Origin { router: key.router_id(), incarnation };
+        (Router::new(origin, settings, restored), None)
+    };
     info!(
         name = config.node.name,
         peer_id = key.peer_id(),
-        incarnation = %incarnation,
-        records = restored.records.len(),
-        sessions = restored.sessions.len(),
+        router = %key.router_id(),
+        records,
+        sessions,
         "fau3 {}",
         env!("CARGO_PKG_VERSION")
     );
     let identity = Identity { name: config.node.name.clone(), peer_id: key.peer_id() };
-    Ok(Node::new(Router::new(origin, settings, restored), store, identity))
+    let shown = Shown::new(control.clone(), servers.clone());
+    Ok(Node::new(router, store, identity, requests, mesh, shown))
 }
 
 fn open_store(config: &Config) -> Result<(Option<Store>, Restored), Failure> {

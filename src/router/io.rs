@@ -74,6 +74,13 @@ pub enum Input {
         /// Which one.
         router: RouterId,
     },
+    /// How another router is found has become known, or has changed.
+    Contact {
+        /// Which one.
+        router: RouterId,
+        /// How.
+        contact: fau3e::Contact,
+    },
     /// It is gone.
     PeerDown {
         /// Which one.
@@ -184,6 +191,13 @@ pub enum Output {
         ticket: u64,
         /// What must not be lost with the power.
         state: Box<SavedState>,
+    },
+    /// Another router tells how a third one is found.
+    Told {
+        /// Who tells it.
+        by: RouterId,
+        /// How.
+        contact: fau3e::Contact,
     },
     /// Who leads, as it is from now on.
     View(View),

@@ -155,6 +155,7 @@ impl Router {
             Input::Configure(settings) => self.configure(*settings),
             Input::Beacon(bytes) => self.beacon(&bytes),
             Input::PeerUp { router } => self.peer_up(router),
+            Input::Contact { router, contact } => self.contact(router, contact),
             Input::PeerDown { router, closed } => self.peer_down(router, closed),
             Input::FromPeer { router, message } => self.peer_says(router, message),
             Input::PeerFull { router } => self.peer_full(router),

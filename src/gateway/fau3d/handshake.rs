@@ -21,7 +21,7 @@ use super::Door;
 use super::socket::Socket;
 use crate::gateway::Event;
 use crate::router::{ConnId, Input};
-use crate::wire::{ClientId, fau3d};
+use crate::wire::ClientId;
 
 /// What a client calls itself by.
 const CLIENT_ID: HeaderName = HeaderName::from_static("fau3-client-id");
@@ -42,7 +42,7 @@ pub(super) async fn answer(
 ) -> Result<Answer, Infallible> {
     Ok(match classify(&request) {
         Asked::Upgrade => upgrade(door, address, request).await.unwrap_or_else(|refusal| refusal),
-        Asked::ExtraServers => extra_servers(),
+        Asked::ExtraServers => extra_servers(&door),
         Asked::NotWebSocket => not_websocket(),
         Asked::Unknown => line(
             StatusCode::NOT_FOUND,
@@ -176,8 +176,8 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
 }
 
-fn extra_servers() -> Answer {
-    let mut answer = Response::new(Full::from(fau3d::extra_servers_list(0)));
+fn extra_servers(door: &Door) -> Answer {
+    let mut answer = Response::new(Full::from(door.servers.body()));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }

@@ -23,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::Hall;
+use crate::wire::fau3d::{ExtraServer, extra_servers_list};
 use tails::Tails;
 use unfinished::Unfinished;
 
@@ -37,9 +38,31 @@ const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// After accept(2) failed (no descriptors left, say), before it is tried again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What `GET /fau3vom/GetExtraServersList` is answered. Clones show the same.
+#[derive(Clone)]
+pub struct ExtraServers(Arc<Mutex<String>>);
+
+impl Default for ExtraServers {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(extra_servers_list(0, &[]))))
+    }
+}
+
+impl ExtraServers {
+    /// Answers this list from now on, highest priority first.
+    pub fn set(&self, version: u64, servers: &[ExtraServer]) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = extra_servers_list(version, servers);
+    }
+
+    fn body(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// What all connections of this door share.
 pub struct Door {
     hall: Hall,
+    servers: ExtraServers,
     tails: Arc<Tails>,
     unfinished: Arc<Unfinished>,
     handshakes: Mutex<BTreeMap<IpAddr, usize>>,
@@ -48,9 +71,10 @@ pub struct Door {
 impl Door {
     /// A door to this hall.
     #[must_use]
-    pub fn new(hall: Hall) -> Arc<Self> {
+    pub fn new(hall: Hall, servers: ExtraServers) -> Arc<Self> {
         Arc::new(Self {
             hall,
+            servers,
             tails: Arc::default(),
             unfinished: Arc::default(),
             handshakes: Mutex::default(),

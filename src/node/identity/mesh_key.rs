@@ -49,6 +49,25 @@ impl MeshKey {
     /// Says what is wrong, without telling what stands there.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let key = Self::next(&mut lines)?;
+        lines.next().map_or(Ok(key), |_| Err("there is more than three lines"))
+    }
+
+    /// One key or two, one behind the other: while a key is being changed,
+    /// routers speak with the first and understand both.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, &'static str> {
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+        let mut keys = vec![Self::next(&mut lines)?];
+        if lines.peek().is_some() {
+            keys.push(Self::next(&mut lines)?);
+        }
+        lines.next().map_or(Ok(keys), |_| Err("there are more than two keys of three lines each"))
+    }
+
+    fn next<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<Self, &'static str> {
         if lines.next() != Some(HEAD[0]) {
             return Err("its first line is not /key/swarm/psk/1.0.0/");
         }
@@ -58,9 +77,6 @@ impl MeshKey {
         let digits = lines.next().unwrap_or_default().as_bytes();
         if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
             return Err("its third line is not 64 hexadecimal digits");
-        }
-        if lines.next().is_some() {
-            return Err("there is more than three lines");
         }
         let value = |digit: u8| char::from(digit).to_digit(16).map_or(0, |value| value as u8);
         let mut key = [0; 32];
@@ -77,15 +93,15 @@ impl fmt::Debug for MeshKey {
     }
 }
 
-/// Reads the mesh's key; `None` where there is no file.
+/// Reads the mesh's key, and behind it the other one while it is being changed;
+/// none where there is no file.
 ///
 /// # Errors
 /// The file cannot be read or holds no such key.
-pub fn read_mesh_key(path: &Path) -> Result<Option<MeshKey>, Error> {
-    let Some(content) = file::read_secret(path)? else { return Ok(None) };
+pub fn read_mesh_keys(path: &Path) -> Result<Vec<MeshKey>, Error> {
+    let Some(content) = file::read_secret(path)? else { return Ok(Vec::new()) };
     let text = std::str::from_utf8(&content).map_err(|_| "it is not text");
-    let key = text.and_then(MeshKey::parse).map_err(|why| Error::MeshKey { path: path.into(), why })?;
-    Ok(Some(key))
+    text.and_then(MeshKey::parse_all).map_err(|why| Error::MeshKey { path: path.into(), why })
 }
 
 /// A fresh key, as the text of its file.
@@ -111,10 +127,10 @@ mod tests {
     fn a_fresh_key_is_read_back_and_differs_from_the_next() {
         let folder = Folder::new();
         let path = folder.path().join("mesh.key");
-        assert!(read_mesh_key(&path).unwrap().is_none());
+        assert!(read_mesh_keys(&path).unwrap().is_empty());
         let text = generate_mesh_key().unwrap();
         std::fs::write(&path, &text).unwrap();
-        let key = read_mesh_key(&path).unwrap().unwrap();
+        let key = read_mesh_keys(&path).unwrap().remove(0);
         assert_eq!(key.to_file_text(), text);
         assert_ne!(generate_mesh_key().unwrap(), text);
     }
@@ -142,7 +158,7 @@ mod tests {
             (format!("{head}{digits}\n{digits}"), "more than three"),
         ] {
             std::fs::write(&path, &bad).unwrap();
-            let text = read_mesh_key(&path).unwrap_err().to_string();
+            let text = read_mesh_keys(&path).unwrap_err().to_string();
             assert!(
                 text.contains(why) && text.contains("mesh.key") && text.contains("--new-mesh-key"),
                 "{text}"

@@ -5,7 +5,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
-use fau3_election::Incarnation;
+use fau3_election::{Incarnation, RouterId, SavedState, ServerEntry, ServerList};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tracing::{error, warn};
@@ -21,15 +21,69 @@ pub struct NodeState {
     /// Epochs up to this one may have been used (DESIGN.md, "Who leads").
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch_ceiling: Option<u64>,
-    /// The newest ExtraServers list, highest priority first.
+    /// The newest ExtraServers list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub extra_servers: Option<Vec<String>>,
+    pub extra_servers: Option<SavedList>,
     /// All else that stands there.
     #[serde(flatten)]
     other: Map<String, Value>,
 }
 
+/// An ExtraServers list in the state file.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedList {
+    /// 0 if it came from the configuration.
+    #[serde(default)]
+    pub number: u64,
+    /// Highest priority first.
+    #[serde(default)]
+    pub servers: Vec<SavedServer>,
+}
+
+/// One entry of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedServer {
+    /// The router's name.
+    pub name: String,
+    /// Its id in hexadecimal digits, if the list gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
 impl NodeState {
+    /// What the election kept.
+    #[must_use]
+    pub fn saved(&self) -> SavedState {
+        let list = self.extra_servers.clone().unwrap_or_default();
+        let id = |id: &str| u128::from_str_radix(id, 16).ok().map(|id| RouterId(id.to_be_bytes()));
+        let entry =
+            |server: SavedServer| ServerEntry { id: server.id.as_deref().and_then(id), name: server.name };
+        SavedState {
+            counter: self.counter,
+            epoch_ceiling: self.epoch_ceiling.unwrap_or(0),
+            list: ServerList::new(list.number, list.servers.into_iter().map(entry).collect()),
+        }
+    }
+
+    /// The same with what the election keeps now.
+    #[must_use]
+    pub fn with(self, state: &SavedState) -> Self {
+        let server = |entry: &ServerEntry| SavedServer {
+            name: entry.name.clone(),
+            id: entry.id.map(|id| id.to_string()),
+        };
+        let list = SavedList {
+            number: state.list.version().number,
+            servers: state.list.entries().iter().map(server).collect(),
+        };
+        Self {
+            counter: self.counter.max(state.counter),
+            epoch_ceiling: Some(self.epoch_ceiling.unwrap_or(0).max(state.epoch_ceiling)),
+            extra_servers: Some(list),
+            ..self
+        }
+    }
+
     /// Reads a state file; as after the first installation if there is none.
     ///
     /// # Errors
@@ -75,14 +129,7 @@ pub fn state_path(identity: &Path) -> PathBuf {
 #[must_use]
 pub fn start_incarnation(identity: &Path) -> Incarnation {
     let path = state_path(identity);
-    let state = match NodeState::load(&path) {
-        Err(Error::State { why, .. }) => {
-            set_aside(&path, &why);
-            Ok(NodeState::default())
-        }
-        other => other,
-    };
-    let counter = match state {
+    let counter = match load_or_set_aside(&path) {
         Ok(mut state) => {
             state.counter = state.counter.saturating_add(1);
             if let Err(error) = state.save(&path) {
@@ -98,6 +145,26 @@ pub fn start_incarnation(identity: &Path) -> Incarnation {
     Incarnation { counter, random: random() }
 }
 
+/// The state of the last life, for a router in a mesh: its election counts the
+/// new one, and has that written.
+#[must_use]
+pub fn state_at_start(identity: &Path) -> NodeState {
+    load_or_set_aside(&state_path(identity)).unwrap_or_else(|error| {
+        error!("{error}. The router starts as if it had never run");
+        NodeState::default()
+    })
+}
+
+fn load_or_set_aside(path: &Path) -> Result<NodeState, Error> {
+    match NodeState::load(path) {
+        Err(Error::State { why, .. }) => {
+            set_aside(path, &why);
+            Ok(NodeState::default())
+        }
+        other => other,
+    }
+}
+
 fn set_aside(path: &Path, why: &str) {
     let aside = file::with_suffix(path, ".damaged");
     let moved = std::fs::rename(path, &aside);
@@ -105,7 +172,9 @@ fn set_aside(path: &Path, why: &str) {
     error!("{}: damaged ({why}); {moved}. The router's lives are counted from 1 again", path.display());
 }
 
-fn random() -> u64 {
+/// 64 bits that nobody can guess, or at least none that come twice.
+#[must_use]
+pub fn random() -> u64 {
     getrandom::u64().unwrap_or_else(|error| {
         warn!("the system gives no random numbers ({error}); a life's number may come twice");
         RandomState::new().hash_one((std::time::SystemTime::now(), std::process::id()))

@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fau3_election::{Election, Incarnation, RouterId, Time};
+use fau3_election::{Election, Incarnation, RouterId, ServerList, Time};
 
 use super::{ConnId, Output, Router, SessionKey};
 use crate::wire::fau3e::{Invalid, Message};
@@ -173,6 +173,19 @@ impl Router {
 
 /// What the rest of the router asks of the mesh; harmless without one.
 impl Router {
+    /// When the next goodbye is due, after [`Input::Shutdown`](super::Input::Shutdown);
+    /// `None` once all are said.
+    #[must_use]
+    pub fn goodbye_due(&self) -> Option<Time> {
+        self.mesh.as_ref().and_then(|mesh| mesh.election.poll_timeout())
+    }
+
+    /// The ExtraServers list in use; `None` without a mesh.
+    #[must_use]
+    pub fn extra_servers(&self) -> Option<&ServerList> {
+        self.mesh.as_ref().map(|mesh| mesh.election.list())
+    }
+
     pub(super) fn has_peers(&self) -> bool {
         self.mesh.as_ref().is_some_and(|mesh| !mesh.peers.is_empty())
     }

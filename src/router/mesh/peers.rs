@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use fau3_election::{RouterId, Time};
 
-use crate::router::Router;
+use crate::router::{Output, Router};
 use crate::wire::Origin;
-use crate::wire::fau3e::{Holding, State};
+use crate::wire::fau3e::{Contact, Holding, Neighbour, State};
 
 /// All of them, by id; at most as many as the election knows.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub(super) struct Peer {
     pub(super) asked_at: Option<Time>,
     /// What it said of itself last.
     pub(super) name: Box<str>,
+    /// How it is found.
+    pub(super) contact: Option<Contact>,
     /// Times in a row at which it was too slow to confirm a record.
     pub(super) slow: u32,
 }
@@ -65,6 +67,13 @@ impl Peers {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (RouterId, &Peer)> {
         self.0.iter().map(|(router, peer)| (*router, peer))
+    }
+
+    /// As others are told.
+    pub(super) fn neighbours(&self) -> Vec<Neighbour> {
+        let neighbour =
+            |(router, peer): (&RouterId, &Peer)| Neighbour { router: *router, contact: peer.contact.clone() };
+        self.0.iter().map(neighbour).collect()
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = RouterId> + '_ {
@@ -114,6 +123,24 @@ impl Router {
         mesh.peers.insert(router);
         self.elect(fau3_election::Input::Connected(router));
         self.tell_all(router);
+    }
+
+    pub(in crate::router) fn contact(&mut self, router: RouterId, contact: Contact) {
+        let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) else { return };
+        if peer.contact.replace(contact.clone()) != Some(contact) {
+            self.tell_soon();
+        }
+    }
+
+    /// The router's neighbours tell who theirs are: hints for finding them.
+    pub(super) fn told(&mut self, by: RouterId, neighbours: Vec<Neighbour>) {
+        let Some(mesh) = &self.mesh else { return };
+        for Neighbour { router, contact } in neighbours {
+            let is_new = router != self.origin.router && !mesh.peers.contains(router);
+            if let (true, Some(contact)) = (is_new, contact) {
+                self.outputs.push_back(Output::Told { by, contact });
+            }
+        }
     }
 
     pub(in crate::router) fn peer_down(&mut self, router: RouterId, closed: bool) {

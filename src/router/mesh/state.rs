@@ -117,7 +117,7 @@ impl Router {
             epoch: view.epoch,
             list: view.list,
             priority: own.and_then(|record| record.place),
-            neighbours: mesh.peers.ids().collect(),
+            neighbours: mesh.peers.neighbours(),
             holdings: self.origins.holdings(),
             sessions,
             digest: self.sessions_digest(),
@@ -149,10 +149,12 @@ impl Router {
         if let Some(peer) = mesh.peers.get_mut(router) {
             peer.said(&state);
         }
+        let neighbours = std::mem::take(&mut state.neighbours);
         let is_news = !sessions.is_empty();
         for session in sessions {
             self.session_heard(session);
         }
+        self.told(router, neighbours);
         self.confirm_by_holdings(router);
         self.fetch_missing();
         if !is_news {

@@ -5,6 +5,7 @@ use fau3_election::{Coordinator, Counters, Record, Role, RouterId, ServerList, V
 use super::Place;
 use crate::router::Router;
 use crate::wire::fau3d::ConnectedClient;
+use crate::wire::fau3e::Neighbour;
 
 /// The mesh at one moment, as this router sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct MeshStatus {
     /// All routers in reach, this one included, by id.
     pub routers: Vec<RouterStatus>,
     /// Those that this one has a connection to.
-    pub neighbours: Vec<RouterId>,
+    pub neighbours: Vec<Neighbour>,
     /// Clients that are connected to other routers, and where.
     pub elsewhere: Vec<(ConnectedClient, RouterId)>,
     /// What the election did since the start.
@@ -70,7 +71,7 @@ impl Router {
             view,
             list: mesh.election.list().clone(),
             routers: routers.collect(),
-            neighbours: mesh.peers.ids().collect(),
+            neighbours: mesh.peers.neighbours(),
             election: mesh.election.counters(),
             elsewhere,
         })

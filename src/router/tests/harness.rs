@@ -370,6 +370,7 @@ impl Net {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Beacon { .. }
+            | Output::Told { .. }
             | Output::ToPeer { .. }
             | Output::Persist { .. }
             | Output::View(_)

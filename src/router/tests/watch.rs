@@ -70,6 +70,7 @@ impl Watch {
                 self.frame(router, *conn, frame);
             }
             Output::Beacon { .. }
+            | Output::Told { .. }
             | Output::ToPeer { .. }
             | Output::Persist { .. }
             | Output::View(_)

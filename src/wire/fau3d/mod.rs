@@ -7,8 +7,8 @@ mod print;
 
 pub use parse::parse;
 pub use print::{
-    ConnectedClient, confirm, extra_servers_list, monitor_head, monitor_tail, ping, playlist_frame_bytes,
-    playlist_head, playlist_tail, propogate, subscribe,
+    ConnectedClient, ExtraServer, confirm, extra_servers_list, monitor_head, monitor_tail, ping,
+    playlist_frame_bytes, playlist_head, playlist_tail, propogate, subscribe,
 };
 
 use super::{RoomId, Uuid};

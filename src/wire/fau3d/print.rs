@@ -107,11 +107,39 @@ pub fn propogate(out: &mut Vec<u8>, message_uuid: &str, room: &RoomId, payload: 
     out.extend_from_slice(br#""}"#);
 }
 
-/// The body that answers `GET /fau3vom/GetExtraServersList` for a list without
-/// entries: the mesh, which knows some, is not there yet.
+/// One entry of the list that answers `GET /fau3vom/GetExtraServersList`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtraServer {
+    /// The router's configured name.
+    pub name: String,
+    /// libp2p's name for it; empty where it is not known.
+    pub peer_id: String,
+    /// Where it is, as multiaddresses (`/ip4/192.168.1.2/tcp/8902`).
+    pub addresses: Vec<String>,
+}
+
+/// The body that answers `GET /fau3vom/GetExtraServersList`: the list with this
+/// version, highest priority first.
 #[must_use]
-pub fn extra_servers_list(version: u64) -> String {
-    format!(r#"{{"MessageType":"ExtraServersList","Version":{version},"Servers":[]}}"#)
+pub fn extra_servers_list(version: u64, servers: &[ExtraServer]) -> String {
+    let mut out =
+        format!(r#"{{"MessageType":"ExtraServersList","Version":{version},"Servers":["#).into_bytes();
+    for (priority, server) in servers.iter().enumerate() {
+        out.extend_from_slice(if priority > 0 { br#",{"Name":"# } else { br#"{"Name":"# });
+        string(&mut out, &server.name);
+        out.extend_from_slice(br#","PeerId":"#);
+        string(&mut out, &server.peer_id);
+        out.extend_from_slice(br#","Addresses":["#);
+        for (at, address) in server.addresses.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            string(&mut out, address);
+        }
+        out.extend_from_slice(format!(r#"],"Priority":{priority}}}"#).as_bytes());
+    }
+    out.extend_from_slice(b"]}");
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn base64(out: &mut Vec<u8>, bytes: &[u8]) {

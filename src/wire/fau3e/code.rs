@@ -5,14 +5,16 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use fau3_election::{Epoch, Incarnation, ListVersion, Role};
 
+use super::bytes::Bytes;
 use super::raw::{self, Frame, Id};
 use super::{
-    FRAME_BYTES_MAX, Holding, Invalid, Message, PLAYLIST_RECORDS_MAX, Playlist, STATE_HOLDINGS_MAX,
-    STATE_SESSIONS_MAX, SessionState, SessionVersion, State, Stream,
+    Contact, FRAME_BYTES_MAX, Holding, Invalid, Message, Neighbour, PEER_ID_BYTES_MAX, PLAYLIST_RECORDS_MAX,
+    Playlist, STATE_HOLDINGS_MAX, STATE_SESSIONS_MAX, SessionState, SessionVersion, State, Stream,
 };
 use crate::wire::fau3d::{MESSAGE_UUID_BYTES_MAX, STREAM_BYTES_MAX, Status};
 use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, SETTLED_BEYOND_MAX, Settled, Uuid};
@@ -103,13 +105,25 @@ fn state_frame<'a>(state: &'a State, origins: &mut Origins) -> Frame<'a> {
         }),
         extra_servers_version: Some((state.list.number, state.list.hash)),
         priority: state.priority,
-        neighbours: state.neighbours.iter().copied().map(Id).collect(),
+        neighbours: state.neighbours.iter().map(neighbour).collect(),
         holdings,
         connected_clients: state.sessions.iter().map(|session| client(session, origins)).collect(),
         digest: Some(state.digest),
         clock_ms: Some(state.clock_ms),
         ..Frame::default()
     }
+}
+
+fn neighbour(neighbour: &Neighbour) -> (Id, Cow<'_, str>, Bytes<'_>, u16) {
+    let id = Id(neighbour.router);
+    let Some(Contact { peer_id, address }) = &neighbour.contact else {
+        return (id, "".into(), Bytes::default(), 0);
+    };
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    (id, Cow::Borrowed(peer_id), Bytes(ip.into()), address.port())
 }
 
 fn client<'a>(session: &'a SessionState, origins: &mut Origins) -> raw::Client<'a> {
@@ -164,8 +178,8 @@ fn stream_frame<'a>(stream: &'a Stream, origins: &mut Origins) -> Frame<'a> {
     }
 }
 
-fn uuid_bytes(uuid: Uuid) -> super::bytes::Bytes<'static> {
-    super::bytes::Bytes(Cow::Owned(uuid.bytes().to_vec()))
+fn uuid_bytes(uuid: Uuid) -> Bytes<'static> {
+    Bytes(Cow::Owned(uuid.bytes().to_vec()))
 }
 
 /// Reads one frame. Bounded work: one pass over at most [`FRAME_BYTES_MAX`]
@@ -261,12 +275,23 @@ fn state(raw: Frame<'static>, origins: &Places) -> Result<State, Fault> {
         }),
         list: ListVersion { number, hash },
         priority: raw.priority,
-        neighbours: raw.neighbours.iter().map(|id| id.0).collect(),
+        neighbours: raw.neighbours.into_iter().map(known_neighbour).collect(),
         holdings,
         sessions: sessions.collect::<Result<_, _>>()?,
         digest: raw.digest.unwrap_or_default(),
         clock_ms: raw.clock_ms.unwrap_or_default().min(COUNT_MAX),
     })
+}
+
+fn known_neighbour(raw: (Id, Cow<'static, str>, Bytes<'static>, u16)) -> Neighbour {
+    let (id, peer_id, ip, port) = raw;
+    let ip = match ip.0.len() {
+        4 => <[u8; 4]>::try_from(&*ip.0).ok().map(IpAddr::from),
+        _ => <[u8; 16]>::try_from(&*ip.0).ok().map(IpAddr::from),
+    };
+    let contact = ip.filter(|_| peer_id.len() <= PEER_ID_BYTES_MAX);
+    let contact = contact.map(|ip| Contact { peer_id: (&*peer_id).into(), address: (ip, port).into() });
+    Neighbour { router: id.0, contact }
 }
 
 fn session(raw: raw::Client<'static>, origins: &Places) -> Result<SessionState, Fault> {

@@ -12,6 +12,7 @@ mod raw;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use fau3_election::{Epoch, ListVersion, Role, RouterId};
@@ -28,6 +29,8 @@ pub const FRAME_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
 pub const STATE_SESSIONS_MAX: usize = 256;
 /// Most origins in one State.
 pub const STATE_HOLDINGS_MAX: usize = 1_024;
+/// The longest peer id, in bytes; those of Ed25519 keys have 52.
+pub const PEER_ID_BYTES_MAX: usize = 64;
 /// Most records in one Playlist.
 pub const PLAYLIST_RECORDS_MAX: usize = 64;
 
@@ -71,7 +74,7 @@ pub struct State {
     /// Its own place in that list, 0 the highest.
     pub priority: Option<u8>,
     /// The routers that it is connected to.
-    pub neighbours: Vec<RouterId>,
+    pub neighbours: Vec<Neighbour>,
     /// Of each origin known, the records that it holds.
     pub holdings: Vec<Holding>,
     /// The sessions that have changed, or all of them in several States.
@@ -83,6 +86,25 @@ pub struct State {
     /// was heard (a hybrid logical clock, Kulkarni et al. 2014, without wall
     /// clocks). Orders attachments.
     pub clock_ms: u64,
+}
+
+/// A router that another one is connected to, and how it is reached from there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Neighbour {
+    /// Which one.
+    pub router: RouterId,
+    /// How to find it, as far as that is known.
+    pub contact: Option<Contact>,
+}
+
+/// How to find a router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// libp2p's name for it; at most [`PEER_ID_BYTES_MAX`] long.
+    pub peer_id: Box<str>,
+    /// Where its beacons come from. Without a zone: that is a matter of the
+    /// host that hears them.
+    pub address: SocketAddr,
 }
 
 /// A run of one origin's records that a router holds: all from `floor` to `top`.

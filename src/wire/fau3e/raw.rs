@@ -30,8 +30,10 @@ pub(super) struct Frame<'a> {
     pub(super) extra_servers_version: Option<(u64, u64)>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) priority: Option<u8>,
+    /// Id, peer id, IP address as 4 or 16 bytes, port; the last three empty or
+    /// 0 where they are not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) neighbours: Vec<Id>,
+    pub(super) neighbours: Vec<(Id, Cow<'a, str>, Bytes<'a>, u16)>,
     /// Origins, which everything else in the frame names by their place here.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) origins: Vec<(Id, u32, u64)>,

@@ -62,6 +62,10 @@ fn session(name: &str) -> SessionState {
     }
 }
 
+fn contact(address: &str) -> Option<Contact> {
+    Some(Contact { peer_id: "12D3KooW".into(), address: address.parse().unwrap() })
+}
+
 fn examples() -> Vec<Message> {
     let state = State {
         name: "router-a".into(),
@@ -70,7 +74,11 @@ fn examples() -> Vec<Message> {
         epoch: Some(Epoch { number: 3, router: RouterId([2; 16]), incarnation: Incarnation::default() }),
         list: ListVersion { number: 2, hash: u64::MAX },
         priority: Some(1),
-        neighbours: vec![RouterId([2; 16]), RouterId([3; 16])],
+        neighbours: vec![
+            Neighbour { router: RouterId([2; 16]), contact: contact("192.168.1.2:8902") },
+            Neighbour { router: RouterId([3; 16]), contact: contact("[fd00::1]:8902") },
+            Neighbour { router: RouterId([4; 16]), contact: None },
+        ],
         holdings: vec![
             Holding { origin: origin(1), floor: 1, top: 5 },
             Holding { origin: origin(1), floor: 8, top: 9 },

@@ -387,6 +387,7 @@ impl MeshNet {
             Output::Accept { .. }
             | Output::Probe { .. }
             | Output::Invalid { .. }
+            | Output::Told { .. }
             | Output::View(_)
             | Output::Warning(_) => {}
         }

@@ -1,0 +1,215 @@
+//! The shell's part in the mesh: connections and beacons, where other routers
+//! may be, and the state file. Carries out what the router asks for, and tells
+//! it what happens; decides nothing.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fau3_election::{Datagram, RouterId, SavedState};
+use libp2p_identity::PeerId;
+use tokio::sync::mpsc;
+use tracing::{debug, error, info, warn};
+
+use super::identity::{NodeState, state_path};
+use crate::discovery::{Discovery, News, Told};
+use crate::mesh::{BeaconTarget, Down, Frame, Mesh, MeshEvent, MeshEvents, SendOutcome};
+use crate::router::Input;
+use crate::wire::fau3e::{Contact, FRAME_BYTES_MAX, Message, decode, encode};
+
+/// Writes of the state file that are under way; the election has one at a time.
+const WRITES_MAX: usize = 4;
+/// Routers whose address is remembered: as many as there can be.
+const CONTACTS_MAX: usize = fau3_election::ROUTERS_MAX;
+
+// What the router can say has to fit into what connections carry.
+const _: () = assert!(FRAME_BYTES_MAX <= crate::mesh::FRAME_MAX_BYTES);
+
+/// The mesh, as the node's task holds it.
+pub struct MeshSide {
+    mesh: Mesh,
+    events: MeshEvents,
+    discovery: Discovery,
+    told: mpsc::Sender<Told>,
+    /// Beside the identity.
+    state_file: PathBuf,
+    written: mpsc::Receiver<u64>,
+    write_done: mpsc::Sender<u64>,
+    /// The frame that was encoded last: it often goes to several routers.
+    encoded: Option<(Arc<Message>, Bytes)>,
+    /// Who is connected, and where its beacons come from.
+    contacts: BTreeMap<RouterId, (PeerId, Option<SocketAddr>)>,
+}
+
+/// Something that happened, before it is the router's input.
+pub(super) enum Happened {
+    Event(MeshEvent),
+    News(News),
+    Written(u64),
+    /// The mesh has ended.
+    Ended,
+}
+
+impl MeshSide {
+    pub(super) fn new(mesh: Mesh, events: MeshEvents, discovery: Discovery, identity: &Path) -> Self {
+        let (write_done, written) = mpsc::channel(WRITES_MAX);
+        Self {
+            told: discovery.told(),
+            mesh,
+            events,
+            discovery,
+            state_file: state_path(identity),
+            written,
+            write_done,
+            encoded: None,
+            contacts: BTreeMap::new(),
+        }
+    }
+
+    /// What happens next. Nothing is lost if the future is dropped before.
+    pub(super) async fn next(&mut self) -> Happened {
+        tokio::select! {
+            event = self.events.recv() => event.map_or(Happened::Ended, Happened::Event),
+            news = self.discovery.next() => Happened::News(news),
+            Some(ticket) = self.written.recv() => Happened::Written(ticket),
+        }
+    }
+
+    /// What has happened already; asked for after [`Self::next`], so that one
+    /// turn takes in all that came together.
+    pub(super) fn try_next(&mut self) -> Option<Happened> {
+        self.events.try_recv().map(Happened::Event)
+    }
+
+    /// The router's input that follows, if one does.
+    pub(super) fn input(&mut self, happened: Happened) -> Option<Input> {
+        match happened {
+            Happened::Event(event) => self.event(event),
+            Happened::News(news) => {
+                self.hint(news);
+                None
+            }
+            Happened::Written(ticket) => Some(Input::Persisted { ticket }),
+            Happened::Ended => None,
+        }
+    }
+
+    fn event(&mut self, event: MeshEvent) -> Option<Input> {
+        match event {
+            MeshEvent::Up { router, peer_id, address, version, .. } => {
+                info!(%router, %peer_id, %address, version, "router connected");
+                if self.contacts.len() < CONTACTS_MAX {
+                    self.contacts.insert(router, (peer_id, None));
+                }
+                Some(Input::PeerUp { router })
+            }
+            MeshEvent::Down { router, why } => {
+                info!(%router, ?why, "router disconnected");
+                self.contacts.remove(&router);
+                Some(Input::PeerDown { router, closed: why == Down::ClosedByPeer })
+            }
+            MeshEvent::Frame { router, bytes } => {
+                let message = decode(&bytes);
+                if let Err(invalid) = &message {
+                    debug!(%router, "frame not understood: {}", invalid.reason);
+                }
+                Some(Input::FromPeer { router, message })
+            }
+            MeshEvent::Beacon { bytes, .. } => Some(Input::Beacon(bytes[..].into())),
+            MeshEvent::Drained { router } => Some(Input::PeerDrained { router }),
+            MeshEvent::Refused { address, why } => {
+                warn!(%address, "router turned away: {why}");
+                None
+            }
+        }
+    }
+
+    /// A beacon's source, if it is news of a router that is connected.
+    pub(super) fn contact(&mut self, event: &MeshEvent) -> Option<Input> {
+        let MeshEvent::Beacon { router, from, .. } = event else { return None };
+        let (peer_id, known) = self.contacts.get_mut(router)?;
+        if known.replace(*from) == Some(*from) {
+            return None;
+        }
+        let contact = Contact { peer_id: peer_id.to_string().into(), address: *from };
+        Some(Input::Contact { router: *router, contact })
+    }
+
+    fn hint(&self, news: News) {
+        if let News::Found(hint) = news {
+            debug!(address = %hint.address, source = ?hint.source, "a router may be there");
+            self.mesh.hint(hint.address, hint.peer_id.and_then(|id| id.parse().ok()));
+        }
+    }
+
+    /// Another router tells how a third one is found.
+    pub(super) fn told(&self, by: RouterId, contact: Contact) {
+        let Some((_, Some(via))) = self.contacts.get(&by) else { return };
+        let told = Told {
+            via: *via,
+            peer_id: Some(contact.peer_id.into()),
+            name: None,
+            addresses: vec![contact.address],
+        };
+        // If there is no place, it will be told again.
+        let _ = self.told.try_send(told);
+    }
+
+    pub(super) fn beacon(&self, to: Option<RouterId>, datagram: &Datagram) {
+        let to = to.map_or(BeaconTarget::Everywhere, BeaconTarget::Router);
+        self.mesh.beacon(to, datagram.as_bytes());
+    }
+
+    /// Sends a frame. What comes back is the router's to know.
+    pub(super) fn send(&mut self, router: RouterId, message: &Arc<Message>) -> Option<Input> {
+        let bytes = self.encoded(message);
+        let frame = match **message {
+            Message::Stream(_) => Frame::stream(bytes),
+            _ => Frame::reliable(bytes),
+        };
+        match self.mesh.send(router, frame) {
+            SendOutcome::Queued | SendOutcome::Gone => None,
+            SendOutcome::Full => Some(Input::PeerFull { router }),
+            SendOutcome::TooLong => {
+                error!(%router, "a frame for a router is longer than one may be; please report this");
+                None
+            }
+        }
+    }
+
+    fn encoded(&mut self, message: &Arc<Message>) -> Bytes {
+        if let Some((last, bytes)) = &self.encoded
+            && Arc::ptr_eq(last, message)
+        {
+            return bytes.clone();
+        }
+        let bytes = Bytes::from(encode(message));
+        self.encoded = Some((message.clone(), bytes.clone()));
+        bytes
+    }
+
+    /// The frame encoded last is not kept while nothing happens.
+    pub(super) fn forget_encoded(&mut self) {
+        self.encoded = None;
+    }
+
+    /// Writes the state file, in a thread of its own: flash is slow.
+    pub(super) fn persist(&self, ticket: u64, state: SavedState) {
+        let (path, done) = (self.state_file.clone(), self.write_done.clone());
+        tokio::task::spawn_blocking(move || {
+            let saved = NodeState::load(&path).and_then(|kept| kept.with(&state).save(&path));
+            if let Err(error) = saved {
+                warn!("{error}. After the next start an epoch's number may be used again");
+            }
+            let _ = done.blocking_send(ticket);
+        });
+    }
+
+    /// Says goodbye to all.
+    pub(super) async fn goodbye(self) {
+        // Both take as long as the network lets them.
+        tokio::join!(self.mesh.goodbye(), self.discovery.stop());
+    }
+}

@@ -1,0 +1,89 @@
+//! Joining the mesh: from the configuration to an election and open doors for
+//! other routers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use fau3_election::{Election, Incarnation, ServerEntry, Time};
+use tracing::{info, warn};
+
+use super::identity::{self, KeyFile, MeshKey};
+use super::mesh::MeshSide;
+use crate::config::Config;
+use crate::control::Control;
+use crate::discovery::{Discovery, Own};
+use crate::failure::Failure;
+use crate::mesh::{Key, Mesh, MeshSettings, PROTOCOLS, Transport};
+
+/// The election of a new life, with what the last one kept.
+pub(super) fn election(config: &Config, key: &KeyFile) -> Election {
+    let saved = identity::state_at_start(&config.node.identity).saved();
+    let settings = fau3_election::Config {
+        name: config.node.name.clone(),
+        beacon: Duration::from_millis(config.mesh.beacon_ms.into()),
+        list: list(&config.extra_servers),
+        ..fau3_election::Config::default()
+    };
+    Election::new(settings, key.router_id(), saved, identity::random(), Time::ZERO)
+}
+
+/// The file's ExtraServers list, highest priority first.
+pub(super) fn list(servers: &[String]) -> Vec<ServerEntry> {
+    servers.iter().map(|name| ServerEntry { name: name.clone(), id: None }).collect()
+}
+
+/// Opens the doors for other routers, and begins to look for them.
+///
+/// # Errors
+/// What is wrong with the key or an address, and what to do about it.
+pub(super) async fn join(
+    config: &Config,
+    key: &KeyFile,
+    incarnation: Incarnation,
+    control: &Control,
+) -> Result<MeshSide, Failure> {
+    let keys = identity::read_mesh_keys(&config.mesh.key).map_err(Failure::new)?;
+    let is_well_known = keys.is_empty();
+    if is_well_known {
+        let text = format!(
+            "no mesh key: anyone on the LAN may join with the well-known one, and nobody else. Make a key with \
+             `fau3 keys --new-mesh-key`, and put it into {} on every router",
+            config.mesh.key.display()
+        );
+        warn!("{text}");
+        control.set_warning("mesh key", Some(text));
+    }
+    let keys = if is_well_known { vec![MeshKey::well_known()] } else { keys };
+    let settings = MeshSettings {
+        listen: addresses(config)?,
+        keys: keys.iter().map(|key| Key::new(*key.bytes())).collect(),
+        lan_only: is_well_known,
+        incarnation,
+        transports: vec![Transport::Tcp, Transport::WebSocket],
+        protocols: PROTOCOLS,
+        seed: identity::random(),
+    };
+    let (mesh, events) = Mesh::start(settings, key.keypair()).await.map_err(Failure::new)?;
+    let port = mesh.addresses().first().map_or(0, SocketAddr::port);
+    for address in mesh.addresses() {
+        info!("meeting routers on {address}");
+    }
+    let own = Own {
+        peer_id: key.peer_id(),
+        name: config.node.name.clone(),
+        mesh_port: port,
+        clients_port: config.clients.listen.first().map(|address| address.port),
+    };
+    let discovery = Discovery::start(&config.mesh, &own);
+    Ok(MeshSide::new(mesh, events, discovery, &config.node.identity))
+}
+
+fn addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
+    let number = |zone: &str| super::listen::interface_number(zone);
+    let address = |address: &crate::config::Address| {
+        address
+            .socket_addr(number)
+            .ok_or_else(|| Failure::new(format!("mesh.listen: no interface for {address}")))
+    };
+    config.mesh.listen.iter().map(address).collect()
+}
