@@ -144,6 +144,15 @@ mod tests {
     }
 
     #[test]
+    fn a_second_key_may_follow_while_the_key_is_being_changed() {
+        let folder = Folder::new();
+        let path = folder.path().join("mesh.key");
+        let keys = [MeshKey([1; 32]), MeshKey([2; 32])];
+        std::fs::write(&path, keys.each_ref().map(MeshKey::to_file_text).concat()).unwrap();
+        assert_eq!(read_mesh_keys(&path).unwrap(), keys);
+    }
+
+    #[test]
     fn what_is_wrong_with_a_key_file_is_said_without_telling_the_key() {
         let folder = Folder::new();
         let path = folder.path().join("mesh.key");
@@ -155,7 +164,8 @@ mod tests {
             (format!("/key/swarm/psk/1.0.0/\n/bin/\n{digits}"), "second line"),
             (format!("{head}{}", &digits[1..]), "third line"),
             (format!("{head}{}", "äb".repeat(21) + "c"), "third line"),
-            (format!("{head}{digits}\n{digits}"), "more than three"),
+            (format!("{head}{digits}\n{digits}"), "first line"),
+            (format!("{head}{digits}\n").repeat(3), "more than two"),
         ] {
             std::fs::write(&path, &bad).unwrap();
             let text = read_mesh_keys(&path).unwrap_err().to_string();

@@ -200,14 +200,32 @@ mod tests {
     fn what_a_newer_program_wrote_stays() {
         let folder = Folder::new();
         let key = folder.path().join("identity.key");
-        let text = r#"{"counter": 7, "epoch_ceiling": 4000, "extra_servers": ["b"], "of_later": {"x": [1]}}"#;
+        let text = r#"{"counter": 7, "epoch_ceiling": 4000, "extra_servers": {"number": 3, "servers": [{"name": "b"}]}, "of_later": {"x": [1]}}"#;
         std::fs::write(state_path(&key), text).unwrap();
         assert_eq!(start_incarnation(&key).counter, 8);
         let state: Value = serde_json::from_slice(&std::fs::read(state_path(&key)).unwrap()).unwrap();
         let expected = serde_json::json!({
-            "counter": 8, "epoch_ceiling": 4_000, "extra_servers": ["b"], "of_later": {"x": [1]}
+            "counter": 8, "epoch_ceiling": 4_000,
+            "extra_servers": {"number": 3, "servers": [{"name": "b"}]}, "of_later": {"x": [1]}
         });
         assert_eq!(state, expected);
+    }
+
+    #[test]
+    fn what_the_election_keeps_comes_back_as_it_was_and_never_runs_backwards() {
+        // Given: the state of an election with a list that names an identity.
+        let entries = vec![
+            ServerEntry { name: "a".into(), id: Some(RouterId([0xab; 16])) },
+            ServerEntry { name: "b".into(), id: None },
+        ];
+        let state = SavedState { counter: 7, epoch_ceiling: 3_000, list: ServerList::new(4, entries) };
+        let folder = Folder::new();
+        let path = folder.path().join("state");
+        NodeState::default().with(&state).save(&path).unwrap();
+        assert_eq!(NodeState::load(&path).unwrap().saved(), state);
+        // When an older one is written later, counter and ceiling stay.
+        let older = SavedState { counter: 6, epoch_ceiling: 2_000, ..state.clone() };
+        assert_eq!(NodeState::load(&path).unwrap().with(&older).saved(), state);
     }
 
     #[test]
