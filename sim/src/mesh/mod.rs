@@ -26,6 +26,7 @@ use fau3_election::Time;
 
 use crate::engine::{EventQueue, Mail, Network, NodeSet, Quality, Random, TraceHash, nodes_of};
 use crate::invariants::Violation;
+use crate::sweep::{Plan, Ran, Swept, sweep_of};
 use connections::{Connection, Encoded};
 use device::Device;
 use events::Event;
@@ -36,6 +37,15 @@ use machine::Machine;
 pub use judge::NAMES;
 pub use setup::{CLIENTS_MAX, ROUTERS_MAX, Setup};
 pub use tally::Tally;
+
+/// Runs many seeds on all cores; see [`sweep_of`].
+pub fn sweep(plan: Plan, setup: impl Fn(u64) -> Setup + Sync, progress: impl Fn(u64, u64) + Sync) -> Swept<Tally> {
+    let run = |seed| {
+        let Outcome { violation, ended, tally, .. } = World::new(setup(seed)).run();
+        Ran { violation, ended, tally }
+    };
+    sweep_of(plan, run, progress)
+}
 
 /// What a run came to.
 #[derive(Debug, Clone)]

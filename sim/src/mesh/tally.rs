@@ -1,5 +1,7 @@
 use fau3::router::Stats;
 
+use crate::sweep::Sum;
+
 macro_rules! tally {
     ($($(#[$doc:meta])* $field:ident: $name:literal,)*) => {
         /// What happened how often in a run, or in all runs of a sweep: proof that
@@ -75,6 +77,12 @@ tally! {
     late: "late across a partition",
     /// Heard again after the client had forgotten it, as a death of a router excuses.
     repeated: "heard again, excused",
+}
+
+impl Sum for Tally {
+    fn add(&mut self, other: &Self) {
+        Self::add(self, other);
+    }
 }
 
 /// Counts that may stay 0 in any sweep: losses and what excuses them.
