@@ -165,7 +165,7 @@ impl World {
     pub fn run(&mut self) -> Outcome {
         while !self.is_over
             && self.judge.violation.is_none()
-            && let Some((at, event)) = self.queue.pop()
+            && let Some((at, event)) = self.queue.pop_until(Time::MAX)
         {
             self.now = at;
             self.handle(event);
@@ -210,7 +210,7 @@ impl World {
         let machine = &mut self.machines[node];
         if machine.frozen {
             if machine.keep(Event::Beacon { from, to: 1 << node, letter }) {
-                self.mail.keep(letter);
+                self.mail.keep(letter, 1);
             }
         } else if machine.router.is_some() {
             let bytes = self.mail.bytes(letter).into();
@@ -309,6 +309,8 @@ impl World {
                 self.machines[node].view = Some(view);
                 self.note(Some(node), || format!("{}, {} here", crate::timeline::role_text(view.role), view.members));
             }
+            Output::Invalid { reason, .. } => self.broken("codec", format!("r{node} finds a client invalid: {reason}")),
+            Output::Told { .. } => {} // All routers know where the others are.
             Output::Warning(warning) => self.note(Some(node), || format!("warns: {warning:?}")),
         }
     }
@@ -341,12 +343,12 @@ impl World {
         machine.sent_bytes += datagram.as_bytes().len() as u64;
         let letter = self.mail.put(datagram);
         let (queue, mail) = (&mut self.queue, &mut self.mail);
-        let from = node as u8;
+        let (from, mut copies) = (node as u8, 0);
         self.network.transmit(self.now, node, to, |at, to| {
-            mail.keep(letter);
+            copies += 1;
             queue.push(at, Event::Beacon { from, to, letter });
         });
-        mail.drop(letter);
+        mail.keep(letter, copies);
     }
 
     /// Tables stay within their bounds.
