@@ -237,8 +237,13 @@ impl World {
         let mut origins = crate::engine::nodes_of(late.brought_to);
         let was_apart = origins.any(|origin| self.was_apart(origin, heard_from, since));
         let is_sent_late = newer.fed_at.is_some_and(|newer| newer <= since);
-        if waited || was_apart || is_sent_late {
-            self.tally.late += u64::from(was_apart);
+        // What was said before the client came may come as it comes.
+        let presence = ledger.presences[client];
+        let is_owed = presence.is_some_and(|presence| presence.room == late.room && presence.since <= since);
+        // Nobody else had it, nor knew of it, while it tried to get away.
+        let was_alone = was_apart || late.is_single;
+        if waited || was_alone || is_sent_late || !is_owed {
+            self.tally.late += u64::from(was_alone);
             return;
         }
         self.broken(ORDER, format!("c{client} hears {number} from r{node} after {last} from r{heard_from} at {heard_at}"));
