@@ -20,6 +20,7 @@ pub mod engine;
 pub mod faults;
 pub mod hashes;
 pub mod invariants;
+pub mod mesh;
 pub mod mutants;
 pub mod report;
 pub mod shrink;

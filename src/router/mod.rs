@@ -13,6 +13,7 @@ mod clients;
 mod delivery;
 mod io;
 mod liveness;
+mod look;
 mod mesh;
 mod propogate;
 mod record;

@@ -22,13 +22,23 @@ pub(super) struct Room {
 
 impl Room {
     fn insert(&mut self, position: Position, record: Arc<Record>) {
-        let of_origin = self.by_origin.entry(record.id.origin).or_default();
-        of_origin.insert(record.id.sequence, record.client_id.clone());
+        self.announce(&record);
         self.records.insert(position, record);
     }
 
+    /// It will be heard here: what is settled must not count it as passed.
+    fn announce(&mut self, record: &Record) {
+        let of_origin = self.by_origin.entry(record.id.origin).or_default();
+        of_origin.insert(record.id.sequence, record.client_id.clone());
+    }
+
     fn remove(&mut self, position: Position) {
-        let Some(record) = self.records.remove(&position) else { return };
+        if let Some(record) = self.records.remove(&position) {
+            self.renounce(&record);
+        }
+    }
+
+    fn renounce(&mut self, record: &Record) {
         if let Some(of_origin) = self.by_origin.get_mut(&record.id.origin) {
             of_origin.remove(&record.id.sequence);
             if of_origin.is_empty() {
@@ -38,7 +48,7 @@ impl Room {
     }
 
     fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.records.is_empty()
+        self.members.is_empty() && self.by_origin.is_empty()
     }
 
     /// An origin's records after `prefix`, rising, each with whether it is the
@@ -127,6 +137,8 @@ impl Router {
             let id = record.id;
             self.put_into_room(position, record);
             self.previous_came(id);
+        } else {
+            self.rooms.entry(record.room.clone()).or_default().announce(&record);
         }
     }
 
@@ -153,7 +165,12 @@ impl Router {
             self.origins.remove(&record.id);
             match place {
                 Some(place) => self.forget_in_room(place, &record.room),
-                None => self.waits_no_more(&record.id),
+                None => {
+                    self.waits_no_more(&record.id);
+                    if let Some(room) = self.rooms.get_mut(&record.room) {
+                        room.renounce(&record);
+                    }
+                }
             }
             self.save_floor();
         }

@@ -3,6 +3,7 @@
 mod meshes;
 mod report;
 mod runs;
+mod whole;
 mod wrong;
 
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ enum Command {
     /// Prints the trace hashes of the first seeds, as kept in tests/trace_hashes.txt
     #[command(after_help = "Example: fau3-sim hashes > sim/tests/trace_hashes.txt")]
     Hashes(runs::Hashes),
+    /// Whole routers with clients, instead of elections alone
+    #[command(after_help = "Example: fau3-sim mesh sweep --seeds 0..1000")]
+    Mesh(whole::Mesh),
 }
 
 /// Runs the command of this process's arguments.
@@ -60,6 +64,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(command) => command.run(),
         Command::Report(command) => command.run(),
         Command::Hashes(command) => command.run(),
+        Command::Mesh(command) => command.run(),
     };
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Hashes {
 }
 
 /// `A..B` with A below B.
-fn range(text: &str) -> Result<(u64, u64), String> {
+pub(crate) fn range(text: &str) -> Result<(u64, u64), String> {
     let ends = text.split_once("..").and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     match ends {
         Some((from, until)) if from < until => Ok((from, until)),
@@ -107,56 +107,61 @@ impl Sweep {
         let (from, until) = self.seeds;
         let plan = Plan { from, until, stop: !self.keep_going, threads: self.threads };
         let began = Instant::now();
-        let swept = with_progress(plan, &Config::default());
-        self.report(&swept, began.elapsed())
-    }
-
-    fn report(&self, swept: &Swept, took: Duration) -> bool {
-        let ms = took.as_millis().max(1) as u64;
-        let hours = swept.simulated_us / 3_600_000_000;
-        println!(
-            "{} runs, {hours} h simulated in {}.{:03} s: {} seeds/s, {} h of simulated time a second",
-            swept.runs,
-            ms / 1_000,
-            ms % 1_000,
-            swept.runs * 1_000 / ms,
-            hours * 1_000 / ms
-        );
-        for (name, count) in swept.tally.fields() {
-            println!("  {name:<28} {count:>12}");
-        }
-        for (seed, violation) in &swept.violations {
-            println!("VIOLATION, seed {seed}: {violation}\n  fau3-sim replay --seed {seed} shows why");
-        }
-        let missing = swept.tally.missing();
-        let happened = missing.is_empty() || swept.runs < HAPPENS_SEEDS;
-        if !happened {
-            println!(
-                "NEVER HAPPENED in {} runs: {}; the faults are too tame",
-                swept.runs,
-                missing.join(", ")
-            );
-        }
-        swept.violations.is_empty() && happened
+        let swept = swept(plan, &Config::default());
+        print_swept(&swept, &swept.tally.fields(), &swept.tally.missing(), "replay", began.elapsed())
     }
 }
 
-pub(crate) fn with_progress(plan: Plan, config: &Config) -> Swept {
+/// What a sweep came to, and whether that is good. `fields`: what happened how
+/// often; `missing`: what never did; `replay`: the command that shows a seed.
+pub(crate) fn print_swept<T>(
+    swept: &Swept<T>,
+    fields: &[(&'static str, u64)],
+    missing: &[&'static str],
+    replay: &str,
+    took: Duration,
+) -> bool {
+    let ms = took.as_millis().max(1) as u64;
+    let hours = swept.simulated_us / 3_600_000_000;
+    println!(
+        "{} runs, {hours} h simulated in {}.{:03} s: {} seeds/s, {} h of simulated time a second",
+        swept.runs,
+        ms / 1_000,
+        ms % 1_000,
+        swept.runs * 1_000 / ms,
+        hours * 1_000 / ms
+    );
+    for (name, count) in fields {
+        println!("  {name:<28} {count:>12}");
+    }
+    for (seed, violation) in &swept.violations {
+        println!("VIOLATION, seed {seed}: {violation}\n  fau3-sim {replay} --seed {seed} shows why");
+    }
+    let happened = missing.is_empty() || swept.runs < HAPPENS_SEEDS;
+    if !happened {
+        println!("NEVER HAPPENED in {} runs: {}; the faults are too tame", swept.runs, missing.join(", "));
+    }
+    swept.violations.is_empty() && happened
+}
+
+/// A sweep of elections, with a bar.
+pub(crate) fn swept(plan: Plan, config: &Config) -> Swept {
+    with_progress(plan, |progress| sweep(plan, |seed| Setup::from_seed(seed, config), progress))
+}
+
+/// Shows how far a sweep has come; `sweep` is handed what it has to tell.
+pub(crate) fn with_progress<T>(plan: Plan, sweep: impl FnOnce(&(dyn Fn(u64, u64) + Sync)) -> Swept<T>) -> Swept<T> {
     let bar = ProgressBar::new(plan.until - plan.from);
     let style = "{bar:40} {pos}/{len} seeds, {per_sec}, {msg}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
     let simulated = std::sync::Mutex::new(0);
-    let swept = sweep(
-        plan,
-        |seed| Setup::from_seed(seed, config),
-        |runs, micros| {
-            bar.inc(runs);
-            if let Ok(mut sum) = simulated.lock() {
-                *sum += micros;
-                bar.set_message(format!("{} h simulated", *sum / 3_600_000_000));
-            }
-        },
-    );
+    let swept = sweep(&|runs, micros| {
+        bar.inc(runs);
+        if let Ok(mut sum) = simulated.lock() {
+            *sum += micros;
+            bar.set_message(format!("{} h simulated", *sum / 3_600_000_000));
+        }
+    });
     bar.finish_and_clear();
     swept
 }

@@ -9,12 +9,14 @@
 //! [`Election`]: fau3_election::Election
 
 mod clock;
+mod mail;
 mod network;
 mod queue;
 mod random;
 mod trace;
 
 pub use clock::{CLOCK_ERROR_PPM_MAX, Clock};
+pub(crate) use mail::Mail;
 pub use network::{Delay, NODES_MAX, Network, NodeSet, Quality, nodes_of};
 pub use queue::EventQueue;
 pub use random::{PPM, Random};

@@ -52,6 +52,9 @@ impl fmt::Display for FaultKind {
                 quality.reorder_us / 1_000,
                 quality.delay.max() / 1_000
             ),
+            Self::Slow { from, to, rate } => {
+                write!(f, "connections {} <-> {} carry {rate} KB/s", set_text(*from), set_text(*to))
+            }
             Self::Cut { from, to, both } => {
                 let arrow = if *both { "<->" } else { "->" };
                 write!(f, "cut {} {arrow} {}", set_text(*from), set_text(*to))

@@ -47,6 +47,8 @@ pub struct FaultOptions {
     pub list_configured: u32,
     /// Weight of list changes at the default server.
     pub list_fetched: u32,
+    /// Weight of slow connections, which matter to whole routers only.
+    pub slow: u32,
     /// Chance that a router's clock is wrong.
     pub clock_ppm: u32,
 }
@@ -74,6 +76,7 @@ impl Default for FaultOptions {
             default_server: 12,
             list_configured: 4,
             list_fetched: 6,
+            slow: 0,
             clock_ppm: 500_000,
         }
     }
@@ -86,7 +89,7 @@ impl FaultOptions {
         Self { count: (0, 0), clock_ppm: 0, ..Self::default() }
     }
 
-    fn weights(&self) -> [u32; 16] {
+    fn weights(&self) -> [u32; 17] {
         [
             self.rough,
             self.halves,
@@ -104,6 +107,7 @@ impl FaultOptions {
             self.default_server,
             self.list_configured,
             self.list_fetched,
+            self.slow,
         ]
     }
 }
@@ -164,7 +168,7 @@ fn length(options: &FaultOptions, random: &mut Random) -> u64 {
 }
 
 fn pick_kind(
-    weights: &[u32; 16],
+    weights: &[u32; 17],
     mut ticket: u64,
     nodes: usize,
     options: &FaultOptions,
@@ -208,7 +212,11 @@ fn pick_kind(
         13 if random.chance(300_000) => FaultKind::DefaultServer { nodes: 1 << node },
         13 => FaultKind::DefaultServer { nodes: all(nodes) },
         14 => FaultKind::ListConfigured { order: order(nodes, random) },
-        _ => FaultKind::ListFetched { order: order(nodes, random) },
+        15 => FaultKind::ListFetched { order: order(nodes, random) },
+        _ => {
+            let (from, to) = if random.chance(500_000) { (1 << node, 1 << other) } else { (part, rest) };
+            FaultKind::Slow { from, to, rate: random.pick(&[1, 4, 20]) as u32 }
+        }
     }
 }
 

@@ -50,6 +50,15 @@ pub enum FaultKind {
         /// How bad.
         quality: Quality,
     },
+    /// Connections between two sets carry little; datagrams pass as ever.
+    Slow {
+        /// One side.
+        from: NodeSet,
+        /// The other one.
+        to: NodeSet,
+        /// What they carry, in bytes a millisecond.
+        rate: u32,
+    },
     /// Nothing passes from one set to the other, nor back if `both`.
     Cut {
         /// Senders.

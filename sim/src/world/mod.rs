@@ -7,7 +7,6 @@
 
 mod events;
 mod lifecycle;
-mod mail;
 mod node;
 mod setup;
 mod surroundings;
@@ -16,7 +15,7 @@ mod truth;
 
 use fau3_election::{Input, Output, RouterId, Time, View};
 
-use crate::engine::{EventQueue, Network, NodeSet, Random, TraceHash};
+use crate::engine::{EventQueue, Mail, Network, NodeSet, Random, TraceHash};
 use crate::invariants::{Checker, Violation};
 use crate::timeline::{Entry, What};
 
@@ -49,7 +48,7 @@ pub struct World {
     pub(crate) truth: Truth,
     pub(crate) tally: Tally,
     queue: EventQueue<Event>,
-    mail: mail::Mail,
+    mail: Mail,
     network: Network,
     checker: Checker,
     trace: TraceHash,
@@ -77,7 +76,7 @@ impl World {
             truth: Truth::new(nodes.len()),
             tally: Tally::default(),
             queue: EventQueue::default(),
-            mail: mail::Mail::default(),
+            mail: Mail::default(),
             checker: Checker::new(&setup),
             trace: TraceHash::default(),
             random: random.child(2),

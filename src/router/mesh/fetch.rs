@@ -108,8 +108,8 @@ impl Router {
         }
     }
 
-    /// Another router asks: it gets as many as fit, or, if they have gone
-    /// meanwhile, the news of what is held.
+    /// Another router asks: it gets as many as fit. If what it asked for has
+    /// gone meanwhile, it hears first what is held, so that it waits no more.
     pub(super) fn wanted(&mut self, router: RouterId, from: RecordId) {
         let mut records = Vec::new();
         let mut bytes = 0;
@@ -121,8 +121,11 @@ impl Router {
             }
             records.push((record.clone(), u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
         }
+        if records.first().is_none_or(|(record, _)| record.id != from) {
+            self.tell_holdings(router);
+        }
         if records.is_empty() {
-            return self.tell_holdings(router);
+            return;
         }
         self.send_records(router, Playlist { confirm: None, records });
     }

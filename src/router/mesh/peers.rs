@@ -93,13 +93,13 @@ impl Peer {
         }
     }
 
-    /// It holds this one now, whether it came from there or went there.
+    /// It holds this one now, whether it came from there or went there; and,
+    /// until it says otherwise, what lies between this and the last one.
     pub(super) fn got(&mut self, origin: Origin, sequence: u64) {
         let runs = self.holds.entry(origin).or_default();
         match runs.last_mut() {
-            Some((_, top)) if sequence <= *top => {}
-            Some((_, top)) if sequence == *top + 1 => *top = sequence,
-            _ => runs.push((sequence, sequence)),
+            Some((_, top)) => *top = sequence.max(*top),
+            None => runs.push((1, sequence)),
         }
     }
 

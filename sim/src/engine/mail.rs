@@ -4,7 +4,7 @@ use fau3_election::Datagram;
 /// scheduled. Read where they lie: a heartbeat is copied into its place when it is sent,
 /// and never again.
 #[derive(Debug, Default)]
-pub(super) struct Mail {
+pub(crate) struct Mail {
     letters: Vec<Letter>,
     free: Vec<u32>,
 }
@@ -20,7 +20,7 @@ impl Mail {
     /// Takes a datagram in. It stays until [`drop`](Self::drop)ped as often as
     /// [`keep`](Self::keep) says that there are copies of it.
     #[inline]
-    pub(super) fn put(&mut self, datagram: Datagram) -> u32 {
+    pub(crate) fn put(&mut self, datagram: Datagram) -> u32 {
         let letter = Letter { datagram, copies: 0 };
         match self.free.pop() {
             Some(index) => {
@@ -36,7 +36,7 @@ impl Mail {
 
     /// So many more copies are under way: none at all frees the place.
     #[inline]
-    pub(super) fn keep(&mut self, index: u32, copies: u32) {
+    pub(crate) fn keep(&mut self, index: u32, copies: u32) {
         let letter = &mut self.letters[index as usize];
         letter.copies += copies;
         if letter.copies == 0 {
@@ -46,7 +46,7 @@ impl Mail {
 
     /// One copy has arrived or was lost.
     #[inline]
-    pub(super) fn drop(&mut self, index: u32) {
+    pub(crate) fn drop(&mut self, index: u32) {
         let letter = &mut self.letters[index as usize];
         letter.copies -= 1;
         if letter.copies == 0 {
@@ -56,7 +56,7 @@ impl Mail {
 
     /// The bytes of a datagram that is under way.
     #[inline]
-    pub(super) fn bytes(&self, index: u32) -> &[u8] {
+    pub(crate) fn bytes(&self, index: u32) -> &[u8] {
         self.letters[index as usize].datagram.as_bytes()
     }
 }

@@ -1,0 +1,138 @@
+use std::time::Instant;
+
+use clap::{Args, Subcommand};
+use fau3_sim::mesh::{self, Outcome, Setup, World};
+use fau3_sim::shrink::shrink;
+use fau3_sim::sweep::Plan;
+
+use super::runs;
+
+/// Whole routers instead of elections alone.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true)]
+pub(crate) struct Mesh {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One run, one line an event, and a summary
+    #[command(after_help = "Example: fau3-sim mesh run --seed 7")]
+    Run(Run),
+    /// Many runs on all cores
+    #[command(after_help = "Example: fau3-sim mesh sweep --seeds 0..10000")]
+    Sweep(Sweep),
+    /// One run again: what went wrong, with which fewest faults and clients
+    #[command(after_help = "Example: fau3-sim mesh replay --seed 7")]
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// Where all random numbers of the run come from
+    #[arg(long)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
+struct Sweep {
+    /// First seed, and the one after the last
+    #[arg(long, value_name = "A..B", value_parser = runs::range)]
+    seeds: (u64, u64),
+    /// Goes on after a violation and lists them all
+    #[arg(long)]
+    keep_going: bool,
+    /// Threads; 0: one for each core
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
+}
+
+#[derive(Debug, Args)]
+struct Replay {
+    /// The seed to run again
+    #[arg(long)]
+    seed: u64,
+}
+
+impl Mesh {
+    pub(crate) fn run(&self) -> bool {
+        match &self.command {
+            Command::Run(run) => run.run(),
+            Command::Sweep(sweep) => sweep.run(),
+            Command::Replay(replay) => replay.run(),
+        }
+    }
+}
+
+impl Run {
+    fn run(&self) -> bool {
+        let (world, outcome) = recorded(Setup::from_seed(self.seed));
+        print_timeline(&world);
+        print_summary(world.setup(), &outcome);
+        outcome.violation.is_none()
+    }
+}
+
+fn recorded(setup: Setup) -> (World, Outcome) {
+    let mut world = World::new(setup).with_timeline();
+    let outcome = world.run();
+    (world, outcome)
+}
+
+impl Sweep {
+    fn run(&self) -> bool {
+        let (from, until) = self.seeds;
+        let plan = Plan { from, until, stop: !self.keep_going, threads: self.threads };
+        let began = Instant::now();
+        let swept = runs::with_progress(plan, |progress| mesh::sweep(plan, Setup::from_seed, progress));
+        runs::print_swept(&swept, &swept.tally.fields(), &swept.tally.missing(), "mesh replay", began.elapsed())
+    }
+}
+
+impl Replay {
+    fn run(&self) -> bool {
+        let setup = Setup::from_seed(self.seed);
+        let (mut world, mut outcome) = recorded(setup.clone());
+        let same = World::new(setup.clone()).run().trace == outcome.trace;
+        if let Some((smaller, violation, runs)) = shrink(&setup) {
+            println!(
+                "{} faults shrunk to {}, {} clients to {} in {runs} runs; they break: {violation}\n",
+                setup.faults.len(),
+                smaller.faults.len(),
+                setup.clients,
+                setup.clients - smaller.idle.count_ones() as usize
+            );
+            (world, outcome) = recorded(smaller);
+        }
+        print_timeline(&world);
+        print_summary(world.setup(), &outcome);
+        if !same {
+            println!("VIOLATION: the same seed gave another trace hash");
+        }
+        same && outcome.violation.is_none()
+    }
+}
+
+fn print_timeline(world: &World) {
+    for entry in world.timeline() {
+        let who = entry.node.map_or_else(String::new, |node| format!("r{node}"));
+        println!("{:>9} {who:<6} {}", entry.at.to_string(), entry.text);
+    }
+}
+
+fn print_summary(setup: &Setup, outcome: &Outcome) {
+    println!(
+        "\nseed {}: {} routers, {} clients, {} s simulated, trace hash {:016x}",
+        setup.seed, setup.routers, setup.clients, outcome.ended, outcome.trace
+    );
+    setup.faults.iter().for_each(|fault| println!("  fault {fault}"));
+    let counts = outcome.tally.fields().into_iter().map(|(name, count)| format!("{name} {count}"));
+    println!("  {}", counts.collect::<Vec<_>>().join(", "));
+    match &outcome.violation {
+        Some(violation) => {
+            println!("VIOLATION: {violation}\n  fau3-sim mesh replay --seed {} shows why", setup.seed)
+        }
+        None => println!("no rule broken"),
+    }
+}

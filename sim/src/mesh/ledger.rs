@@ -1,0 +1,152 @@
+//! What was said, who holds it, who was owed it and who has heard it: the truth
+//! that no router knows.
+
+use std::collections::BTreeMap;
+
+use fau3::wire::fau3d::FromClient;
+use fau3::wire::{ClientId, RecordId, propogate_key};
+use fau3_election::Time;
+
+use super::device::room_id;
+use super::setup::Setup;
+use crate::engine::NodeSet;
+
+/// Everything that clients said and heard.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) said: Vec<Said>,
+    by_key: BTreeMap<u128, usize>,
+    /// Where each client is subscribed, and since when.
+    pub(super) presences: Vec<Option<Presence>>,
+    /// Of each listener, speaker and room: the newest in the speaker's order
+    /// that was heard.
+    pub(super) newest: BTreeMap<(usize, usize, usize), usize>,
+    /// What all messages cost together so far, in bytes.
+    pub(super) cost: u64,
+}
+
+/// One message of a client. They are numbered in the order in which they were
+/// made, so one speaker's are in the speaker's order.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) speaker: usize,
+    pub(super) room: usize,
+    payload: Box<[u8]>,
+    /// When a router first had it.
+    pub(super) fed_at: Option<Time>,
+    /// The routers that a client brought it to.
+    pub(super) brought_to: NodeSet,
+    /// The records that it has become.
+    pub(super) ids: Vec<RecordId>,
+    /// Routers that hold it, in memory or on a disk that will be read again.
+    pub(super) held: NodeSet,
+    /// Routers that ever held it.
+    pub(super) held_ever: NodeSet,
+    /// When FAU3_STORED was said.
+    pub(super) confirmed_at: Option<Time>,
+    /// That was said by a router that counted it as `confirmed_single`.
+    pub(super) is_single: bool,
+    /// All that held it have died.
+    pub(super) is_lost: bool,
+    /// Who heard it: when, from which router.
+    pub(super) heard: BTreeMap<usize, (Time, usize)>,
+    /// [`Ledger::cost`] when it was first fed.
+    pub(super) cost_before: u64,
+}
+
+/// A client is subscribed to a room all the time since a Subscribe at which
+/// the router did not already know it there. It stays so while it is in that
+/// room, whatever it loses and wherever it comes back, as long as the router
+/// that it comes back to knows its session: a router that was told nothing
+/// (it was cut off, or all that knew have died) can only begin anew.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Presence {
+    pub(super) room: usize,
+    pub(super) since: Time,
+    /// When it last subscribed, and where.
+    pub(super) subscribed_at: Time,
+    pub(super) node: usize,
+    /// The life of that router.
+    pub(super) boot: u32,
+    /// When anything last came from it.
+    pub(super) seen_at: Time,
+}
+
+impl Ledger {
+    pub(super) fn new(setup: &Setup) -> Self {
+        Self {
+            said: Vec::new(),
+            by_key: BTreeMap::new(),
+            presences: vec![None; setup.clients],
+            newest: BTreeMap::new(),
+            cost: 0,
+        }
+    }
+
+    /// A client makes a message. Its number is also its MessageUuid.
+    pub(super) fn say(&mut self, speaker: usize, client_id: &ClientId, room: usize, bytes: usize) -> usize {
+        let number = self.said.len();
+        let mut payload = vec![b'v'; bytes.max(8)];
+        payload[..8].copy_from_slice(&(number as u64).to_be_bytes());
+        self.by_key.insert(propogate_key(client_id, &number.to_string(), &payload), number);
+        self.said.push(Said {
+            speaker,
+            room,
+            payload: payload.into(),
+            fed_at: None,
+            brought_to: 0,
+            ids: Vec::new(),
+            held: 0,
+            held_ever: 0,
+            confirmed_at: None,
+            is_single: false,
+            is_lost: false,
+            heard: BTreeMap::new(),
+            cost_before: 0,
+        });
+        number
+    }
+
+    /// The message as it is sent, every time.
+    pub(super) fn propogate(&self, number: usize) -> Option<FromClient> {
+        let said = &self.said[number];
+        let message_uuid = number.to_string().into();
+        Some(FromClient::Propogate { message_uuid, room: room_id(said.room)?, payload: said.payload.clone() })
+    }
+
+    /// The message of a record.
+    pub(super) fn of(&mut self, key: u128) -> Option<&mut Said> {
+        self.by_key.get(&key).map(|number| &mut self.said[*number])
+    }
+
+    pub(super) fn number_of(&self, key: u128) -> Option<usize> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// A router has it from a client.
+    pub(super) fn fed(&mut self, number: usize, node: usize, now: Time) {
+        let cost = self.cost;
+        let said = &mut self.said[number];
+        if said.fed_at.is_none() {
+            said.fed_at = Some(now);
+            said.cost_before = cost;
+        }
+        if said.brought_to & (1 << node) == 0 {
+            // Each router that takes it in anew may hold it as a record of its own.
+            self.cost += said.payload.len() as u64 + 512;
+        }
+        said.brought_to |= 1 << node;
+    }
+
+    /// A router holds a record.
+    pub(super) fn held(&mut self, key: u128, id: RecordId, node: usize) -> bool {
+        let Some(said) = self.of(key) else { return false };
+        said.held |= 1 << node;
+        said.held_ever |= 1 << node;
+        let is_new = !said.ids.contains(&id);
+        if is_new {
+            said.ids.push(id);
+        }
+        is_new && said.ids.len() > 1
+    }
+}

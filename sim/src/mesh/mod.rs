@@ -1,0 +1,384 @@
+//! Many whole routers in virtual time: machines with clocks, flash and disks,
+//! connections between them, clients that talk, listen, roam and forget, and the
+//! faults that befall them.
+//!
+//! Drives [`fau3::router::Router`] exactly as a node's shell does. Nothing here
+//! decides what a router does; `judge` and `observe` hold what comes out
+//! against what was said (`ledger`), which no router knows.
+
+mod connections;
+mod device;
+mod disk;
+mod events;
+mod finish;
+mod judge;
+mod ledger;
+mod lifecycle;
+mod line;
+mod machine;
+mod observe;
+mod setup;
+mod tally;
+
+use fau3::router::{ConnId, Input, Output, Router, ToClient};
+use fau3::wire::fau3d::Status;
+use fau3_election::Time;
+
+use crate::engine::{EventQueue, Mail, Network, NodeSet, Quality, Random, TraceHash, nodes_of};
+use crate::invariants::Violation;
+use crate::sweep::{Plan, Ran, Swept, sweep_of};
+use connections::{Connection, Encoded};
+use device::Device;
+use events::Event;
+use judge::{BOUNDS, Judge, SPIN};
+use line::{Down, Line};
+use machine::Machine;
+
+pub use judge::NAMES;
+pub use setup::{CLIENTS_MAX, ROUTERS_MAX, Setup};
+pub use tally::Tally;
+
+/// Runs many seeds on all cores; see [`sweep_of`].
+pub fn sweep(plan: Plan, setup: impl Fn(u64) -> Setup + Sync, progress: impl Fn(u64, u64) + Sync) -> Swept<Tally> {
+    let run = |seed| {
+        let Outcome { violation, ended, tally, .. } = World::new(setup(seed)).run();
+        Ran { violation, ended, tally }
+    };
+    sweep_of(plan, run, progress)
+}
+
+/// What a run came to.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The first invariant that did not hold; the run ends there.
+    pub violation: Option<Violation>,
+    /// Hash over everything that happened.
+    pub trace: u64,
+    /// How far the run came.
+    pub ended: Time,
+    /// What happened how often.
+    pub tally: Tally,
+}
+
+/// One thing that happened, for people.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// When, in true time.
+    pub at: Time,
+    /// To which router; `None` if to none in particular.
+    pub node: Option<usize>,
+    /// What.
+    pub text: String,
+}
+
+/// One run.
+#[derive(Debug)]
+pub struct World {
+    setup: Setup,
+    now: Time,
+    queue: EventQueue<Event>,
+    mail: Mail,
+    network: Network,
+    random: Random,
+    trace: TraceHash,
+    machines: Vec<Machine>,
+    connections: Vec<Connection>,
+    /// Those that at least one end takes as standing.
+    standing: Vec<u32>,
+    /// Whom each router is about to dial.
+    dialling: Vec<NodeSet>,
+    encoded: Encoded,
+    lines: Vec<Line>,
+    devices: Vec<Device>,
+    judge: Judge,
+    tally: Tally,
+    /// For each fault, whether it is on.
+    on: Vec<bool>,
+    /// When anything that routers notice last went wrong or was mended.
+    disturbed_at: Time,
+    /// For each two routers, until when they had no connection, over however many hops.
+    apart_until: Vec<Vec<Time>>,
+    /// When each router last died.
+    lives: Vec<Option<Time>>,
+    /// The moment at which everything was as it must be, and what was sent by then.
+    rest: Option<(Time, Vec<(u64, u64)>)>,
+    is_over: bool,
+    /// Kept only where someone wants to see it.
+    notes: Option<Vec<Entry>>,
+}
+
+impl World {
+    /// The world before its first event.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let random = Random::new(setup.seed);
+        let routers = setup.routers;
+        let mut world = Self {
+            now: Time::ZERO,
+            queue: EventQueue::default(),
+            mail: Mail::default(),
+            network: Network::new(routers, Quality::HEALTHY, random.child(1)),
+            random: random.child(2),
+            trace: TraceHash::default(),
+            machines: machine::all(&setup),
+            connections: Vec::new(),
+            standing: Vec::new(),
+            dialling: vec![0; routers],
+            encoded: Encoded::default(),
+            lines: Vec::new(),
+            devices: Device::all(&setup),
+            judge: Judge::new(&setup),
+            tally: Tally::default(),
+            on: vec![false; setup.faults.len()],
+            disturbed_at: Time::ZERO,
+            apart_until: vec![vec![Time::MAX; routers]; routers],
+            lives: vec![None; routers],
+            rest: None,
+            is_over: false,
+            notes: None,
+            setup,
+        };
+        world.begin();
+        world
+    }
+
+    /// Records a timeline from now on, to be taken with [`timeline`](Self::timeline).
+    #[must_use]
+    pub fn with_timeline(mut self) -> Self {
+        self.notes = Some(Vec::new());
+        self
+    }
+
+    /// What was recorded, in order.
+    #[must_use]
+    pub fn timeline(&self) -> &[Entry] {
+        self.notes.as_deref().unwrap_or_default()
+    }
+
+    /// What the run depends on.
+    #[must_use]
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// Runs until everything is as it must be in the end, or to the first violation.
+    pub fn run(&mut self) -> Outcome {
+        while !self.is_over
+            && self.judge.violation.is_none()
+            && let Some((at, event)) = self.queue.pop_until(Time::MAX)
+        {
+            self.now = at;
+            self.handle(event);
+        }
+        Outcome {
+            violation: self.judge.violation.clone(),
+            trace: self.trace.value(),
+            ended: self.now,
+            tally: self.counted(),
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Beacon { from, to, letter } => {
+                self.trace.fold(self.now.as_micros() << 8 | u64::from(from));
+                nodes_of(to).for_each(|node| self.beacon(node, from, letter));
+                self.mail.drop(letter);
+            }
+            Event::Wake { node, boot } => self.wake(node.into(), boot),
+            Event::Written { node, boot } => self.written(node.into(), boot),
+            Event::Stored { node, boot } => self.stored(node.into(), boot),
+            Event::Fault { index } => self.turn(index.into()),
+            Event::Start { node } => self.start(node.into()),
+            Event::Exit { node, boot } => self.exit(node.into(), boot),
+            Event::Dial { a, b } => self.dial(a.into(), b.into()),
+            Event::Frame { connection, from } => self.frame(connection, from.into()),
+            Event::Closed { connection, end } => self.closed(connection, end.into()),
+            Event::GiveUp { connection, end, quiet } => self.give_up(connection, end.into(), quiet),
+            Event::ToRouter { line } => self.to_router(line),
+            Event::ToDevice { line } => self.to_device(line),
+            Event::Left { line, frame } => self.left(line, frame),
+            Event::Notice { line } => self.notice(line),
+            Event::Act { client } => self.act(client.into()),
+            Event::Resend { client, turn } => self.resend(client.into(), turn),
+            Event::Attach { client, turn } => self.attach(client.into(), turn),
+            Event::Look => self.look(),
+        }
+    }
+
+    fn beacon(&mut self, node: usize, from: u8, letter: u32) {
+        let machine = &mut self.machines[node];
+        if machine.frozen {
+            if machine.keep(Event::Beacon { from, to: 1 << node, letter }) {
+                self.mail.keep(letter, 1);
+            }
+        } else if machine.router.is_some() {
+            let bytes = self.mail.bytes(letter).into();
+            self.feed(node, Input::Beacon(bytes));
+        }
+    }
+
+    fn wake(&mut self, node: usize, boot: u32) {
+        let machine = &mut self.machines[node];
+        if machine.boot != boot || machine.wake_at != self.now {
+            return; // An earlier wake has been set since, or it was another life.
+        }
+        if machine.frozen {
+            machine.keep(Event::Wake { node: node as u8, boot });
+            return;
+        }
+        (machine.wake_at, machine.due) = (Time::MAX, Time::MAX);
+        let local = machine.clock.local(self.now);
+        if machine.router.as_ref().and_then(Router::poll_timeout).is_some_and(|due| due <= local) {
+            self.feed(node, Input::Tick);
+        } else {
+            self.schedule(node);
+        }
+    }
+
+    /// Gives a router an input and does what it says.
+    fn feed(&mut self, node: usize, input: Input) {
+        let machine = &mut self.machines[node];
+        let local = machine.clock.local(self.now);
+        let Some(router) = &mut machine.router else { return };
+        let singles = router.stats().confirmed_single;
+        router.handle(local, input);
+        let is_single = router.stats().confirmed_single > singles;
+        self.drain(node, is_single);
+    }
+
+    fn drain(&mut self, node: usize, is_single: bool) {
+        while let Some(output) = self.machines[node].router.as_mut().and_then(Router::poll_output) {
+            self.carry_out(node, output, is_single);
+        }
+        let machine = &self.machines[node];
+        let Some(router) = &machine.router else { return };
+        let local = machine.clock.local(self.now);
+        if let Some(due) = router.poll_timeout().filter(|due| *due <= local) {
+            self.broken(SPIN, format!("r{node} wants to be called at {due} and it is {local}"));
+        }
+        self.schedule(node);
+    }
+
+    /// Sets a wake for the router's next deadline, unless one is set that comes before.
+    fn schedule(&mut self, node: usize) {
+        let machine = &mut self.machines[node];
+        let Some(due) = machine.router.as_ref().and_then(Router::poll_timeout) else { return };
+        if due == machine.due {
+            return;
+        }
+        machine.due = due;
+        let at = machine.clock.when(due).max(self.now);
+        if at < machine.wake_at {
+            machine.wake_at = at;
+            self.queue.push(at, Event::Wake { node: node as u8, boot: machine.boot });
+        }
+    }
+
+    fn carry_out(&mut self, node: usize, output: Output, is_single: bool) {
+        match output {
+            Output::Beacon { to, datagram } => {
+                let all = |set, (index, machine): (usize, &Machine)| {
+                    set | NodeSet::from(to.is_none_or(|to| machine.id == to)) << index
+                };
+                let to = self.machines.iter().enumerate().fold(0, all) & !(1 << node);
+                self.send_beacon(node, to, datagram);
+            }
+            Output::ToPeer { router, message } => {
+                self.observe_sent(node, &message);
+                let local = self.machines[node].clock.local(self.now);
+                if !self.send_to_peer(node, router, message)
+                    && let Some(own) = &mut self.machines[node].router
+                {
+                    own.handle(local, Input::PeerFull { router });
+                }
+            }
+            Output::ToClient { conn, frame } => self.to_client(node, conn, frame, is_single),
+            Output::Accept { conn } => self.send_down(conn.0 as u32, Down::Accepted),
+            Output::Probe { conn, probe } => self.send_down(conn.0 as u32, Down::Probe(probe)),
+            Output::Refuse { conn, .. } | Output::Close { conn, .. } => {
+                let line = conn.0 as u32;
+                self.lines[line as usize].is_ended = true;
+                self.send_down(line, Down::Gone);
+            }
+            Output::Store(commit) => self.store(node, *commit),
+            Output::Persist { ticket, state } => self.persist(node, ticket, *state),
+            Output::View(view) => {
+                self.trace.fold(self.now.as_micros() << 8 | node as u64);
+                self.trace.fold((view.role as u64) << 16 | u64::from(view.members));
+                self.machines[node].view = Some(view);
+                self.note(Some(node), || format!("{}, {} here", crate::timeline::role_text(view.role), view.members));
+            }
+            Output::Invalid { reason, .. } => self.broken("codec", format!("r{node} finds a client invalid: {reason}")),
+            Output::Told { .. } => {} // All routers know where the others are.
+            Output::Warning(warning) => self.note(Some(node), || format!("warns: {warning:?}")),
+        }
+    }
+
+    fn to_client(&mut self, node: usize, conn: ConnId, frame: ToClient, is_single: bool) {
+        let line = conn.0 as u32;
+        if self.lines[line as usize].is_ended {
+            self.broken("ended", format!("r{node} sends on {conn:?}, which has ended"));
+        }
+        self.trace.fold(self.now.as_micros() << 8 | node as u64 | 0x80);
+        match &frame {
+            ToClient::Playlist { record, .. } => {
+                self.trace.fold(record.id.sequence << 32 | conn.0);
+                self.observe_playlist(node, line, record);
+            }
+            ToClient::Confirm { message_uuid, status } => {
+                self.trace.fold_bytes(message_uuid.as_bytes());
+                let is_single = is_single && *status == Status::STORED;
+                self.observe_confirm(node, conn, message_uuid, *status, is_single);
+            }
+            ToClient::Stream(frame) => self.observe_stream(node, line, frame),
+            ToClient::Ping { .. } | ToClient::Monitor { .. } => self.trace.fold(conn.0),
+        }
+        self.send_down(line, Down::Frame(frame));
+    }
+
+    fn send_beacon(&mut self, node: usize, to: NodeSet, datagram: fau3_election::Datagram) {
+        let machine = &mut self.machines[node];
+        machine.sent += 1;
+        machine.sent_bytes += datagram.as_bytes().len() as u64;
+        let letter = self.mail.put(datagram);
+        let (queue, mail) = (&mut self.queue, &mut self.mail);
+        let (from, mut copies) = (node as u8, 0);
+        self.network.transmit(self.now, node, to, |at, to| {
+            copies += 1;
+            queue.push(at, Event::Beacon { from, to, letter });
+        });
+        mail.keep(letter, copies);
+    }
+
+    /// Tables stay within their bounds.
+    fn check_bounds(&mut self) {
+        for node in 0..self.machines.len() {
+            let machine = &self.machines[node];
+            let Some(router) = &machine.router else { continue };
+            let snapshot = router.snapshot(machine.clock.local(self.now));
+            if snapshot.record_bytes > self.setup.settings.storage_bytes_max {
+                self.broken(BOUNDS, format!("r{node} holds {} bytes of records", snapshot.record_bytes));
+            } else if snapshot.detached + snapshot.clients.len() > self.setup.clients {
+                self.broken(BOUNDS, format!("r{node} knows more sessions than there are clients"));
+            }
+        }
+    }
+
+    /// Adds to the timeline, if there is one.
+    fn note(&mut self, node: Option<usize>, text: impl FnOnce() -> String) {
+        if let Some(notes) = &mut self.notes {
+            notes.push(Entry { at: self.now, node, text: text() });
+        }
+    }
+
+    fn counted(&self) -> Tally {
+        let mut tally = self.tally.clone();
+        for machine in &self.machines {
+            if let Some(router) = &machine.router {
+                tally.add_stats(router.stats());
+            }
+        }
+        tally
+    }
+}

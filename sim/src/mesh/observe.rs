@@ -1,0 +1,251 @@
+//! What the judge sees: everything that goes into routers and comes out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fau3::router::{ConnId, Input, Record, Router};
+use fau3::wire::fau3d::{FromClient, Status};
+use fau3::wire::fau3e::{self, Message};
+use fau3_election::{RouterId, Time};
+
+use super::World;
+use super::device::room_id;
+use super::judge::{COPIES, KNOWN, ONCE, ORDER, OWN_ECHO, ROOM};
+use super::ledger::Presence;
+
+/// A router that a client's session reached so long before knows it.
+const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// Delivery waits so long for the speaker's previous message; a little less by the
+/// fastest clock.
+const ORDER_WAIT: Duration = Duration::from_millis(1_850);
+
+impl World {
+    /// A rule did not hold.
+    pub(super) fn broken(&mut self, invariant: &'static str, text: String) {
+        self.note(None, || format!("BROKEN {invariant}: {text}"));
+        self.judge.fail(invariant, self.now, text);
+    }
+
+    /// A client's message is about to come to a router that has not ended its line.
+    pub(super) fn observe_message(&mut self, line: u32, message: &FromClient) {
+        let place = &self.lines[line as usize];
+        let (client, node) = (place.client, place.node);
+        if let Some(presence) = &mut self.judge.ledger.presences[client] {
+            presence.seen_at = self.now;
+        }
+        match message {
+            FromClient::Propogate { message_uuid, .. } => {
+                if let Ok(number) = message_uuid.parse::<usize>() {
+                    self.judge.ledger.fed(number, node, self.now);
+                    self.note(Some(node), || format!("gets {number} from c{client}"));
+                }
+            }
+            FromClient::Subscribe { room, .. } => {
+                let Some(number) = (0..self.setup.rooms).find(|number| room_id(*number).as_ref() == Some(room)) else {
+                    return;
+                };
+                self.subscribes(line, client, node, number);
+            }
+            _ => {}
+        }
+    }
+
+    fn subscribes(&mut self, line: u32, client: usize, node: usize, room: usize) {
+        let client_id = self.devices[client].client_id.clone();
+        let known = self.machines[node].router.as_ref().and_then(|router| router.session(&client_id));
+        let is_known = known.and_then(|session| session.room) == room_id(room);
+        self.note(Some(node), || format!("c{client} subscribes to room {room}, {}", if is_known { "known" } else { "new" }));
+        self.lines[line as usize].room = Some(room);
+        let boot = self.machines[node].boot;
+        let before = self.judge.ledger.presences[client];
+        let now = self.now;
+        let fresh = Presence { room, since: now, subscribed_at: now, node, boot, seen_at: now };
+        let stays = before.filter(|before| before.room == room && is_known);
+        if let Some(before) = before.filter(|before| before.room == room) {
+            if is_known && before.node != node {
+                self.tally.resumed += 1;
+                let machine = &self.machines[before.node];
+                self.tally.taken_over += u64::from(machine.router.is_none() || machine.boot != before.boot);
+            }
+            if !is_known {
+                self.must_be_known(client, node, before);
+            }
+        }
+        let since = stays.map_or(now, |before| before.since);
+        self.judge.ledger.presences[client] = Some(Presence { since, ..fresh });
+    }
+
+    /// A router did not know the session of a client that comes to it.
+    fn must_be_known(&mut self, client: usize, node: usize, before: Presence) {
+        let told = before.subscribed_at + TOLD_WITHIN < self.now;
+        let calm = self.disturbed_at + self.judge.limits.settle < before.subscribed_at && !self.is_rough();
+        let grace = self.setup.settings.session_grace;
+        let in_grace = self.now.since(before.seen_at) < grace * 9 / 10;
+        if told && calm && in_grace {
+            let text = format!("r{node} does not know c{client}, which was at r{} since {}", before.node, before.subscribed_at);
+            self.broken(KNOWN, text);
+        }
+    }
+
+    /// A router sends records to another one.
+    pub(super) fn observe_sent(&mut self, node: usize, message: &Message) {
+        let Message::Playlist(playlist) = message else { return };
+        for (record, _) in &playlist.records {
+            let is_twin = self.judge.ledger.held(record.key(), record.id, node);
+            self.tally.twins += u64::from(is_twin);
+        }
+    }
+
+    /// A frame came to a router.
+    pub(super) fn peer_said(
+        &mut self,
+        node: usize,
+        from: usize,
+        router: RouterId,
+        sent: &Arc<Message>,
+        message: Result<Message, fau3e::Invalid>,
+    ) {
+        if let Err(invalid) = &message {
+            self.broken("codec", format!("r{from} sends r{node} what is no message: {}", invalid.reason));
+        } else if message.as_ref().ok() != Some(&**sent) {
+            self.broken("codec", format!("r{node} reads {message:?} where r{from} wrote {sent:?}"));
+        }
+        self.note_frame(node, from, sent);
+        self.feed(node, Input::FromPeer { router, message });
+        let Message::Playlist(playlist) = &**sent else { return };
+        self.tally.gaps_fetched += playlist.records.len() as u64 - 1;
+        let holds = |router: &Router, record: &Record| router.holds(&record.id);
+        for (record, _) in &playlist.records {
+            if self.machines[node].router.as_ref().is_some_and(|router| holds(router, record)) {
+                self.judge.ledger.held(record.key(), record.id, node);
+            }
+        }
+    }
+
+    fn note_frame(&mut self, node: usize, from: usize, sent: &Message) {
+        match sent {
+            Message::Playlist(playlist) => {
+                let ledger = &self.judge.ledger;
+                let numbers: Vec<_> =
+                    playlist.records.iter().filter_map(|(record, _)| ledger.number_of(record.key())).collect();
+                let seq = playlist.records.first().map(|(record, _)| record.id.sequence);
+                self.note(Some(node), || {
+                    format!("hears {numbers:?} (first sequence {seq:?}) from r{from}, confirm {}", playlist.confirm.is_some())
+                });
+            }
+            Message::State(state) => {
+                let sessions: Vec<_> = state.sessions.iter().map(|session| session.client_id.to_string()).collect();
+                let tops: Vec<_> = state.holdings.iter().map(|holding| (holding.floor, holding.top)).collect();
+                self.note(Some(node), || format!("hears State of r{from}: {sessions:?} {tops:?}"));
+            }
+            Message::Want(id) => self.note(Some(node), || format!("is asked by r{from} for {}", id.sequence)),
+            Message::AskState => self.note(Some(node), || format!("is asked by r{from} for its State")),
+            Message::Stream(_) | Message::Confirm { .. } => {}
+        }
+    }
+
+    /// A router answers a Propogate.
+    pub(super) fn observe_confirm(&mut self, node: usize, conn: ConnId, message_uuid: &str, status: Status, single: bool) {
+        let Ok(number) = message_uuid.parse::<usize>() else { return };
+        let Some(said) = self.judge.ledger.said.get_mut(number) else { return };
+        if status != Status::STORED {
+            return;
+        }
+        said.held |= 1 << node;
+        said.held_ever |= 1 << node;
+        if said.confirmed_at.is_none() {
+            said.confirmed_at = Some(self.now);
+            said.is_single = single;
+            self.tally.confirmed += 1;
+        }
+        let (holders, is_single) = (said.held_ever, said.is_single);
+        self.note(Some(node), || format!("confirms {number}{} on {conn:?}", if single { ", single" } else { "" }));
+        if self.setup.settings.copies > 1 && holders.count_ones() < 2 && !is_single {
+            self.broken(COPIES, format!("r{node} confirms {number}, which no other router has held"));
+        }
+    }
+
+    /// A router sends a message to a client.
+    pub(super) fn observe_playlist(&mut self, node: usize, line: u32, record: &Record) {
+        let place = &self.lines[line as usize];
+        let (client, in_room) = (place.client, place.room);
+        if record.client_id == self.devices[client].client_id {
+            self.broken(OWN_ECHO, format!("r{node} sends c{client} its own {}", record.message_uuid));
+        }
+        if in_room.is_some_and(|room| room_id(room).as_ref() != Some(&record.room)) {
+            self.broken(ROOM, format!("r{node} sends c{client} in room {in_room:?} what was said to {}", record.room));
+        }
+    }
+
+    /// Live audio goes to a client.
+    pub(super) fn observe_stream(&mut self, node: usize, line: u32, frame: &[u8]) {
+        let place = &self.lines[line as usize];
+        let (client, in_room) = (place.client, place.room);
+        let (Some(&speaker), Some(&room)) = (frame.get(4), frame.get(5)) else { return };
+        if usize::from(speaker) == client {
+            self.broken(OWN_ECHO, format!("r{node} sends c{client} its own voice"));
+        }
+        if in_room.is_some_and(|in_room| in_room != usize::from(room)) {
+            self.broken(ROOM, format!("r{node} sends c{client} in room {in_room:?} the voice of c{speaker} in {room}"));
+        }
+    }
+
+    /// Live audio came to a device.
+    pub(super) fn hear_stream(&mut self, client: usize, line: u32, frame: &[u8]) {
+        let count = frame.get(6..10).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
+        let heard = (frame.get(4).copied().unwrap_or(0), count);
+        let place = &mut self.lines[line as usize];
+        if place.streams.contains(&heard) {
+            self.broken(ONCE, format!("c{client} hears audio {heard:?} twice"));
+        } else {
+            place.streams.push(heard);
+        }
+    }
+
+    /// A message is heard by a device that does not remember it.
+    pub(super) fn hear(&mut self, client: usize, node: usize, record: &Record) {
+        let Some(number) = self.judge.ledger.number_of(record.key()) else { return };
+        let said = &mut self.judge.ledger.said[number];
+        let (speaker, room) = (said.speaker, said.room);
+        let before = said.heard.get(&client).copied();
+        said.heard.entry(client).or_insert((self.now, node));
+        self.note(Some(node), || format!("c{client} hears {number} of c{speaker}"));
+        if let Some((at, first)) = before {
+            if self.lives[first].is_some_and(|died| died >= at) {
+                self.tally.repeated += 1;
+            } else {
+                self.broken(ONCE, format!("c{client} hears {number} from r{node} again, {at} from r{first} before"));
+            }
+            return;
+        }
+        self.tally.heard += 1;
+        let newest = self.judge.ledger.newest.entry((client, speaker, room)).or_insert(number);
+        let last = *newest;
+        *newest = last.max(number);
+        if number < last {
+            self.out_of_order(client, node, number, last);
+        }
+    }
+
+    fn out_of_order(&mut self, client: usize, node: usize, number: usize, last: usize) {
+        let ledger = &self.judge.ledger;
+        let (late, newer) = (&ledger.said[number], &ledger.said[last]);
+        let Some(&(heard_at, heard_from)) = newer.heard.get(&client) else { return };
+        let waited = self.now.since(heard_at) >= ORDER_WAIT;
+        let since = late.fed_at.unwrap_or(Time::ZERO);
+        // Wherever it was, the router that delivered the newer one did not reach it.
+        let mut origins = crate::engine::nodes_of(late.brought_to);
+        let was_apart = origins.any(|origin| self.was_apart(origin, heard_from, since));
+        let is_sent_late = newer.fed_at.is_some_and(|newer| newer <= since);
+        // What was said before the client came may come as it comes.
+        let presence = ledger.presences[client];
+        let is_owed = presence.is_some_and(|presence| presence.room == late.room && presence.since <= since);
+        // Nobody else had it, nor knew of it, while it tried to get away.
+        let was_alone = was_apart || late.is_single;
+        if waited || was_alone || is_sent_late || !is_owed {
+            self.tally.late += u64::from(was_alone);
+            return;
+        }
+        self.broken(ORDER, format!("c{client} hears {number} from r{node} after {last} from r{heard_from} at {heard_at}"));
+    }
+}

@@ -1,0 +1,143 @@
+use std::time::Duration;
+
+use fau3::router::Settings;
+use fau3_election::{Config, RouterId, ServerEntry, Time};
+
+use crate::engine::{Delay, NodeSet, Random};
+use crate::faults::{Fault, FaultOptions, generate};
+
+/// Most routers of a run.
+pub const ROUTERS_MAX: usize = 12;
+/// Most clients of a run.
+pub const CLIENTS_MAX: usize = 24;
+
+/// Everything that a run of whole routers depends on. Two runs with equal
+/// setups are equal.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Where all random numbers come from.
+    pub seed: u64,
+    /// How many routers, at most [`ROUTERS_MAX`].
+    pub routers: usize,
+    /// How many clients, at most [`CLIENTS_MAX`].
+    pub clients: usize,
+    /// Clients that do nothing: how a failing run is shrunk to those that matter.
+    pub idle: NodeSet,
+    /// How many rooms.
+    pub rooms: usize,
+    /// What every router is configured with.
+    pub settings: Settings,
+    /// Timers of the election.
+    pub config: Config,
+    /// The ExtraServers list at the beginning, highest priority first.
+    pub list: Vec<usize>,
+    /// Mean time between two acts of a client, in ms.
+    pub pace_ms: u64,
+    /// Messages go from router to router as frames, encoded and decoded.
+    pub encoded: bool,
+    /// What goes wrong, and when.
+    pub faults: Vec<Fault>,
+    /// All faults are over by then.
+    pub fault_phase: Duration,
+    /// After it, clients still talk and roam for so long.
+    pub calm_phase: Duration,
+}
+
+/// How long a write to flash or disk takes, in microseconds.
+pub(super) const FLASH: Delay = Delay::LongTail { min: 500, max: 8_000, tail_ppm: 20_000, tail_max: 60_000 };
+
+impl Setup {
+    /// Two to eight routers, now and then twelve, with clients that talk,
+    /// listen and roam; all of it drawn from the seed.
+    #[must_use]
+    pub fn from_seed(seed: u64) -> Self {
+        let mut random = Random::new(seed).child(200);
+        let routers = if random.chance(40_000) { ROUTERS_MAX } else { random.between(2, 8) as usize };
+        let fault_phase = Duration::from_secs(random.between(30, 90));
+        let clients = random.between(3, 10) as usize;
+        let mut list: Vec<usize> = (0..routers).collect();
+        random.shuffle(&mut list);
+        list.truncate(random.below(routers as u64 + 1) as usize);
+        Self {
+            list,
+            rooms: random.between(1, 3) as usize,
+            settings: settings(&mut random),
+            pace_ms: random.pick(&[500, 1_500, 1_500, 4_000]),
+            encoded: true,
+            faults: generate(&options(), routers, Time::ZERO + fault_phase, random.child(1)),
+            fault_phase,
+            calm_phase: Duration::from_secs(15),
+            ..Self::healthy(seed, routers, clients)
+        }
+    }
+
+    /// Routers that nothing happens to, and clients that do what clients do.
+    #[must_use]
+    pub fn healthy(seed: u64, routers: usize, clients: usize) -> Self {
+        Self {
+            seed,
+            routers,
+            clients,
+            idle: 0,
+            rooms: 1,
+            settings: Settings::default(),
+            config: Config::default(),
+            list: Vec::new(),
+            pace_ms: 1_500,
+            encoded: true,
+            faults: Vec::new(),
+            fault_phase: Duration::ZERO,
+            calm_phase: Duration::from_secs(30),
+        }
+    }
+
+    /// A router's identity: drawn, so that the order of ids is not that of numbers.
+    pub(super) fn id_of(&self, node: usize) -> RouterId {
+        let mut random = Random::new(self.seed).child(1_000 + node as u64);
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&random.bits().to_be_bytes());
+        id[8..].copy_from_slice(&random.bits().to_be_bytes());
+        RouterId(id)
+    }
+
+    /// The entries of a list that puts the routers in this order.
+    pub(super) fn entries(&self, order: &[usize]) -> Vec<ServerEntry> {
+        order.iter().map(|node| ServerEntry { name: name_of(*node), id: None }).collect()
+    }
+
+    /// When clients stop talking and roaming.
+    pub(super) fn talk_until(&self) -> Time {
+        Time::ZERO + self.fault_phase + self.calm_phase
+    }
+}
+
+/// `r0`, `r1`, ...
+pub(super) fn name_of(node: usize) -> String {
+    format!("r{node}")
+}
+
+fn settings(random: &mut Random) -> Settings {
+    let defaults = Settings::default();
+    Settings {
+        disk: random.chance(300_000),
+        copies: random.pick(&[2, 2, 2, 2, 1, 3]),
+        storage_bytes_max: random.pick(&[defaults.storage_bytes_max, defaults.storage_bytes_max, 60 * 1_024]),
+        storage_age_max: if random.chance(150_000) { Duration::from_secs(40) } else { defaults.storage_age_max },
+        ..defaults
+    }
+}
+
+/// What may befall whole routers. The default server is not theirs to watch, and
+/// clones and names are the election's affair.
+fn options() -> FaultOptions {
+    FaultOptions {
+        count: (1, 7),
+        length_ms: (100, 30_000),
+        clone: 0,
+        same_name: 0,
+        default_server: 0,
+        list_fetched: 0,
+        slow: 8,
+        ..FaultOptions::default()
+    }
+}
