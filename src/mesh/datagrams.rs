@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fau3_election::RouterId;
+use rustix::net::SendFlags;
 use tokio::net::UdpSocket;
 
 use super::address::{canonical, mapped};
@@ -65,16 +66,17 @@ impl Datagrams {
     }
 
     fn send_to(&self, address: SocketAddr, bytes: &[u8]) -> bool {
-        let own_family = self.sockets.iter().find(|socket| socket.is_ipv6 == address.is_ipv6());
-        let sent = match own_family {
-            Some(socket) => socket.socket.try_send_to(bytes, address),
-            // An IPv6 socket speaks IPv4, too.
-            None => match self.sockets.iter().find(|socket| socket.is_ipv6) {
-                Some(socket) => socket.socket.try_send_to(bytes, mapped(address)),
+        let of = |is_ipv6| self.sockets.iter().find(|socket| socket.is_ipv6 == is_ipv6);
+        // An IPv6 socket speaks IPv4, too.
+        let (socket, address) = match of(address.is_ipv6()) {
+            Some(own_family) => (own_family, address),
+            None => match of(true) {
+                Some(socket) => (socket, mapped(address)),
                 None => return false,
             },
         };
-        sent.is_ok()
+        // Not tokio's: that takes a socket for full until it was waited for.
+        rustix::net::sendto(&socket.socket, bytes, SendFlags::DONTWAIT, &address).is_ok()
     }
 
     /// Receives on one of the sockets until the mesh ends.

@@ -25,6 +25,9 @@ pub const PENDING_MAX_EACH: usize = 8;
 /// How long a handshake may take.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
+/// How much longer than the first answer a dial's whole handshake may take: it
+/// is seven round trips.
+const PATIENCE_FACTOR: u32 = 3;
 /// After an error of `accept` that may last (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -141,7 +144,9 @@ pub(super) async fn dial(hub: Arc<Hub>) {
 
 async fn go_out(hub: Arc<Hub>, dial: Dial) {
     let address = dial.address;
-    let deadline = Instant::now() + HANDSHAKE_MAX;
+    // A router that takes connections and then stands still does not keep its
+    // other addresses from being tried.
+    let deadline = Instant::now() + HANDSHAKE_MAX.min(dial.patience * PATIENCE_FACTOR);
     let made = tokio::select! {
         made = Box::pin(reach(&hub, dial, deadline)) => made,
         () = hub.closing() => return,

@@ -90,8 +90,11 @@ impl Pulse {
     }
 
     /// The other side behaves as if this connection were gone: it has to show
-    /// soon that it is not.
+    /// soon that it is not. More doubts give it no more time.
     pub(super) fn doubt(&mut self, now: Time) {
+        if self.patience == DOUBT {
+            return;
+        }
         self.patience = DOUBT;
         self.owed_since = Some(now);
         self.asked = false;
@@ -213,6 +216,13 @@ mod tests {
         let mut pulse = Pulse::new(S(0));
         pulse.doubt(S(5));
         assert_eq!(run(&mut pulse, S(5), S(100), |_| true), None);
+        // Dialled every 250 ms, it has no more than that.
+        let mut pulse = Pulse::new(S(0));
+        let ended = (20..100).map(|quarter| Time::from_millis(quarter * 250)).find(|now| {
+            pulse.doubt(*now);
+            run(&mut pulse, *now, *now + Duration::from_millis(250), |_| false).is_some()
+        });
+        assert!(ended <= Some(S(6)), "{ended:?}");
     }
 
     #[test]
