@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fau3_election::{Datagram, RouterId, SavedState};
+use fau3_election::{Datagram, Incarnation, RouterId, SavedState};
 use libp2p_identity::PeerId;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
@@ -39,6 +39,8 @@ pub struct MeshSide {
     write_done: mpsc::Sender<u64>,
     /// The frame that was encoded last: it often goes to several routers.
     encoded: Option<(Arc<Message>, Bytes)>,
+    /// As the others know it.
+    life: Incarnation,
     /// Who is connected, and where its beacons come from.
     contacts: BTreeMap<RouterId, (PeerId, Option<SocketAddr>)>,
 }
@@ -53,7 +55,13 @@ pub(super) enum Happened {
 }
 
 impl MeshSide {
-    pub(super) fn new(mesh: Mesh, events: MeshEvents, discovery: Discovery, identity: &Path) -> Self {
+    pub(super) fn new(
+        mesh: Mesh,
+        events: MeshEvents,
+        discovery: Discovery,
+        identity: &Path,
+        life: Incarnation,
+    ) -> Self {
         let (write_done, written) = mpsc::channel(WRITES_MAX);
         Self {
             told: discovery.told(),
@@ -64,6 +72,7 @@ impl MeshSide {
             written,
             write_done,
             encoded: None,
+            life,
             contacts: BTreeMap::new(),
         }
     }
@@ -190,9 +199,14 @@ impl MeshSide {
         bytes
     }
 
-    /// The frame encoded last is not kept while nothing happens.
-    pub(super) fn forget_encoded(&mut self) {
+    /// All outputs of a turn are carried out.
+    pub(super) fn end_turn(&mut self, life: Option<Incarnation>) {
+        // The frame encoded last is not kept while nothing happens.
         self.encoded = None;
+        if let Some(life) = life.filter(|life| *life != self.life) {
+            self.life = life;
+            self.mesh.set_incarnation(life);
+        }
     }
 
     /// Writes the state file, in a thread of its own: flash is slow.

@@ -241,7 +241,7 @@ impl Node {
             }
         }
         if let Some(mesh) = &mut self.mesh {
-            mesh.forget_encoded();
+            mesh.end_turn(self.router.life());
         }
         for conn in std::mem::take(&mut self.unflushed) {
             if let Some(link) = self.links.get(&conn) {

@@ -75,7 +75,7 @@ pub(super) async fn join(
         clients_port: config.clients.listen.first().map(|address| address.port),
     };
     let discovery = Discovery::start(&config.mesh, &own);
-    Ok(MeshSide::new(mesh, events, discovery, &config.node.identity))
+    Ok(MeshSide::new(mesh, events, discovery, &config.node.identity, incarnation))
 }
 
 fn addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {

@@ -150,7 +150,10 @@ pub(crate) fn swept(plan: Plan, config: &Config) -> Swept {
 }
 
 /// Shows how far a sweep has come; `sweep` is handed what it has to tell.
-pub(crate) fn with_progress<T>(plan: Plan, sweep: impl FnOnce(&(dyn Fn(u64, u64) + Sync)) -> Swept<T>) -> Swept<T> {
+pub(crate) fn with_progress<T>(
+    plan: Plan,
+    sweep: impl FnOnce(&(dyn Fn(u64, u64) + Sync)) -> Swept<T>,
+) -> Swept<T> {
     let bar = ProgressBar::new(plan.until - plan.from);
     let style = "{bar:40} {pos}/{len} seeds, {per_sec}, {msg}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));

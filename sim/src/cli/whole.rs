@@ -86,7 +86,13 @@ impl Sweep {
         let plan = Plan { from, until, stop: !self.keep_going, threads: self.threads };
         let began = Instant::now();
         let swept = runs::with_progress(plan, |progress| mesh::sweep(plan, Setup::from_seed, progress));
-        runs::print_swept(&swept, &swept.tally.fields(), &swept.tally.missing(), "mesh replay", began.elapsed())
+        runs::print_swept(
+            &swept,
+            &swept.tally.fields(),
+            &swept.tally.missing(),
+            "mesh replay",
+            began.elapsed(),
+        )
     }
 }
 

@@ -109,7 +109,13 @@ impl World {
         }
         let connection = self.connections.len() as u32;
         let ways = [Way::default(), Way::default()];
-        self.connections.push(Connection { ends: [a, b], holds: [true; 2], ways, quiet: 0, quiet_since: None });
+        self.connections.push(Connection {
+            ends: [a, b],
+            holds: [true; 2],
+            ways,
+            quiet: 0,
+            quiet_since: None,
+        });
         self.standing.push(connection);
         (self.machines[a].peers[b], self.machines[b].peers[a]) = (connection, connection);
         self.note(Some(a), || format!("is connected with r{b}"));
@@ -135,7 +141,9 @@ impl World {
         self.truth_changed();
         if let Some(closed) = told {
             let router = self.machines[other].id;
-            self.note(Some(node), || format!("loses its connection with r{other}{}", if closed { ", closed" } else { "" }));
+            self.note(Some(node), || {
+                format!("loses its connection with r{other}{}", if closed { ", closed" } else { "" })
+            });
             self.feed(node, Input::PeerDown { router, closed });
         }
         self.dial_around();

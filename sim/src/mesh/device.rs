@@ -103,7 +103,8 @@ impl World {
 
     fn act_later(&mut self, client: usize) {
         let pace_us = self.setup.pace_ms * 1_000;
-        let at = self.now + Duration::from_micros(self.devices[client].random.between(pace_us / 8, pace_us * 2));
+        let at =
+            self.now + Duration::from_micros(self.devices[client].random.between(pace_us / 8, pace_us * 2));
         if at < self.setup.talk_until() {
             self.queue.push(at, Event::Act { client: client as u8 });
         }
@@ -138,7 +139,8 @@ impl World {
             self.forsake(client);
             self.retry(client, (2_000_000, 30_000_000));
         } else if falls(mute) {
-            device.mute_until = self.now + Duration::from_micros(device.random.between(2_000_000, 30_000_000));
+            device.mute_until =
+                self.now + Duration::from_micros(device.random.between(2_000_000, 30_000_000));
         } else if device.random.chance(100_000) {
             self.stream(client);
         } else if device.unconfirmed.len() < UNCONFIRMED_MAX {
@@ -381,7 +383,9 @@ impl World {
     fn receive(&mut self, client: usize, line: u32, frame: ToClient) {
         let node = self.lines[line as usize].node;
         let (message_uuid, status) = match frame {
-            ToClient::Confirm { message_uuid, status } => return self.confirmed(client, &message_uuid, status),
+            ToClient::Confirm { message_uuid, status } => {
+                return self.confirmed(client, &message_uuid, status);
+            }
             ToClient::Ping { message_uuid } => (message_uuid, Status::PONG),
             ToClient::Monitor { message_uuid, .. } => (message_uuid, Status::OK),
             ToClient::Stream(frame) => return self.hear_stream(client, line, &frame),

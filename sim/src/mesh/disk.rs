@@ -45,7 +45,10 @@ impl Disk {
         let now_ms = self.clock_ms;
         self.started_ms = now_ms;
         let age = |born_ms: i64| u64::try_from(now_ms - born_ms).unwrap_or(0);
-        let record = |(stored, born_ms): &(StoredRecord, i64)| StoredRecord { age_ms: age(*born_ms), ..stored.clone() };
+        let record = |(stored, born_ms): &(StoredRecord, i64)| StoredRecord {
+            age_ms: age(*born_ms),
+            ..stored.clone()
+        };
         Restored {
             records: self.rows.values().map(record).collect(),
             sessions: self.sessions.values().cloned().collect(),

@@ -49,7 +49,8 @@ impl World {
             return self.broken(rule, format!("was in order, and is no more: {text}"));
         }
         let seconds = span.as_secs().max(1);
-        let most = self.machines.iter().zip(sent).map(|(machine, before)| machine.sent_bytes - before.1).max();
+        let most =
+            self.machines.iter().zip(sent).map(|(machine, before)| machine.sent_bytes - before.1).max();
         if most.is_some_and(|most| most / seconds > REST_BYTES_PER_S) {
             self.broken(REST, format!("{most:?} bytes in {seconds} s by one router"));
         }
@@ -59,7 +60,10 @@ impl World {
 
     /// The first thing that is not yet as it must be in the end.
     fn unfinished(&self) -> Broken {
-        self.unserved().or_else(|| self.undelivered()).or_else(|| self.different_records()).or_else(|| self.different_sessions())
+        self.unserved()
+            .or_else(|| self.undelivered())
+            .or_else(|| self.different_records())
+            .or_else(|| self.different_sessions())
     }
 
     fn unserved(&self) -> Broken {
@@ -87,9 +91,9 @@ impl World {
         ledger.said.iter().enumerate().flat_map(move |(number, said)| {
             let owed = move |client: &usize| {
                 let presence = ledger.presences[*client];
-                let is_there = presence.zip(said.fed_at).is_some_and(|(presence, fed_at)| {
-                    presence.room == said.room && presence.since <= fed_at
-                });
+                let is_there = presence
+                    .zip(said.fed_at)
+                    .is_some_and(|(presence, fed_at)| presence.room == said.room && presence.since <= fed_at);
                 is_there && *client != said.speaker && !said.heard.contains_key(client)
             };
             let is_kept = said.confirmed_at.is_some() && !said.is_lost;

@@ -25,10 +25,19 @@ pub(super) const SERVED: &str = "served";
 
 /// All rules: name, and what it says.
 pub const NAMES: [(&str, &str); 13] = [
-    (DELIVERED, "final: every message answered FAU3_STORED was heard by all who were subscribed in its room all the time"),
+    (
+        DELIVERED,
+        "final: every message answered FAU3_STORED was heard by all who were subscribed in its room all the time",
+    ),
     (ONCE, "always: whoever remembers MessageUuids for 60 s hears a message once"),
-    (ORDER, "always: one speaker's messages are heard in the speaker's order, unless an older one waits behind a partition or for over 2 s"),
-    (COPIES, "always: FAU3_STORED is said once a second router has held the record, or it is counted as confirmed_single"),
+    (
+        ORDER,
+        "always: one speaker's messages are heard in the speaker's order, unless an older one waits behind a partition or for over 2 s",
+    ),
+    (
+        COPIES,
+        "always: FAU3_STORED is said once a second router has held the record, or it is counted as confirmed_single",
+    ),
     (OWN_ECHO, "always: nobody hears what they said"),
     (ROOM, "always: nobody hears what was said to another room than their own"),
     (KNOWN, "calm: a router that a client comes to knows its session"),
@@ -77,7 +86,11 @@ impl Limits {
         let hops = setup.routers.saturating_sub(1) as u32;
         let settle = stretch(Config::default().converged_max(hops) + setup.config.beacon * 4);
         let heal = Duration::from_millis(RECONNECT_MS + COMPARE_MS + CLIENT_MS + DELIVER_MS);
-        Self { settle: settle + Duration::from_millis(RECONNECT_MS), heal: settle + stretch(heal), rest: Duration::from_secs(11) }
+        Self {
+            settle: settle + Duration::from_millis(RECONNECT_MS),
+            heal: settle + stretch(heal),
+            rest: Duration::from_secs(11),
+        }
     }
 }
 

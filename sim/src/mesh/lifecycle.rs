@@ -121,7 +121,10 @@ impl World {
     /// A fault is on that may keep routers from hearing each other.
     pub(super) fn is_rough(&self) -> bool {
         let is_harmless = |kind: &FaultKind| {
-            matches!(kind, FaultKind::ClockError { .. } | FaultKind::Slow { .. } | FaultKind::ListConfigured { .. })
+            matches!(
+                kind,
+                FaultKind::ClockError { .. } | FaultKind::Slow { .. } | FaultKind::ListConfigured { .. }
+            )
         };
         self.setup.faults.iter().zip(&self.on).any(|(fault, on)| *on && !is_harmless(&fault.kind))
     }
@@ -169,12 +172,14 @@ impl World {
 
     /// Whether two routers had no connection at some time since then.
     pub(super) fn was_apart(&self, a: usize, b: usize, since: Time) -> bool {
-        self.apart_until[a][b] >= since || [a, b].iter().any(|node| self.lives[*node].is_some_and(|died| died >= since))
+        self.apart_until[a][b] >= since
+            || [a, b].iter().any(|node| self.lives[*node].is_some_and(|died| died >= since))
     }
 
     /// Whether any two running routers have no connection now.
     pub(super) fn is_parted(&self) -> bool {
-        let running: Vec<usize> = (0..self.machines.len()).filter(|node| self.machines[*node].router.is_some()).collect();
+        let running: Vec<usize> =
+            (0..self.machines.len()).filter(|node| self.machines[*node].router.is_some()).collect();
         running.iter().any(|a| running.iter().any(|b| self.apart_until[*a][*b] == Time::MAX))
     }
 
@@ -247,7 +252,8 @@ impl World {
     fn drop_lines(&mut self, node: usize, silent: bool) {
         for line in 0..self.lines.len() {
             let place = &self.lines[line];
-            let is_open = place.node == node && !place.is_dead && self.devices[place.client].line == Some(line as u32);
+            let is_open =
+                place.node == node && !place.is_dead && self.devices[place.client].line == Some(line as u32);
             if !is_open {
                 continue;
             }
@@ -317,7 +323,8 @@ impl World {
     /// What a machine that is down will still know.
     fn forget_held(&mut self, node: usize) {
         let disk = &self.machines[node].disk;
-        let keys: std::collections::BTreeSet<u128> = disk.records().map(|stored| stored.record.key()).collect();
+        let keys: std::collections::BTreeSet<u128> =
+            disk.records().map(|stored| stored.record.key()).collect();
         let ledger = &mut self.judge.ledger;
         let kept: Vec<usize> = keys.iter().filter_map(|key| ledger.number_of(*key)).collect();
         for (number, said) in ledger.said.iter_mut().enumerate() {

@@ -56,7 +56,8 @@ impl Machine {
     /// Keeps what arrives while it stands still; false if the buffer is full.
     pub(super) fn keep(&mut self, event: Event) -> bool {
         let is_beacon = |event: &Event| matches!(event, Event::Beacon { .. });
-        let beacons = if is_beacon(&event) { self.kept.iter().filter(|kept| is_beacon(kept)).count() } else { 0 };
+        let beacons =
+            if is_beacon(&event) { self.kept.iter().filter(|kept| is_beacon(kept)).count() } else { 0 };
         let room = beacons < SOCKET_BUFFER_DATAGRAMS;
         if room {
             self.kept.push_back(event);

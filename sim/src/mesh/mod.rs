@@ -39,7 +39,11 @@ pub use setup::{CLIENTS_MAX, ROUTERS_MAX, Setup};
 pub use tally::Tally;
 
 /// Runs many seeds on all cores; see [`sweep_of`].
-pub fn sweep(plan: Plan, setup: impl Fn(u64) -> Setup + Sync, progress: impl Fn(u64, u64) + Sync) -> Swept<Tally> {
+pub fn sweep(
+    plan: Plan,
+    setup: impl Fn(u64) -> Setup + Sync,
+    progress: impl Fn(u64, u64) + Sync,
+) -> Swept<Tally> {
     let run = |seed| {
         let Outcome { violation, ended, tally, .. } = World::new(setup(seed)).run();
         Ran { violation, ended, tally }
@@ -307,9 +311,13 @@ impl World {
                 self.trace.fold(self.now.as_micros() << 8 | node as u64);
                 self.trace.fold((view.role as u64) << 16 | u64::from(view.members));
                 self.machines[node].view = Some(view);
-                self.note(Some(node), || format!("{}, {} here", crate::timeline::role_text(view.role), view.members));
+                self.note(Some(node), || {
+                    format!("{}, {} here", crate::timeline::role_text(view.role), view.members)
+                });
             }
-            Output::Invalid { reason, .. } => self.broken("codec", format!("r{node} finds a client invalid: {reason}")),
+            Output::Invalid { reason, .. } => {
+                self.broken("codec", format!("r{node} finds a client invalid: {reason}"))
+            }
             Output::Told { .. } => {} // All routers know where the others are.
             Output::Warning(warning) => self.note(Some(node), || format!("warns: {warning:?}")),
         }

@@ -122,7 +122,11 @@ fn settings(random: &mut Random) -> Settings {
         disk: random.chance(300_000),
         copies: random.pick(&[2, 2, 2, 2, 1, 3]),
         storage_bytes_max: random.pick(&[defaults.storage_bytes_max, defaults.storage_bytes_max, 60 * 1_024]),
-        storage_age_max: if random.chance(150_000) { Duration::from_secs(40) } else { defaults.storage_age_max },
+        storage_age_max: if random.chance(150_000) {
+            Duration::from_secs(40)
+        } else {
+            defaults.storage_age_max
+        },
         ..defaults
     }
 }

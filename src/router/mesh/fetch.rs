@@ -111,6 +111,9 @@ impl Router {
     /// Another router asks: it gets as many as fit. If what it asked for has
     /// gone meanwhile, it hears first what is held, so that it waits no more.
     pub(super) fn wanted(&mut self, router: RouterId, from: RecordId) {
+        if let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) {
+            peer.lacks(from);
+        }
         let mut records = Vec::new();
         let mut bytes = 0;
         for position in self.origins.from(&from).take(PLAYLIST_RECORDS_MAX) {

@@ -180,6 +180,13 @@ impl Router {
         self.mesh.as_ref().and_then(|mesh| mesh.election.poll_timeout())
     }
 
+    /// This life, as others are told; counted up when an earlier one is heard
+    /// of that was not known (DESIGN.md, "Incarnation"). `None` without a mesh.
+    #[must_use]
+    pub fn life(&self) -> Option<Incarnation> {
+        self.mesh.as_ref().map(|mesh| mesh.election.incarnation())
+    }
+
     /// The ExtraServers list in use; `None` without a mesh.
     #[must_use]
     pub fn extra_servers(&self) -> Option<&ServerList> {

@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use fau3_election::{RouterId, Time};
 
 use crate::router::{Output, Router};
-use crate::wire::Origin;
 use crate::wire::fau3e::{Contact, Holding, Neighbour, State};
+use crate::wire::{Origin, RecordId};
+
+/// Origins of which it is remembered what was sent to one router: more than
+/// there are routers, since each has many lives.
+const SENT_MAX: usize = 1_024;
 
 /// All of them, by id; at most as many as the election knows.
 #[derive(Debug, Default)]
@@ -23,6 +27,9 @@ pub(super) struct Peer {
     pub(super) has_spoken: bool,
     /// What it holds, as far as known here: runs in rising order.
     pub(super) holds: BTreeMap<Origin, Vec<(u64, u64)>>,
+    /// The newest of each origin that was sent to it. What it says may be
+    /// older than what is on the way to it.
+    sent: BTreeMap<Origin, u64>,
     /// The hash of all sessions that it knows.
     pub(super) digest: u64,
     /// When it was last asked for all of its State.
@@ -93,14 +100,34 @@ impl Peer {
         }
     }
 
-    /// It holds this one now, whether it came from there or went there; and,
-    /// until it says otherwise, what lies between this and the last one.
+    /// This one came from there; and, until it says otherwise, it holds what
+    /// lies between this and the last one.
     pub(super) fn got(&mut self, origin: Origin, sequence: u64) {
         let runs = self.holds.entry(origin).or_default();
         match runs.last_mut() {
             Some((_, top)) => *top = sequence.max(*top),
             None => runs.push((1, sequence)),
         }
+    }
+
+    /// This one is on its way to it.
+    pub(super) fn sent(&mut self, id: RecordId) {
+        if self.sent.len() >= SENT_MAX && !self.sent.contains_key(&id.origin) {
+            self.sent.clear(); // The next records are asked for instead of pushed, once.
+        }
+        let sent = self.sent.entry(id.origin).or_default();
+        *sent = id.sequence.max(*sent);
+    }
+
+    /// It lacks this one, whatever was sent.
+    pub(super) fn lacks(&mut self, id: RecordId) {
+        self.sent.insert(id.origin, id.sequence.saturating_sub(1));
+    }
+
+    /// Whether it has everything before this one, or will have.
+    pub(super) fn has_all_before(&self, id: &RecordId) -> bool {
+        let sent = self.sent.get(&id.origin).copied().unwrap_or(0);
+        self.has_spoken && self.top(&id.origin).max(sent) + 1 == id.sequence
     }
 
     /// The newest that it ever held of an origin.

@@ -38,7 +38,7 @@ impl Router {
             let Some(mesh) = &mut self.mesh else { return };
             let Some(peer) = mesh.peers.get(router) else { continue };
             // One that lacks the record before it asks for both.
-            let is_next = peer.has_spoken && peer.top(&id.origin) + 1 == id.sequence;
+            let is_next = peer.has_all_before(&id);
             let confirm = confirmer.filter(|(who, _)| *who == router).map(|(_, uuid)| uuid);
             if Some(router) == via || (!is_next && confirm.is_none()) {
                 continue;
@@ -47,7 +47,7 @@ impl Router {
                 let records = vec![(record.clone(), age_ms)];
                 self.send_records(router, Playlist { confirm, records });
             } else if self.tell_peer(router, plain.clone()) {
-                self.peer_got(router, record);
+                self.peer_sent(router, record);
             }
         }
     }
@@ -59,13 +59,13 @@ impl Router {
         }
         let Message::Playlist(Playlist { records, .. }) = &*message else { return };
         for (record, _) in records {
-            self.peer_got(router, record);
+            self.peer_sent(router, record);
         }
     }
 
-    fn peer_got(&mut self, router: RouterId, record: &Record) {
+    fn peer_sent(&mut self, router: RouterId, record: &Record) {
         if let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) {
-            peer.got(record.id.origin, record.id.sequence);
+            peer.sent(record.id);
         }
         self.stats.records_sent += 1;
     }

@@ -221,3 +221,29 @@ fn holdings_agree_at_rest_and_cost_little() {
         told.iter().all(|holdings| holdings.iter().any(|holding| (holding.floor, holding.top) == (1, 50)))
     );
 }
+
+#[test]
+fn a_state_that_is_older_than_what_is_on_its_way_holds_nothing_up() {
+    // Given: a State in which another router says that it holds nothing yet.
+    let mut net = MeshNet::new(3);
+    let listener = net.listener("listener", R(1), "room");
+    let talker = net.listener("talker", R(0), "room");
+    net.run(secs(1));
+    net.say(talker, "room", "one");
+    net.run(secs(2));
+    let is_state = |message: &Message| matches!(message, Message::State(state) if !state.holdings.is_empty());
+    let of_r1 = net
+        .messages
+        .iter()
+        .rev()
+        .find(|(from, to, message)| (*from, *to) == (R(1), R(0)) && is_state(message));
+    let stale = of_r1.unwrap().2.clone();
+    net.say(talker, "room", "two");
+    net.run(ms(20));
+    // When: it comes after the next record has been sent.
+    net.input(R(0), crate::router::Input::FromPeer { router: MeshNet::id(R(1)), message: Ok(stale) });
+    net.say(talker, "room", "three");
+    net.run(ms(5));
+    // Then: what follows is pushed all the same.
+    assert_eq!(net[listener].heard, ["one", "two", "three"]);
+}
