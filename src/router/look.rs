@@ -16,7 +16,7 @@ impl Router {
     /// What is held of every origin, as other routers are told.
     #[must_use]
     pub fn holdings(&self) -> Vec<Holding> {
-        self.origins.holdings()
+        self.origins.holdings(None)
     }
 
     /// What is known of a client, wherever it is connected.

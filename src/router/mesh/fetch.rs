@@ -56,7 +56,9 @@ impl Router {
         for (_, peer) in mesh.peers.iter() {
             for origin in peer.holds.keys() {
                 let top = self.origins.top(origin);
-                if peer.top(origin) > top && !mesh.fetches.0.contains_key(origin) {
+                // Whoever knows more of what this router says than it does is wrong.
+                let is_own = *origin == self.origin;
+                if peer.top(origin) > top && !is_own && !mesh.fetches.0.contains_key(origin) {
                     lacking.insert(*origin, top);
                 }
             }

@@ -30,10 +30,10 @@ struct Held {
 }
 
 impl Held {
-    /// Runs without a gap, rising.
-    fn runs(&self) -> Vec<(u64, u64)> {
+    /// Runs without a gap, rising, of what stands below a position.
+    fn runs(&self, below: Position) -> Vec<(u64, u64)> {
         let mut runs: Vec<(u64, u64)> = Vec::new();
-        for &sequence in self.positions.keys() {
+        for (&sequence, _) in self.positions.iter().filter(|(_, position)| **position < below) {
             match runs.last_mut() {
                 Some((_, top)) if *top + 1 == sequence => *top = sequence,
                 _ => runs.push((sequence, sequence)),
@@ -101,10 +101,12 @@ impl Origins {
         held.flat_map(move |held| held.positions.range(from..).map(|(_, position)| *position))
     }
 
-    /// For a State.
-    pub(in crate::router) fn holdings(&self) -> Vec<Holding> {
+    /// For a State: what can be given to others. From `below` on, records are
+    /// still on their way to the disk.
+    pub(in crate::router) fn holdings(&self, below: Option<Position>) -> Vec<Holding> {
+        let below = below.unwrap_or(Position::MAX);
         let runs = self.0.iter().flat_map(|(origin, held)| {
-            held.runs().into_iter().map(|(floor, top)| Holding { origin: *origin, floor, top })
+            held.runs(below).into_iter().map(|(floor, top)| Holding { origin: *origin, floor, top })
         });
         runs.take(STATE_HOLDINGS_MAX).collect()
     }
@@ -127,7 +129,7 @@ mod tests {
     }
 
     fn runs(origins: &Origins) -> Vec<(u64, u64)> {
-        origins.holdings().iter().map(|holding| (holding.floor, holding.top)).collect()
+        origins.holdings(None).iter().map(|holding| (holding.floor, holding.top)).collect()
     }
 
     #[test]
@@ -137,6 +139,8 @@ mod tests {
             origins.insert(&id(sequence), 10 + sequence, Time::ZERO);
         }
         assert_eq!(runs(&origins), [(1, 2), (5, 5)]);
+        let below: Vec<_> = origins.holdings(Some(15)).iter().map(|holding| holding.top).collect();
+        assert_eq!(below, [2], "what is not on the disk yet is not offered");
         assert_eq!(origins.from(&id(2)).collect::<Vec<_>>(), [12, 15]);
         [1, 2, 5].iter().for_each(|sequence| origins.remove(&id(*sequence)));
         assert_eq!((runs(&origins), origins.top(&id(0).origin)), (vec![(6, 5)], 5));

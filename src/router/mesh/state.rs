@@ -118,7 +118,7 @@ impl Router {
             list: view.list,
             priority: own.and_then(|record| record.place),
             neighbours: mesh.peers.neighbours(),
-            holdings: self.origins.holdings(),
+            holdings: self.origins.holdings(self.uncommitted_floor()),
             sessions,
             digest: self.sessions_digest(),
             clock_ms: mesh.clock.now(self.now),

@@ -199,6 +199,9 @@ fn impossible_sequences_of_its_own_are_refused() {
     );
     assert_eq!(net.router(R(0)).snapshot(net.now).records, 1);
     assert_eq!(net.router(R(0)).stats().peer_invalid, 1);
+    // Nor does it ask for what it cannot have said.
+    net.run(secs(3));
+    assert_eq!(net.router(R(0)).stats().fetches, 0);
 }
 
 #[test]
