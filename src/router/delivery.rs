@@ -14,6 +14,10 @@ use super::{Router, SessionKey};
 use crate::wire::fau3d::Status;
 use crate::wire::{Record, Uuid};
 
+/// Lives of routers of which something may be settled for one client without
+/// anyone asking whether they still matter.
+const SETTLED_ORIGINS_FEW: usize = 16;
+
 impl Router {
     /// Sends what the session has not settled, until its window is full.
     pub(super) fn pump(&mut self, key: SessionKey) {
@@ -94,12 +98,18 @@ impl Router {
                 self.stats.gaps_given_up += 1;
             }
         }
-        // Lives of which no router holds anything any more need no entry.
-        if settled.len() > 1 {
-            settled.retain(|origin, _| self.origins.knows(origin) || *origin == self.origin);
-        }
+        self.forget_settled(key);
         self.save_soon(key, false);
         self.session_changed(key, false);
+    }
+
+    /// Lives of which no router holds anything any more need no entry. What
+    /// others hold may still come here.
+    fn forget_settled(&mut self, key: SessionKey) {
+        if self.sessions[key].settled.len() > SETTLED_ORIGINS_FEW {
+            let (tops, own) = (self.tops(), self.origin);
+            self.sessions[key].settled.retain(|origin, _| tops.contains_key(origin) || *origin == own);
+        }
     }
 
     /// Frames have left the socket buffer: T begins for those that wait.

@@ -53,6 +53,7 @@ impl Origins {
     }
 
     /// Whether anything is known of it.
+    #[cfg(test)]
     pub(in crate::router) fn knows(&self, origin: &Origin) -> bool {
         self.0.contains_key(origin)
     }
