@@ -93,7 +93,7 @@ impl Router {
         }
         if self.remembered.contains(message, self.now, self.remembered_age_max()) {
             self.stats.duplicates += 1;
-            return self.confirm(key, message_uuid, Status::STORED);
+            return self.confirm_again(key, message, message_uuid);
         }
         let record = self.new_record(key, message_uuid.clone(), room, payload);
         if self.shutting_down || !self.has_place_for(&record) {
@@ -105,6 +105,23 @@ impl Router {
         let record = Arc::new(record);
         self.sessions[key].last = Some(record.id);
         self.take_in(key, record);
+    }
+
+    /// It was taken in before: by an earlier life, perhaps, that died before
+    /// another router held it.
+    fn confirm_again(&mut self, key: SessionKey, message: u128, message_uuid: Box<str>) {
+        let is_of_earlier_life = |record: &&Arc<Record>| {
+            record.id.origin.router == self.origin.router && record.id.origin != self.origin
+        };
+        let record = self.log.of_message(message).filter(is_of_earlier_life).cloned();
+        let conn = self.sessions[key].link.as_ref().map(|link| link.conn);
+        if let (Some(record), Some(conn)) = (record, conn)
+            && self.settings.copies > 1
+            && self.has_peers()
+        {
+            return self.await_copies(&record, conn, true);
+        }
+        self.confirm(key, message_uuid, Status::STORED);
     }
 
     /// Stores, confirms, tells other routers and delivers, whichever of these

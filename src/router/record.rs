@@ -103,6 +103,11 @@ impl Log {
         Some((&held.record, held.since.age(now)))
     }
 
+    /// The record that a message has become.
+    pub(super) fn of_message(&self, message: u128) -> Option<&Arc<Record>> {
+        self.held.iter().map(|held| &held.record).find(|record| record.key() == message)
+    }
+
     /// The message of this record was also taken in as another one.
     pub(super) fn add_twin(&mut self, record: &Record) {
         let first = self.held.iter().find(|held| held.record.key() == record.key());

@@ -40,6 +40,8 @@ pub(super) struct Said {
     pub(super) ids: Vec<RecordId>,
     /// Routers that hold it, in memory or on a disk that will be read again.
     pub(super) held: NodeSet,
+    /// When it came to each router, in that router's life.
+    pub(super) came_at: BTreeMap<usize, Time>,
     /// Routers that ever held it.
     pub(super) held_ever: NodeSet,
     /// When FAU3_STORED was said.
@@ -98,6 +100,7 @@ impl Ledger {
             ids: Vec::new(),
             held: 0,
             held_ever: 0,
+            came_at: BTreeMap::new(),
             confirmed_at: None,
             is_single: false,
             is_lost: false,
@@ -138,11 +141,20 @@ impl Ledger {
         said.brought_to |= 1 << node;
     }
 
-    /// A router holds a record.
-    pub(super) fn held(&mut self, key: u128, id: RecordId, node: usize) -> bool {
+    /// When the first message that its speaker said after this one, in the same
+    /// room, came to a router.
+    pub(super) fn newer_came_at(&self, number: usize, node: usize) -> Option<Time> {
+        let late = &self.said[number];
+        let newer = self.said[number + 1..].iter().filter(|said| (said.speaker, said.room) == (late.speaker, late.room));
+        newer.filter_map(|said| said.came_at.get(&node).copied()).min()
+    }
+
+    /// A router holds a record. True if the message has become one more record by that.
+    pub(super) fn held(&mut self, key: u128, id: RecordId, node: usize, now: Time) -> bool {
         let Some(said) = self.of(key) else { return false };
         said.held |= 1 << node;
         said.held_ever |= 1 << node;
+        said.came_at.entry(node).or_insert(now);
         let is_new = !said.ids.contains(&id);
         if is_new {
             said.ids.push(id);

@@ -332,6 +332,7 @@ impl World {
                 continue;
             }
             said.held &= !(1 << node);
+            said.came_at.remove(&node);
             if said.held == 0 && said.confirmed_at.is_some() && !said.is_lost {
                 said.is_lost = true;
                 self.tally.lost_single += u64::from(said.is_single);
@@ -368,7 +369,7 @@ impl World {
     pub(super) fn store(&mut self, node: usize, commit: Commit) {
         let machine = &mut self.machines[node];
         for stored in &commit.records {
-            let is_twin = self.judge.ledger.held(stored.record.key(), stored.record.id, node);
+            let is_twin = self.judge.ledger.held(stored.record.key(), stored.record.id, node, self.now);
             self.tally.twins += u64::from(is_twin);
         }
         let done = machine.disk_free.max(self.now) + Duration::from_micros(FLASH.draw(&mut self.random));

@@ -98,7 +98,7 @@ impl World {
     pub(super) fn observe_sent(&mut self, node: usize, message: &Message) {
         let Message::Playlist(playlist) = message else { return };
         for (record, _) in &playlist.records {
-            let is_twin = self.judge.ledger.held(record.key(), record.id, node);
+            let is_twin = self.judge.ledger.held(record.key(), record.id, node, self.now);
             self.tally.twins += u64::from(is_twin);
         }
     }
@@ -124,7 +124,7 @@ impl World {
         let holds = |router: &Router, record: &Record| router.holds(&record.id);
         for (record, _) in &playlist.records {
             if self.machines[node].router.as_ref().is_some_and(|router| holds(router, record)) {
-                self.judge.ledger.held(record.key(), record.id, node);
+                self.judge.ledger.held(record.key(), record.id, node, self.now);
             }
         }
     }
@@ -264,7 +264,10 @@ impl World {
         let ledger = &self.judge.ledger;
         let (late, newer) = (&ledger.said[number], &ledger.said[last]);
         let Some(&(heard_at, heard_from)) = newer.heard.get(&client) else { return };
-        let waited = self.now.since(heard_at) >= ORDER_WAIT;
+        // The router that delivered the newer one had waited long enough.
+        let came_at = late.came_at.get(&heard_from).copied().unwrap_or(self.now);
+        let newer_came_at = ledger.newer_came_at(number, heard_from).unwrap_or(came_at);
+        let waited = came_at.since(newer_came_at) >= ORDER_WAIT;
         let since = late.fed_at.unwrap_or(Time::ZERO);
         // Wherever it was, the router that delivered the newer one did not reach it.
         let mut origins = crate::engine::nodes_of(late.brought_to);
@@ -273,8 +276,10 @@ impl World {
         // What was said before the client came may come as it comes.
         let presence = ledger.presences[client];
         let is_owed = presence.is_some_and(|presence| presence.room == late.room && presence.since <= since);
-        // Nobody else had it, nor knew of it, while it tried to get away.
-        let was_alone = was_apart || late.is_single;
+        // Nobody else had it while it tried to get away, nor who took in the newer
+        // one: a record names the one before as far as its origin knew.
+        let knew = |taker: usize| late.came_at.get(&taker).zip(newer.fed_at).is_some_and(|(came, fed)| *came <= fed);
+        let was_alone = was_apart || late.is_single || !crate::engine::nodes_of(newer.brought_to).all(knew);
         if waited || was_alone || is_sent_late || !is_owed {
             self.tally.late += u64::from(was_alone);
             return;

@@ -65,7 +65,9 @@ impl Router {
                 .iter()
                 .any(|(_, peer)| peer.next_above(&id.origin, id.sequence - 1) == Some(id.sequence))
         };
-        id.sequence > top && (mesh.members.contains_key(&id.origin.router) || held_by_a_neighbour())
+        let origin = &id.origin.router;
+        let is_in_reach = mesh.members.contains_key(origin) || mesh.peers.contains(*origin);
+        id.sequence > top && (is_in_reach || held_by_a_neighbour())
     }
 
     /// A record was put into its room: whatever waited for it follows, and what
