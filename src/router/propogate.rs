@@ -117,9 +117,11 @@ impl Router {
         let conn = self.sessions[key].link.as_ref().map(|link| link.conn);
         if let (Some(record), Some(conn)) = (record, conn)
             && self.settings.copies > 1
-            && self.has_peers()
         {
-            return self.await_copies(&record, conn, true);
+            if self.has_peers() {
+                return self.await_copies(&record, conn, true);
+            }
+            self.stats.confirmed_single += 1;
         }
         self.confirm(key, message_uuid, Status::STORED);
     }

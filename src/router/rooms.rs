@@ -81,6 +81,8 @@ impl Router {
             self.enter_room(key, room);
         }
         let session = &mut self.sessions[key];
+        // Asked for anew: it counts more than what others know from before.
+        session.entered = SessionVersion { revision: session.version.revision + 1, ..session.version };
         let changed = (session.monitor_period_s, session.ping_period_s) != (monitor_s, ping_s);
         session.monitor_period_s = monitor_s;
         session.ping_period_s = ping_s;
@@ -101,7 +103,6 @@ impl Router {
         let session = &mut self.sessions[key];
         session.room = Some(room_id);
         session.settled = settled;
-        session.entered = SessionVersion { revision: session.version.revision + 1, ..session.version };
         if let Some(link) = &mut session.link {
             link.next = room.end();
             // What was in flight belongs to the room that was left.

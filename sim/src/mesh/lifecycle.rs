@@ -193,7 +193,7 @@ impl World {
         machine.boot += 1;
         machine.clock = Clock::new(self.now, machine.clock_ppm);
         (machine.wake_at, machine.due) = (Time::MAX, Time::MAX);
-        machine.frozen = false;
+        (machine.frozen, machine.singles) = (false, 0);
         let list = self.setup.entries(&self.setup.list);
         let config = Config { name: name_of(node), list, ..self.setup.config.clone() };
         let election = Election::new(config, machine.id, machine.flash.clone(), seed, Time::ZERO);
@@ -201,7 +201,7 @@ impl World {
         machine.router = Some(Router::in_mesh(election, self.setup.settings.clone(), restored));
         self.trace.fold(self.now.as_micros() << 8 | node as u64 | 0x40);
         self.note(Some(node), || "starts".into());
-        self.drain(node, false);
+        self.drain(node);
         self.retrace();
     }
 

@@ -21,7 +21,6 @@ mod setup;
 mod tally;
 
 use fau3::router::{ConnId, Input, Output, Router, ToClient};
-use fau3::wire::fau3d::Status;
 use fau3_election::Time;
 
 use crate::engine::{EventQueue, Mail, Network, NodeSet, Quality, Random, TraceHash, nodes_of};
@@ -245,15 +244,13 @@ impl World {
         let machine = &mut self.machines[node];
         let local = machine.clock.local(self.now);
         let Some(router) = &mut machine.router else { return };
-        let singles = router.stats().confirmed_single;
         router.handle(local, input);
-        let is_single = router.stats().confirmed_single > singles;
-        self.drain(node, is_single);
+        self.drain(node);
     }
 
-    fn drain(&mut self, node: usize, is_single: bool) {
+    fn drain(&mut self, node: usize) {
         while let Some(output) = self.machines[node].router.as_mut().and_then(Router::poll_output) {
-            self.carry_out(node, output, is_single);
+            self.carry_out(node, output);
         }
         let machine = &self.machines[node];
         let Some(router) = &machine.router else { return };
@@ -279,7 +276,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, node: usize, output: Output, is_single: bool) {
+    fn carry_out(&mut self, node: usize, output: Output) {
         match output {
             Output::Beacon { to, datagram } => {
                 let all = |set, (index, machine): (usize, &Machine)| {
@@ -297,7 +294,7 @@ impl World {
                     own.handle(local, Input::PeerFull { router });
                 }
             }
-            Output::ToClient { conn, frame } => self.to_client(node, conn, frame, is_single),
+            Output::ToClient { conn, frame } => self.to_client(node, conn, frame),
             Output::Accept { conn } => self.send_down(conn.0 as u32, Down::Accepted),
             Output::Probe { conn, probe } => self.send_down(conn.0 as u32, Down::Probe(probe)),
             Output::Refuse { conn, .. } | Output::Close { conn, .. } => {
@@ -323,7 +320,7 @@ impl World {
         }
     }
 
-    fn to_client(&mut self, node: usize, conn: ConnId, frame: ToClient, is_single: bool) {
+    fn to_client(&mut self, node: usize, conn: ConnId, frame: ToClient) {
         let line = conn.0 as u32;
         if self.lines[line as usize].is_ended {
             self.broken("ended", format!("r{node} sends on {conn:?}, which has ended"));
@@ -336,8 +333,7 @@ impl World {
             }
             ToClient::Confirm { message_uuid, status } => {
                 self.trace.fold_bytes(message_uuid.as_bytes());
-                let is_single = is_single && *status == Status::STORED;
-                self.observe_confirm(node, conn, message_uuid, *status, is_single);
+                self.observe_confirm(node, conn, message_uuid, *status);
             }
             ToClient::Stream(frame) => self.observe_stream(node, line, frame),
             ToClient::Ping { .. } | ToClient::Monitor { .. } => self.trace.fold(conn.0),

@@ -41,9 +41,7 @@ impl World {
                 }
             }
             FromClient::Subscribe { room, .. } => {
-                let Some(number) =
-                    (0..self.setup.rooms).find(|number| room_id(*number).as_ref() == Some(room))
-                else {
+                let Some(number) = (0..self.setup.rooms).find(|number| room_id(*number).as_ref() == Some(room)) else {
                     return;
                 };
                 self.subscribes(line, client, node, number);
@@ -56,9 +54,7 @@ impl World {
         let client_id = self.devices[client].client_id.clone();
         let known = self.machines[node].router.as_ref().and_then(|router| router.session(&client_id));
         let is_known = known.and_then(|session| session.room) == room_id(room);
-        self.note(Some(node), || {
-            format!("c{client} subscribes to room {room}, {}", if is_known { "known" } else { "new" })
-        });
+        self.note(Some(node), || format!("c{client} subscribes to room {room}, {}", if is_known { "known" } else { "new" }));
         self.lines[line as usize].room = Some(room);
         let boot = self.machines[node].boot;
         let before = self.judge.ledger.presences[client];
@@ -86,10 +82,7 @@ impl World {
         let grace = self.setup.settings.session_grace;
         let in_grace = self.now.since(before.seen_at) < grace * 9 / 10;
         if told && calm && in_grace {
-            let text = format!(
-                "r{node} does not know c{client}, which was at r{} since {}",
-                before.node, before.subscribed_at
-            );
+            let text = format!("r{node} does not know c{client}, which was at r{} since {}", before.node, before.subscribed_at);
             self.broken(KNOWN, text);
         }
     }
@@ -133,24 +126,16 @@ impl World {
         match sent {
             Message::Playlist(playlist) => {
                 let ledger = &self.judge.ledger;
-                let numbers: Vec<_> = playlist
-                    .records
-                    .iter()
-                    .filter_map(|(record, _)| ledger.number_of(record.key()))
-                    .collect();
+                let numbers: Vec<_> =
+                    playlist.records.iter().filter_map(|(record, _)| ledger.number_of(record.key())).collect();
                 let seq = playlist.records.first().map(|(record, _)| record.id.sequence);
                 self.note(Some(node), || {
-                    format!(
-                        "hears {numbers:?} (first sequence {seq:?}) from r{from}, confirm {}",
-                        playlist.confirm.is_some()
-                    )
+                    format!("hears {numbers:?} (first sequence {seq:?}) from r{from}, confirm {}", playlist.confirm.is_some())
                 });
             }
             Message::State(state) => {
-                let sessions: Vec<_> =
-                    state.sessions.iter().map(|session| session.client_id.to_string()).collect();
-                let tops: Vec<_> =
-                    state.holdings.iter().map(|holding| (holding.floor, holding.top)).collect();
+                let sessions: Vec<_> = state.sessions.iter().map(|session| session.client_id.to_string()).collect();
+                let tops: Vec<_> = state.holdings.iter().map(|holding| (holding.floor, holding.top)).collect();
                 self.note(Some(node), || format!("hears State of r{from}: {sessions:?} {tops:?}"));
             }
             Message::Want(id) => self.note(Some(node), || format!("is asked by r{from} for {}", id.sequence)),
@@ -159,32 +144,31 @@ impl World {
         }
     }
 
-    /// A router answers a Propogate.
-    pub(super) fn observe_confirm(
-        &mut self,
-        node: usize,
-        conn: ConnId,
-        message_uuid: &str,
-        status: Status,
-        single: bool,
-    ) {
+    /// A router answers a Propogate. Whether it counts it as `confirmed_single`
+    /// is not said with it, but it has counted so many in all.
+    pub(super) fn observe_confirm(&mut self, node: usize, conn: ConnId, message_uuid: &str, status: Status) {
         let Ok(number) = message_uuid.parse::<usize>() else { return };
         let Some(said) = self.judge.ledger.said.get_mut(number) else { return };
         if status != Status::STORED {
             return;
         }
+        let machine = &mut self.machines[node];
+        let counted = machine.router.as_ref().map_or(0, |router| router.stats().confirmed_single);
         said.held |= 1 << node;
         said.held_ever |= 1 << node;
+        said.came_at.entry(node).or_insert(self.now);
+        let has_one_holder = said.held_ever.count_ones() < 2;
+        if has_one_holder && machine.singles < counted {
+            machine.singles += 1;
+            said.is_single = true;
+        }
+        let is_excused = said.is_single;
         if said.confirmed_at.is_none() {
             said.confirmed_at = Some(self.now);
-            said.is_single = single;
             self.tally.confirmed += 1;
         }
-        let (holders, is_single) = (said.held_ever, said.is_single);
-        self.note(Some(node), || {
-            format!("confirms {number}{} on {conn:?}", if single { ", single" } else { "" })
-        });
-        if self.setup.settings.copies > 1 && holders.count_ones() < 2 && !is_single {
+        self.note(Some(node), || format!("confirms {number}{} on {conn:?}", if is_excused { ", single" } else { "" }));
+        if self.setup.settings.copies > 1 && has_one_holder && !is_excused {
             self.broken(COPIES, format!("r{node} confirms {number}, which no other router has held"));
         }
     }
@@ -197,10 +181,7 @@ impl World {
             self.broken(OWN_ECHO, format!("r{node} sends c{client} its own {}", record.message_uuid));
         }
         if in_room.is_some_and(|room| room_id(room).as_ref() != Some(&record.room)) {
-            self.broken(
-                ROOM,
-                format!("r{node} sends c{client} in room {in_room:?} what was said to {}", record.room),
-            );
+            self.broken(ROOM, format!("r{node} sends c{client} in room {in_room:?} what was said to {}", record.room));
         }
     }
 
@@ -213,10 +194,7 @@ impl World {
             self.broken(OWN_ECHO, format!("r{node} sends c{client} its own voice"));
         }
         if in_room.is_some_and(|in_room| in_room != usize::from(room)) {
-            self.broken(
-                ROOM,
-                format!("r{node} sends c{client} in room {in_room:?} the voice of c{speaker} in {room}"),
-            );
+            self.broken(ROOM, format!("r{node} sends c{client} in room {in_room:?} the voice of c{speaker} in {room}"));
         }
     }
 
@@ -244,10 +222,7 @@ impl World {
             if self.lives[first].is_some_and(|died| died >= at) {
                 self.tally.repeated += 1;
             } else {
-                self.broken(
-                    ONCE,
-                    format!("c{client} hears {number} from r{node} again, {at} from r{first} before"),
-                );
+                self.broken(ONCE, format!("c{client} hears {number} from r{node} again, {at} from r{first} before"));
             }
             return;
         }
@@ -284,9 +259,6 @@ impl World {
             self.tally.late += u64::from(was_alone);
             return;
         }
-        self.broken(
-            ORDER,
-            format!("c{client} hears {number} from r{node} after {last} from r{heard_from} at {heard_at}"),
-        );
+        self.broken(ORDER, format!("c{client} hears {number} from r{node} after {last} from r{heard_from} at {heard_at}"));
     }
 }
