@@ -145,7 +145,9 @@ impl Ledger {
     /// room, came to a router.
     pub(super) fn newer_came_at(&self, number: usize, node: usize) -> Option<Time> {
         let late = &self.said[number];
-        let newer = self.said[number + 1..].iter().filter(|said| (said.speaker, said.room) == (late.speaker, late.room));
+        let newer = self.said[number + 1..]
+            .iter()
+            .filter(|said| (said.speaker, said.room) == (late.speaker, late.room));
         newer.filter_map(|said| said.came_at.get(&node).copied()).min()
     }
 

@@ -41,7 +41,9 @@ impl World {
                 }
             }
             FromClient::Subscribe { room, .. } => {
-                let Some(number) = (0..self.setup.rooms).find(|number| room_id(*number).as_ref() == Some(room)) else {
+                let Some(number) =
+                    (0..self.setup.rooms).find(|number| room_id(*number).as_ref() == Some(room))
+                else {
                     return;
                 };
                 self.subscribes(line, client, node, number);
@@ -54,7 +56,9 @@ impl World {
         let client_id = self.devices[client].client_id.clone();
         let known = self.machines[node].router.as_ref().and_then(|router| router.session(&client_id));
         let is_known = known.and_then(|session| session.room) == room_id(room);
-        self.note(Some(node), || format!("c{client} subscribes to room {room}, {}", if is_known { "known" } else { "new" }));
+        self.note(Some(node), || {
+            format!("c{client} subscribes to room {room}, {}", if is_known { "known" } else { "new" })
+        });
         self.lines[line as usize].room = Some(room);
         let boot = self.machines[node].boot;
         let before = self.judge.ledger.presences[client];
@@ -82,7 +86,10 @@ impl World {
         let grace = self.setup.settings.session_grace;
         let in_grace = self.now.since(before.seen_at) < grace * 9 / 10;
         if told && calm && in_grace {
-            let text = format!("r{node} does not know c{client}, which was at r{} since {}", before.node, before.subscribed_at);
+            let text = format!(
+                "r{node} does not know c{client}, which was at r{} since {}",
+                before.node, before.subscribed_at
+            );
             self.broken(KNOWN, text);
         }
     }
@@ -126,16 +133,24 @@ impl World {
         match sent {
             Message::Playlist(playlist) => {
                 let ledger = &self.judge.ledger;
-                let numbers: Vec<_> =
-                    playlist.records.iter().filter_map(|(record, _)| ledger.number_of(record.key())).collect();
+                let numbers: Vec<_> = playlist
+                    .records
+                    .iter()
+                    .filter_map(|(record, _)| ledger.number_of(record.key()))
+                    .collect();
                 let seq = playlist.records.first().map(|(record, _)| record.id.sequence);
                 self.note(Some(node), || {
-                    format!("hears {numbers:?} (first sequence {seq:?}) from r{from}, confirm {}", playlist.confirm.is_some())
+                    format!(
+                        "hears {numbers:?} (first sequence {seq:?}) from r{from}, confirm {}",
+                        playlist.confirm.is_some()
+                    )
                 });
             }
             Message::State(state) => {
-                let sessions: Vec<_> = state.sessions.iter().map(|session| session.client_id.to_string()).collect();
-                let tops: Vec<_> = state.holdings.iter().map(|holding| (holding.floor, holding.top)).collect();
+                let sessions: Vec<_> =
+                    state.sessions.iter().map(|session| session.client_id.to_string()).collect();
+                let tops: Vec<_> =
+                    state.holdings.iter().map(|holding| (holding.floor, holding.top)).collect();
                 self.note(Some(node), || format!("hears State of r{from}: {sessions:?} {tops:?}"));
             }
             Message::Want(id) => self.note(Some(node), || format!("is asked by r{from} for {}", id.sequence)),
@@ -167,7 +182,9 @@ impl World {
             said.confirmed_at = Some(self.now);
             self.tally.confirmed += 1;
         }
-        self.note(Some(node), || format!("confirms {number}{} on {conn:?}", if is_excused { ", single" } else { "" }));
+        self.note(Some(node), || {
+            format!("confirms {number}{} on {conn:?}", if is_excused { ", single" } else { "" })
+        });
         if self.setup.settings.copies > 1 && has_one_holder && !is_excused {
             self.broken(COPIES, format!("r{node} confirms {number}, which no other router has held"));
         }
@@ -181,7 +198,10 @@ impl World {
             self.broken(OWN_ECHO, format!("r{node} sends c{client} its own {}", record.message_uuid));
         }
         if in_room.is_some_and(|room| room_id(room).as_ref() != Some(&record.room)) {
-            self.broken(ROOM, format!("r{node} sends c{client} in room {in_room:?} what was said to {}", record.room));
+            self.broken(
+                ROOM,
+                format!("r{node} sends c{client} in room {in_room:?} what was said to {}", record.room),
+            );
         }
     }
 
@@ -194,7 +214,10 @@ impl World {
             self.broken(OWN_ECHO, format!("r{node} sends c{client} its own voice"));
         }
         if in_room.is_some_and(|in_room| in_room != usize::from(room)) {
-            self.broken(ROOM, format!("r{node} sends c{client} in room {in_room:?} the voice of c{speaker} in {room}"));
+            self.broken(
+                ROOM,
+                format!("r{node} sends c{client} in room {in_room:?} the voice of c{speaker} in {room}"),
+            );
         }
     }
 
@@ -222,7 +245,10 @@ impl World {
             if self.lives[first].is_some_and(|died| died >= at) {
                 self.tally.repeated += 1;
             } else {
-                self.broken(ONCE, format!("c{client} hears {number} from r{node} again, {at} from r{first} before"));
+                self.broken(
+                    ONCE,
+                    format!("c{client} hears {number} from r{node} again, {at} from r{first} before"),
+                );
             }
             return;
         }
@@ -253,12 +279,16 @@ impl World {
         let is_owed = presence.is_some_and(|presence| presence.room == late.room && presence.since <= since);
         // Nobody else had it while it tried to get away, nor who took in the newer
         // one: a record names the one before as far as its origin knew.
-        let knew = |taker: usize| late.came_at.get(&taker).zip(newer.fed_at).is_some_and(|(came, fed)| *came <= fed);
+        let knew =
+            |taker: usize| late.came_at.get(&taker).zip(newer.fed_at).is_some_and(|(came, fed)| *came <= fed);
         let was_alone = was_apart || late.is_single || !crate::engine::nodes_of(newer.brought_to).all(knew);
         if waited || was_alone || is_sent_late || !is_owed {
             self.tally.late += u64::from(was_alone);
             return;
         }
-        self.broken(ORDER, format!("c{client} hears {number} from r{node} after {last} from r{heard_from} at {heard_at}"));
+        self.broken(
+            ORDER,
+            format!("c{client} hears {number} from r{node} after {last} from r{heard_from} at {heard_at}"),
+        );
     }
 }
