@@ -1,8 +1,12 @@
-//! Wrong variants of the election, each of which a check must catch: the
+//! Wrong variants of the election and of whole routers, each of which a check must catch: the
 //! checks' own test.
+
+use std::collections::BTreeMap;
 
 use fau3_election::{Config, Mutant};
 
+use crate::invariants::Violation;
+use crate::mesh;
 use crate::sweep::{Plan, sweep};
 use crate::world::{Setup, World};
 
@@ -24,16 +28,36 @@ const ROUND_SEEDS: u64 = 8;
 #[must_use]
 pub fn hunt(mutant: Mutant, seeds: u64) -> Option<Caught> {
     let config = Config { mutant: Some(mutant), ..Config::default() };
+    let broken = |plan| sweep(plan, |seed| Setup::from_seed(seed, &config), |_, _| ()).violations;
+    let is_right = |seed| World::new(Setup::from_seed(seed, &Config::default())).run().violation.is_none();
+    hunt_of(seeds, broken, is_right)
+}
+
+/// The same for a wrong variant of whole routers.
+#[must_use]
+pub fn hunt_router(mutant: mesh::Mutant, seeds: u64) -> Option<Caught> {
+    let wrong = |seed| {
+        let mut setup = mesh::Setup::from_seed(seed);
+        setup.settings.mutant = Some(mutant);
+        setup
+    };
+    let broken = |plan| mesh::sweep(plan, wrong, |_, _| ()).violations;
+    let is_right = |seed| mesh::World::new(mesh::Setup::from_seed(seed)).run().violation.is_none();
+    hunt_of(seeds, broken, is_right)
+}
+
+fn hunt_of(
+    seeds: u64,
+    broken: impl Fn(Plan) -> BTreeMap<u64, Violation>,
+    is_right: impl Fn(u64) -> bool,
+) -> Option<Caught> {
     let mut from = 0;
     while from < seeds {
         let until = (from + ROUND_SEEDS).min(seeds);
         let plan = Plan { from, until, stop: false, threads: 0 };
-        let swept = sweep(plan, |seed| Setup::from_seed(seed, &config), |_, _| ());
-        for (seed, violation) in swept.violations {
-            let right = Setup::from_seed(seed, &Config::default());
-            if World::new(right).run().violation.is_none() {
-                return Some(Caught { invariant: violation.invariant, seed, after: seed + 1 });
-            }
+        let caught = broken(plan).into_iter().find(|(seed, _)| is_right(*seed));
+        if let Some((seed, violation)) = caught {
+            return Some(Caught { invariant: violation.invariant, seed, after: seed + 1 });
         }
         from = until;
     }

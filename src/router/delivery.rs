@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::io::{ConnId, FrameNo, Output, ToClient};
+use super::mutants::mutated;
 use super::session::{Departure, InFlight, Session, Wait};
 use super::settings::IN_FLIGHT_MAX;
 use super::{Router, SessionKey};
@@ -31,7 +32,8 @@ impl Router {
             && let Some((position, record)) = room.records.range(link.next..).next()
         {
             link.next = position + 1;
-            if record.client_id == session.client_id || self.log.is_settled(&session.settled, record) {
+            let is_own = record.client_id == session.client_id && !mutated!(self.settings, OwnEcho);
+            if is_own || self.log.is_settled(&session.settled, record) {
                 continue;
             }
             let uuid = record.playlist_uuid(&session.client_id);
@@ -106,6 +108,11 @@ impl Router {
     /// Lives of which no router holds anything any more need no entry. What
     /// others hold may still come here.
     fn forget_settled(&mut self, key: SessionKey) {
+        if mutated!(self.settings, SettledForgotten) {
+            let own = self.origin;
+            let Self { sessions, origins, .. } = self;
+            sessions[key].settled.retain(|origin, _| origins.top(origin) > 0 || *origin == own);
+        }
         if self.sessions[key].settled.len() > SETTLED_ORIGINS_FEW {
             let (tops, own) = (self.tops(), self.origin);
             self.sessions[key].settled.retain(|origin, _| tops.contains_key(origin) || *origin == own);

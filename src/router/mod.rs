@@ -15,6 +15,7 @@ mod io;
 mod liveness;
 mod look;
 mod mesh;
+mod mutants;
 mod propogate;
 mod record;
 mod rooms;
@@ -47,6 +48,8 @@ pub use io::{
     CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
 };
 pub use mesh::{MeshStatus, RouterStatus};
+#[cfg(feature = "mutants")]
+pub use mutants::Mutant;
 pub use record::Position;
 pub use session::SavedSession;
 pub use settings::*;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use fau3_election::{RouterId, Time};
 
 use super::io::{ConnId, StoredRecord};
+use super::mutants::mutated;
 use super::record::{Moment, Position};
 use super::settings::{REMEMBERED_MAX, UNCOMMITTED_MAX};
 use super::{Router, SessionKey};
@@ -164,8 +165,11 @@ impl Router {
     ) -> bool {
         let position = self.log.next_position();
         self.origins.insert(&record.id, position, self.now);
-        let is_twin = self.remembered.contains(record.key(), self.now, self.remembered_age_max());
-        self.remember(record.key(), age_ms);
+        let is_twin = self.remembered.contains(record.key(), self.now, self.remembered_age_max())
+            && !mutated!(self.settings, TwinsTwice);
+        if !mutated!(self.settings, ReplicatedNotRemembered) {
+            self.remember(record.key(), age_ms);
+        }
         if self.settings.disk {
             let waiter = confirm.map_or(Waiter::None, |(router, uuid)| Waiter::Peer(router, uuid));
             self.commit_record(position, record, age_ms, is_twin, waiter);

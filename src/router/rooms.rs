@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::io::ToClient;
+use super::mutants::mutated;
 use super::record::{Dropped, Moment, Position};
 use super::{Router, SessionKey};
 use crate::wire::fau3e::SessionVersion;
@@ -138,7 +139,7 @@ impl Router {
             let id = record.id;
             self.put_into_room(position, record);
             self.previous_came(id);
-        } else {
+        } else if !mutated!(self.settings, WaitingSettled) {
             self.rooms.entry(record.room.clone()).or_default().announce(&record);
         }
     }

@@ -60,6 +60,9 @@ pub struct Settings {
     pub copies: usize,
     /// Who may connect; empty: anyone.
     pub allow_clients: BTreeSet<ClientId>,
+    /// The wrong variant to run, for checks that must catch it.
+    #[cfg(feature = "mutants")]
+    pub mutant: Option<super::Mutant>,
 }
 
 impl Default for Settings {
@@ -74,6 +77,8 @@ impl Default for Settings {
             disk: false,
             copies: 2,
             allow_clients: BTreeSet::new(),
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
     }
 }

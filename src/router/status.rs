@@ -36,6 +36,8 @@ pub struct Stats {
     /// Questions for records that other routers hold.
     pub fetches: u64,
     pub fetches_unanswered: u64,
+    /// Held back until the same sender's record before them has come.
+    pub order_waits: u64,
     /// Delivered without the same sender's record before them, after 2 s.
     pub order_given_up: u64,
     /// Clients that left for another router without having said so.

@@ -2,10 +2,11 @@ use std::time::Instant;
 
 use clap::{Args, Subcommand};
 use fau3_sim::mesh::{self, Outcome, Setup, World};
+use fau3_sim::mutants::hunt_router;
 use fau3_sim::shrink::shrink;
 use fau3_sim::sweep::Plan;
 
-use super::runs;
+use super::{runs, wrong};
 
 /// Whole routers instead of elections alone.
 #[derive(Debug, Args)]
@@ -26,6 +27,9 @@ enum Command {
     /// One run again: what went wrong, with which fewest faults and clients
     #[command(after_help = "Example: fau3-sim mesh replay --seed 7")]
     Replay(Replay),
+    /// Wrong variants of the router: which rule catches each, and how soon
+    #[command(after_help = "Example: fau3-sim mesh mutants --seeds 400")]
+    Mutants(Mutants),
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +53,13 @@ struct Sweep {
 }
 
 #[derive(Debug, Args)]
+struct Mutants {
+    /// A variant that survives so many seeds has survived
+    #[arg(long, default_value_t = 400)]
+    seeds: u64,
+}
+
+#[derive(Debug, Args)]
 struct Replay {
     /// The seed to run again
     #[arg(long)]
@@ -61,6 +72,7 @@ impl Mesh {
             Command::Run(run) => run.run(),
             Command::Sweep(sweep) => sweep.run(),
             Command::Replay(replay) => replay.run(),
+            Command::Mutants(mutants) => wrong::print_caught(&mesh::Mutant::ALL, mutants.seeds, hunt_router),
         }
     }
 }

@@ -1,7 +1,7 @@
 use clap::Args;
 use fau3_election::{Config, Mutant};
 use fau3_sim::check::{ROUNDS, STATES, check};
-use fau3_sim::mutants::hunt;
+use fau3_sim::mutants::{Caught, hunt};
 
 #[derive(Debug, Args)]
 pub(crate) struct Mutants {
@@ -12,22 +12,31 @@ pub(crate) struct Mutants {
 
 impl Mutants {
     pub(crate) fn run(&self) -> bool {
-        println!("{:<22} {:<16} {:>11} {:>6}", "wrong variant", "caught by", "after seeds", "seed");
-        let mut survivors = 0;
-        for mutant in Mutant::ALL {
-            let name = format!("{mutant:?}");
-            match hunt(mutant, self.seeds) {
-                Some(caught) => {
-                    println!("{name:<22} {:<16} {:>11} {:>6}", caught.invariant, caught.after, caught.seed);
-                }
-                None => {
-                    survivors += 1;
-                    println!("{name:<22} SURVIVED {} seeds", self.seeds);
-                }
+        print_caught(&Mutant::ALL, self.seeds, hunt)
+    }
+}
+
+/// One line a wrong variant; false if one survives.
+pub(crate) fn print_caught<M: Copy + std::fmt::Debug>(
+    mutants: &[M],
+    seeds: u64,
+    hunt: impl Fn(M, u64) -> Option<Caught>,
+) -> bool {
+    println!("{:<24} {:<16} {:>11} {:>6}", "wrong variant", "caught by", "after seeds", "seed");
+    let mut survivors = 0;
+    for mutant in mutants {
+        let name = format!("{mutant:?}");
+        match hunt(*mutant, seeds) {
+            Some(caught) => {
+                println!("{name:<24} {:<16} {:>11} {:>6}", caught.invariant, caught.after, caught.seed);
+            }
+            None => {
+                survivors += 1;
+                println!("{name:<24} SURVIVED {seeds} seeds");
             }
         }
-        survivors == 0
     }
+    survivors == 0
 }
 
 #[derive(Debug, Args)]

@@ -93,7 +93,7 @@ impl World {
                 let presence = ledger.presences[*client];
                 let is_there = presence
                     .zip(said.fed_at)
-                    .is_some_and(|(presence, fed_at)| presence.room == said.room && presence.since <= fed_at);
+                    .is_some_and(|(presence, fed_at)| presence.room == said.room && presence.since < fed_at);
                 is_there && *client != said.speaker && !said.heard.contains_key(client)
             };
             let is_kept = said.confirmed_at.is_some() && !said.is_lost;

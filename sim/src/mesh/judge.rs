@@ -11,6 +11,7 @@ use crate::invariants::Violation;
 
 pub(super) const DELIVERED: &str = "delivered";
 pub(super) const ONCE: &str = "once";
+pub(super) const AGAIN: &str = "again";
 pub(super) const ORDER: &str = "order";
 pub(super) const COPIES: &str = "copies";
 pub(super) const OWN_ECHO: &str = "own-echo";
@@ -24,12 +25,13 @@ pub(super) const SAME_SESSIONS: &str = "same-sessions";
 pub(super) const SERVED: &str = "served";
 
 /// All rules: name, and what it says.
-pub const NAMES: [(&str, &str); 13] = [
+pub const NAMES: [(&str, &str); 14] = [
     (
         DELIVERED,
         "final: every message answered FAU3_STORED was heard by all who were subscribed in its room all the time",
     ),
     (ONCE, "always: whoever remembers MessageUuids for 60 s hears a message once"),
+    (AGAIN, "always: what a client has confirmed is not sent to it again on that connection"),
     (
         ORDER,
         "always: one speaker's messages are heard in the speaker's order, unless an older one waits behind a partition or for over 2 s",

@@ -1,7 +1,8 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use fau3::router::ToClient;
+use fau3::wire::Uuid;
 use fau3::wire::fau3d::FromClient;
 use fau3_election::Time;
 
@@ -31,6 +32,8 @@ pub(super) struct Line {
     pub(super) is_ended: bool,
     /// The room of the last Subscribe that the router has taken in from it.
     pub(super) room: Option<usize>,
+    /// Playlists that its client has confirmed on it.
+    pub(super) confirmed: BTreeSet<Uuid>,
     /// Live audio that came down it: speaker, count.
     pub(super) streams: Vec<(u8, u32)>,
 }
@@ -69,6 +72,7 @@ impl Line {
             is_dead: false,
             is_ended: false,
             room: None,
+            confirmed: BTreeSet::new(),
             streams: Vec::new(),
         }
     }

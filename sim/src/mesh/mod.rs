@@ -33,6 +33,7 @@ use judge::{BOUNDS, Judge, SPIN};
 use line::{Down, Line};
 use machine::Machine;
 
+pub use fau3::router::Mutant;
 pub use judge::NAMES;
 pub use setup::{CLIENTS_MAX, ROUTERS_MAX, Setup};
 pub use tally::Tally;
@@ -327,9 +328,9 @@ impl World {
         }
         self.trace.fold(self.now.as_micros() << 8 | node as u64 | 0x80);
         match &frame {
-            ToClient::Playlist { record, .. } => {
+            ToClient::Playlist { message_uuid, record } => {
                 self.trace.fold(record.id.sequence << 32 | conn.0);
-                self.observe_playlist(node, line, record);
+                self.observe_playlist(node, line, *message_uuid, record);
             }
             ToClient::Confirm { message_uuid, status } => {
                 self.trace.fold_bytes(message_uuid.as_bytes());

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fau3::router::{ConnId, Input, Record, Router};
+use fau3::wire::Uuid;
 use fau3::wire::fau3d::{FromClient, Status};
 use fau3::wire::fau3e::{self, Message};
 use fau3_election::{RouterId, Time};
 
 use super::World;
 use super::device::room_id;
-use super::judge::{COPIES, KNOWN, ONCE, ORDER, OWN_ECHO, ROOM};
+use super::judge::{AGAIN, COPIES, KNOWN, ONCE, ORDER, OWN_ECHO, ROOM};
 use super::ledger::Presence;
 
 /// A router that a client's session reached so long before knows it.
@@ -47,6 +48,9 @@ impl World {
                     return;
                 };
                 self.subscribes(line, client, node, number);
+            }
+            FromClient::Confirm { message_uuid: Some(uuid), status } if status.settles() => {
+                self.lines[line as usize].confirmed.insert(*uuid);
             }
             _ => {}
         }
@@ -191,9 +195,13 @@ impl World {
     }
 
     /// A router sends a message to a client.
-    pub(super) fn observe_playlist(&mut self, node: usize, line: u32, record: &Record) {
+    pub(super) fn observe_playlist(&mut self, node: usize, line: u32, uuid: Uuid, record: &Record) {
         let place = &self.lines[line as usize];
         let (client, in_room) = (place.client, place.room);
+        if place.confirmed.contains(&uuid) {
+            let number = &record.message_uuid;
+            self.broken(AGAIN, format!("r{node} sends c{client} {number} again, which it has confirmed"));
+        }
         if record.client_id == self.devices[client].client_id {
             self.broken(OWN_ECHO, format!("r{node} sends c{client} its own {}", record.message_uuid));
         }
@@ -276,7 +284,7 @@ impl World {
         let is_sent_late = newer.fed_at.is_some_and(|newer| newer <= since);
         // What was said before the client came may come as it comes.
         let presence = ledger.presences[client];
-        let is_owed = presence.is_some_and(|presence| presence.room == late.room && presence.since <= since);
+        let is_owed = presence.is_some_and(|presence| presence.room == late.room && presence.since < since);
         // Nobody else had it while it tried to get away, nor who took in the newer
         // one: a record names the one before as far as its origin knew.
         let knew =

@@ -100,6 +100,7 @@ impl Tally {
     pub(super) fn add_stats(&mut self, stats: &Stats) {
         self.confirmed_single += stats.confirmed_single;
         self.fetches += stats.fetches;
+        self.order_waits += stats.order_waits;
         self.order_given_up += stats.order_given_up;
         self.peer_full += stats.peer_full;
         self.states_asked += stats.states_asked;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fau3_election::{RouterId, Time};
 
+use crate::router::mutants::mutated;
 use crate::router::{ConnId, Router};
 use crate::wire::{Record, Uuid, fau3d::Status};
 
@@ -202,7 +203,7 @@ impl Router {
 
     /// Answers the sender if enough hold it, or if nobody is left to ask.
     fn settle_copies(&mut self, message: u128) {
-        let copies = self.settings.copies;
+        let copies = if mutated!(self.settings, StoredAlone) { 1 } else { self.settings.copies };
         let Some(mesh) = &mut self.mesh else { return };
         let Some(awaited) = mesh.copies.awaited.get(&message) else { return };
         let enough = awaited.held_by.len() + 1 >= copies;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use fau3_election::{RouterId, Time};
 
 use crate::router::Router;
+use crate::router::mutants::mutated;
 use crate::router::settings::UNCOMMITTED_MAX;
 use crate::wire::fau3e::{Message, PLAYLIST_RECORDS_MAX, Playlist};
 use crate::wire::{Origin, RecordId};
@@ -51,6 +52,9 @@ impl Fetches {
 impl Router {
     /// Asks for whatever any neighbour holds beyond what is held here.
     pub(in crate::router) fn fetch_missing(&mut self) {
+        if mutated!(self.settings, NoAntiEntropy) {
+            return;
+        }
         let Some(mesh) = &self.mesh else { return };
         let mut lacking: BTreeMap<Origin, u64> = BTreeMap::new();
         for (_, peer) in mesh.peers.iter() {

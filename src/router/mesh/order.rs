@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use fau3_election::Time;
 
+use crate::router::mutants::mutated;
 use crate::router::{Position, Router};
 use crate::wire::{Record, RecordId};
 
@@ -46,9 +47,11 @@ impl Router {
         let is_on_its_way = self.is_awaited(&previous);
         let until = self.now + WAIT_MAX;
         let Some(mesh) = &mut self.mesh else { return false };
+        let is_on_its_way = is_on_its_way && !mutated!(self.settings, OrderNotWaited);
         if !is_on_its_way || mesh.waiting.0.len() >= WAITING_MAX {
             return false;
         }
+        self.stats.order_waits += 1;
         mesh.waiting.0.insert(record.id, Held { position, record: record.clone(), until });
         true
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fau3_election::RouterId;
 
 use crate::router::Router;
+use crate::router::mutants::mutated;
 use crate::router::settings::UNCOMMITTED_MAX;
 use crate::wire::fau3e::{Message, Playlist};
 use crate::wire::{Origin, Record, Uuid, fau3d::Status};
@@ -106,7 +107,7 @@ impl Router {
             return self.origins.position(&record.id).is_some();
         }
         // What is older and still held by a neighbour comes first.
-        if sequence > top + 1 {
+        if sequence > top + 1 && !mutated!(self.settings, GapJumped) {
             let Some(mesh) = &self.mesh else { return false };
             let older = mesh.peers.iter().filter_map(|(_, peer)| peer.next_above(&origin, top)).min();
             if older.is_some_and(|older| older < sequence) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fau3_election::Time;
 
+use crate::router::mutants::mutated;
 use crate::router::record::Moment;
 use crate::router::settings::SESSIONS_MAX;
 use crate::router::{CloseReason, Router, SessionKey};
@@ -63,7 +64,8 @@ impl Router {
         };
         let known = self.sessions[key].version;
         // Nobody but this router writes what it holds.
-        let is_newer = heard.version > known && heard.version.holder != self.origin;
+        let is_newer = heard.version > known || mutated!(self.settings, AttachmentByArrival);
+        let is_newer = is_newer && heard.version.holder != self.origin;
         let has_moved = self.room_heard(key, &heard);
         if is_newer {
             self.take_over_state(key, &heard);
@@ -130,7 +132,8 @@ impl Router {
         if session.room == heard.room {
             session.entered = session.entered.max(heard.entered);
             let mut has_grown = false;
-            for (origin, settled) in &heard.settled {
+            let merged = if mutated!(self.settings, SettledNotMerged) { None } else { Some(&heard.settled) };
+            for (origin, settled) in merged.into_iter().flatten() {
                 has_grown |= session.settled.entry(*origin).or_default().join(settled);
             }
             if has_grown {

@@ -9,6 +9,7 @@ use fau3_election::{Coordinator, RouterId};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::COALESCE;
+use crate::router::mutants::mutated;
 use crate::router::{Router, SessionKey};
 use crate::wire::fau3e::{Message, STATE_SESSIONS_MAX, SessionState, State};
 
@@ -41,7 +42,10 @@ impl Router {
             return;
         }
         mesh.tell_at = None;
-        let changed = std::mem::take(&mut mesh.changed);
+        let mut changed = std::mem::take(&mut mesh.changed);
+        if mutated!(self.settings, SessionsNotTold) {
+            changed.clear();
+        }
         let neighbours: Vec<RouterId> = mesh.peers.ids().collect();
         if neighbours.is_empty() {
             return;

@@ -1,0 +1,68 @@
+//! Wrong variants of the router, one at a time, for the simulator's checks to
+//! catch. Without the feature `mutants` none of this exists.
+
+/// True if the wrong variant `$mutant` is to run. Without the feature it is
+/// the constant `false`, and the variant does not exist.
+#[cfg(feature = "mutants")]
+macro_rules! mutated {
+    ($settings:expr, $mutant:ident) => {
+        $settings.mutant == Some($crate::router::Mutant::$mutant)
+    };
+}
+#[cfg(not(feature = "mutants"))]
+macro_rules! mutated {
+    ($settings:expr, $mutant:ident) => {{
+        let _ = &$settings;
+        false
+    }};
+}
+pub(crate) use mutated;
+
+/// Wrong variants of replication, delivery and roaming.
+#[cfg(feature = "mutants")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mutant {
+    /// Nobody asks for records that a neighbour holds.
+    NoAntiEntropy,
+    /// FAU3_STORED before a second router holds the record.
+    StoredAlone,
+    /// What another router has settled is not taken over.
+    SettledNotMerged,
+    /// The attachment heard of last wins, not the newest.
+    AttachmentByArrival,
+    /// Delivery does not wait for the same sender's previous record.
+    OrderNotWaited,
+    /// A message that two routers took in goes to clients as two.
+    TwinsTwice,
+    /// Changes of sessions are not told.
+    SessionsNotTold,
+    /// What is missing before a record is never waited for.
+    GapJumped,
+    /// Whoever speaks hears it.
+    OwnEcho,
+    /// A record that waits for another one counts as passed.
+    WaitingSettled,
+    /// What came from other routers is not remembered when its sender brings it again.
+    ReplicatedNotRemembered,
+    /// What is settled of a life is forgotten while nothing of that life is held here.
+    SettledForgotten,
+}
+
+#[cfg(feature = "mutants")]
+impl Mutant {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 12] = [
+        Self::NoAntiEntropy,
+        Self::StoredAlone,
+        Self::SettledNotMerged,
+        Self::AttachmentByArrival,
+        Self::OrderNotWaited,
+        Self::TwinsTwice,
+        Self::SessionsNotTold,
+        Self::GapJumped,
+        Self::OwnEcho,
+        Self::WaitingSettled,
+        Self::ReplicatedNotRemembered,
+        Self::SettledForgotten,
+    ];
+}
