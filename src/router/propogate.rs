@@ -211,9 +211,21 @@ impl Router {
     ) -> Record {
         let session = &self.sessions[key];
         let client_id = session.client_id.clone();
-        let previous = session.last.or_else(|| self.log.newest_of(&client_id));
+        let previous = self.latest(session.last, self.log.newest_of(&client_id));
         let id = RecordId { origin: self.origin, sequence: self.sequence + 1 };
         Record::new(id, previous, self.lamport + 1, Message { room, client_id, message_uuid, payload })
+    }
+
+    /// The later one of what a client's session says that it said last, and what
+    /// has come here of it; if the former has not come yet, that one.
+    fn latest(&self, last: Option<RecordId>, held: Option<RecordId>) -> Option<RecordId> {
+        let lamport = |id: RecordId| {
+            let position = self.origins.position(&id)?;
+            Some(self.log.get(position, self.now)?.0.lamport)
+        };
+        let Some(said) = last else { return held };
+        let is_older = lamport(said).zip(held.and_then(lamport)).is_some_and(|(last, held)| last < held);
+        if is_older { held } else { last }
     }
 
     fn commit_record(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fau3::router::Snapshot;
 use fau3::wire::fau3e::Holding;
 use fau3::wire::{ClientId, RoomId};
-use fau3_election::RouterId;
+use fau3_election::{RouterId, Time};
 
 use super::World;
 use super::events::Event;
@@ -28,8 +28,7 @@ impl World {
         self.check_bounds();
         let broken = self.unfinished();
         if let Some((since, sent)) = self.rest.take() {
-            let span = self.now.since(since);
-            return self.end_of_rest(broken, span, &sent);
+            return self.end_of_rest(broken, since, &sent);
         }
         match broken {
             None => {
@@ -44,11 +43,15 @@ impl World {
         }
     }
 
-    fn end_of_rest(&mut self, broken: Broken, span: Duration, sent: &[(u64, u64)]) {
+    fn end_of_rest(&mut self, broken: Broken, since: Time, sent: &[(u64, u64)]) {
+        if self.heard_at > since {
+            // Somebody is still catching up: this is no rest.
+            return self.queue.push(self.now + LOOK_INTERVAL, Event::Look);
+        }
         if let Some((rule, text)) = broken {
             return self.broken(rule, format!("was in order, and is no more: {text}"));
         }
-        let seconds = span.as_secs().max(1);
+        let seconds = self.now.since(since).as_secs().max(1);
         let most =
             self.machines.iter().zip(sent).map(|(machine, before)| machine.sent_bytes - before.1).max();
         if most.is_some_and(|most| most / seconds > REST_BYTES_PER_S) {

@@ -106,6 +106,8 @@ pub struct World {
     lives: Vec<Option<Time>>,
     /// The moment at which everything was as it must be, and what was sent by then.
     rest: Option<(Time, Vec<(u64, u64)>)>,
+    /// When anyone last heard a message.
+    heard_at: Time,
     is_over: bool,
     /// Kept only where someone wants to see it.
     notes: Option<Vec<Entry>>,
@@ -138,6 +140,7 @@ impl World {
             apart_until: vec![vec![Time::MAX; routers]; routers],
             lives: vec![None; routers],
             rest: None,
+            heard_at: Time::ZERO,
             is_over: false,
             notes: None,
             setup,

@@ -243,6 +243,7 @@ impl World {
 
     /// A message is heard by a device that does not remember it.
     pub(super) fn hear(&mut self, client: usize, node: usize, record: &Record) {
+        self.heard_at = self.now;
         let Some(number) = self.judge.ledger.number_of(record.key()) else { return };
         let said = &mut self.judge.ledger.said[number];
         let (speaker, room) = (said.speaker, said.room);
