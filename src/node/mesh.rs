@@ -128,10 +128,8 @@ impl MeshSide {
             }
             MeshEvent::Beacon { bytes, .. } => Some(Input::Beacon(bytes[..].into())),
             MeshEvent::Drained { router } => Some(Input::PeerDrained { router }),
-            MeshEvent::Refused { address, why } => {
-                warn!(%address, "router turned away: {why}");
-                None
-            }
+            // The mesh has told of it, once a minute at most.
+            MeshEvent::Refused { .. } => None,
         }
     }
 
