@@ -1,4 +1,5 @@
 //! The network in namespaces that other tests stand on does what it says.
+#![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

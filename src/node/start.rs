@@ -150,6 +150,8 @@ fn settings(clients: &Clients) -> Settings {
         disk: clients.storage == Storage::Disk,
         copies: clients.copies as usize,
         allow_clients: clients.allow_client.iter().cloned().collect(),
+        #[cfg(feature = "mutants")]
+        mutant: None,
     }
 }
 

@@ -283,7 +283,7 @@ impl World {
     }
 
     /// The oldest thing on its way up has come.
-    pub(super) fn to_router(&mut self, line: u32) {
+    pub(super) fn carry_to_router(&mut self, line: u32) {
         let place = &self.lines[line as usize];
         let (node, client) = (place.node, place.client);
         if place.is_dead || self.machines[node].boot != place.boot {
@@ -349,7 +349,7 @@ impl World {
     }
 
     /// The oldest thing on its way down has come.
-    pub(super) fn to_device(&mut self, line: u32) {
+    pub(super) fn carry_to_device(&mut self, line: u32) {
         let place = &mut self.lines[line as usize];
         let client = place.client;
         if place.is_dead || self.devices[client].line != Some(line) {

@@ -202,8 +202,8 @@ impl World {
             Event::Frame { connection, from } => self.frame(connection, from.into()),
             Event::Closed { connection, end } => self.closed(connection, end.into()),
             Event::GiveUp { connection, end, quiet } => self.give_up(connection, end.into(), quiet),
-            Event::ToRouter { line } => self.to_router(line),
-            Event::ToDevice { line } => self.to_device(line),
+            Event::ToRouter { line } => self.carry_to_router(line),
+            Event::ToDevice { line } => self.carry_to_device(line),
             Event::Left { line, frame } => self.left(line, frame),
             Event::Notice { line } => self.notice(line),
             Event::Act { client } => self.act(client.into()),
@@ -298,7 +298,7 @@ impl World {
                     own.handle(local, Input::PeerFull { router });
                 }
             }
-            Output::ToClient { conn, frame } => self.to_client(node, conn, frame),
+            Output::ToClient { conn, frame } => self.carry_to_client(node, conn, frame),
             Output::Accept { conn } => self.send_down(conn.0 as u32, Down::Accepted),
             Output::Probe { conn, probe } => self.send_down(conn.0 as u32, Down::Probe(probe)),
             Output::Refuse { conn, .. } | Output::Close { conn, .. } => {
@@ -324,7 +324,7 @@ impl World {
         }
     }
 
-    fn to_client(&mut self, node: usize, conn: ConnId, frame: ToClient) {
+    fn carry_to_client(&mut self, node: usize, conn: ConnId, frame: ToClient) {
         let line = conn.0 as u32;
         if self.lines[line as usize].is_ended {
             self.broken("ended", format!("r{node} sends on {conn:?}, which has ended"));

@@ -23,7 +23,7 @@ impl Router {
             });
         }
         if view_changed {
-            self.tell_soon();
+            self.tell_own_soon();
         }
         self.map_may_have_changed();
     }

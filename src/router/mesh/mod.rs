@@ -62,6 +62,8 @@ pub(super) struct Mesh {
     heard: Heard,
     /// Sessions of which the others have yet to hear.
     changed: BTreeSet<SessionKey>,
+    /// They have yet to hear of who leads, or of neighbours, as seen here.
+    is_own_news: bool,
     /// When they do.
     tell_at: Option<Time>,
     /// When holdings are compared next.
@@ -91,6 +93,7 @@ impl Mesh {
             audience: Audience::default(),
             heard: Heard::default(),
             changed: BTreeSet::new(),
+            is_own_news: false,
             tell_at: None,
             compare_at: Time::ZERO,
             compared_at: Time::ZERO,

@@ -155,7 +155,7 @@ impl Router {
     pub(in crate::router) fn contact(&mut self, router: RouterId, contact: Contact) {
         let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) else { return };
         if peer.contact.replace(contact.clone()) != Some(contact) {
-            self.tell_soon();
+            self.tell_own_soon();
         }
     }
 

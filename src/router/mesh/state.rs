@@ -21,7 +21,17 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(10);
 const ASK_INTERVAL: Duration = Duration::from_secs(5);
 
 impl Router {
-    /// The others hear of what has changed together with what changes next.
+    /// The others hear of what this router itself is now, together with what
+    /// changes next.
+    pub(super) fn tell_own_soon(&mut self) {
+        if let Some(mesh) = &mut self.mesh {
+            mesh.is_own_news = true;
+        }
+        self.tell_soon();
+    }
+
+    /// The others hear of sessions that have changed, together with what
+    /// changes next.
     pub(super) fn tell_soon(&mut self) {
         let at = self.now + COALESCE;
         if let Some(mesh) = &mut self.mesh {
@@ -53,7 +63,9 @@ impl Router {
         // What each router holds goes along the tree from that router.
         let mut by_holder: BTreeMap<RouterId, Vec<SessionKey>> = BTreeMap::new();
         let me = self.origin.router;
-        by_holder.entry(me).or_default();
+        if std::mem::take(&mut mesh.is_own_news) {
+            by_holder.entry(me).or_default();
+        }
         for key in changed {
             if let Some(session) = self.sessions.get(key) {
                 by_holder.entry(session.version.holder.router).or_default().push(key);
