@@ -8,6 +8,7 @@
 
 mod args;
 mod clock;
+mod control;
 mod core;
 mod error;
 mod link;
