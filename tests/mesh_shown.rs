@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::desktop::Desktop;
 use common::http::http;
-use common::trio::Trio;
+use common::trio::{SETTLED_MAX, Trio};
 use common::{Node, fau3, finish, wait_for};
 use serde_json::{Value, json};
 
@@ -66,6 +66,40 @@ fn every_router_shows_the_whole_mesh() {
     }
     let page = http(console, "GET / HTTP/1.0\r\n\r\n").body;
     assert!(page.contains("led by <bdi>router-b</bdi>") && page.contains("<h2>Routers</h2>"), "{page}");
+}
+
+#[test]
+fn the_topology_is_shown_as_text_graph_picture_and_json() {
+    // Given three routers led by the first of the list, and a client at the third
+    let trio = Trio::start(&["extra_server.name=router-b"], |_, setup| setup);
+    let mut client = Desktop::connect(trio.nodes[2].address(), "AA:01");
+    client.subscribe("hall");
+    let control = trio.nodes[0].control();
+    let topology = |more: &[&str]| {
+        let asked = finish(fau3(&[&["topology", "--control", control.to_str().unwrap()], more].concat()));
+        assert!(asked.status.success(), "{asked}");
+        asked.stdout
+    };
+    // when they have found each other, then people see a tree from the leader,
+    let has_all =
+        |text: &str, lines: &[&str]| lines.iter().all(|line| text.lines().any(|found| found == *line));
+    let lines = ["* router-b (server, priority 0)", "|-- router-a (follower, this one)", "other links"];
+    let client_below = "    `-- AA:01 in hall";
+    wait_for("the whole mesh as text", SETTLED_MAX, || {
+        let text = topology(&[]);
+        has_all(&text, &lines) && text.contains(client_below) && text.contains("3 routers, 3 links, 1 client")
+    });
+    // and other programs get the same.
+    let dot = topology(&["--dot"]);
+    assert!(dot.starts_with("graph fau3 {") && dot.matches(" -- ").count() == 3, "{dot}");
+    let svg = topology(&["--svg"]);
+    assert!(svg.starts_with("<svg ") && svg.matches("<line ").count() == 3, "{svg}");
+    let graph: Value = serde_json::from_str(&topology(&["--json"])).unwrap();
+    assert_eq!(graph["links"].as_array().unwrap().len(), 3);
+    let leaders: Vec<_> =
+        graph["routers"].as_array().unwrap().iter().filter(|router| router["leads"] == true).collect();
+    assert_eq!(leaders.len(), 1);
+    assert_eq!(leaders[0]["name"], "router-b");
 }
 
 fn console_of(node: &Node) -> std::net::SocketAddr {
