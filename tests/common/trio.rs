@@ -1,6 +1,8 @@
 //! Three nodes on loopback in one mesh, which find each other by fixed peers.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -23,8 +25,10 @@ impl Trio {
     pub(crate) fn start(options: &[&str], each: impl Fn(usize, Setup) -> Setup) -> Self {
         let dir = TempDir::new("trio");
         let key = finish(fau3(&["keys", "--new-mesh-key"]));
-        std::fs::write(dir.path().join("mesh.key"), key.stdout).unwrap();
-        let ports = (0..3).map(|_| free_for_both()).collect();
+        let file = dir.path().join("mesh.key");
+        std::fs::write(&file, key.stdout).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let ports = (0..3).map(|_| own_address()).collect();
         let mut trio = Self { nodes: Vec::new(), ports, dir };
         for number in 0..3 {
             let setup = trio.setup(number, ["router-a", "router-b", "router-c"][number], options);
@@ -76,13 +80,11 @@ impl Trio {
     }
 }
 
-/// An address whose port is free for TCP and for UDP.
-fn free_for_both() -> SocketAddr {
-    loop {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = tcp.local_addr().unwrap();
-        if UdpSocket::bind(address).is_ok() {
-            return address;
-        }
-    }
+/// An address for one router. Of this process alone, and not the one from which
+/// connections come: so its port is not taken meanwhile.
+fn own_address() -> SocketAddr {
+    static NUMBER: AtomicU16 = AtomicU16::new(20_000);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let port = NUMBER.fetch_add(1, Ordering::Relaxed);
+    SocketAddr::from(([127, 64 | (high & 63), middle, low], port))
 }

@@ -44,7 +44,7 @@ struct ClientStatus {
 /// The mesh at one moment.
 #[derive(Debug)]
 pub(super) struct Map {
-    /// In the order of the status: by id.
+    /// By name, and by id where names are alike.
     pub(super) routers: Vec<Router>,
     /// Pairs that hear each other, the lower place first.
     pub(super) links: BTreeSet<(usize, usize)>,
@@ -79,7 +79,8 @@ pub(super) struct Router {
 const ID_SHOWN: usize = 8;
 
 impl Map {
-    pub(super) fn new(status: Status) -> Self {
+    pub(super) fn new(mut status: Status) -> Self {
+        status.routers.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
         let keys = keys(&status.routers);
         let place = |key: &str| keys.iter().position(|known| known == key);
         let mut links = BTreeSet::new();
@@ -272,10 +273,10 @@ pub(super) mod tests {
         let status = json!({"coordinator": "0b", "routers": [
             {"name": "x", "id": "0a", "mode": "follower", "neighbours": ["0b"]},
             {"name": "x", "id": "0b", "mode": "server", "neighbours": ["0a"]},
-            {"name": "\u{1b}[2J", "id": "0c", "mode": "follower", "neighbours": []}]});
+            {"name": "y\u{1b}[2J", "id": "0c", "mode": "follower", "neighbours": []}]});
         let map = Map::new(serde_json::from_value(status).unwrap());
         let labels: Vec<_> = map.routers.iter().map(|router| &*router.label).collect();
-        assert_eq!(labels, ["x (0a)", "x (0b)", "\u{fffd}[2J"]);
+        assert_eq!(labels, ["x (0a)", "x (0b)", "y\u{fffd}[2J"]);
         assert_eq!(map.links, BTreeSet::from([(0, 1)]));
         assert!(map.routers[1].leads && !map.routers[0].leads);
     }
