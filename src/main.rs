@@ -27,6 +27,7 @@ enum Command {
     Talk(client::TalkArgs),
     Listen(client::ListenArgs),
     Status(client::StatusArgs),
+    Topology(client::TopologyArgs),
     CheckConfig(node::CheckConfigArgs),
     Keys(node::KeysArgs),
 }
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Talk(args) => node::on_runtime(client::talk(args)).map_err(Into::into),
         Command::Listen(args) => node::on_runtime(client::listen(args)).map_err(Into::into),
         Command::Status(args) => node::on_runtime(client::status(args)).map_err(Into::into),
+        Command::Topology(args) => node::on_runtime(client::topology(args)).map_err(Into::into),
         Command::CheckConfig(args) => node::check_config(&args),
         Command::Keys(args) => node::keys(&args),
     };

@@ -37,7 +37,7 @@ fn assert_ends(args: &[&str], status: i32, says: &[&str]) {
 
 #[test]
 fn every_command_of_the_design_is_there() {
-    assert_eq!(commands(), ["node", "talk", "listen", "status", "check-config", "keys"]);
+    assert_eq!(commands(), ["node", "talk", "listen", "status", "topology", "check-config", "keys"]);
     // The words of a version are the same in scripts.
     let version = run(&["--version"]);
     assert_eq!(
@@ -91,6 +91,7 @@ fn wrong_usage_is_status_2_and_points_to_the_help() {
     assert_ends(&["talk", "message.speex"], 2, &["--room"]);
     assert_ends(&["talk", "--room", &"r".repeat(65), "-"], 2, &["1 to 64"]);
     assert_ends(&["listen", "--room", "hall", "--url", "http://a"], 2, &["ws://"]);
+    assert_ends(&["topology", "--dot", "--svg"], 2, &["--dot", "--svg"]);
     assert_ends(&["check-config"], 2, &["FILE"]);
     assert_ends(&["keys", "--set", "node.identity"], 2, &["node.identity"]);
 }
@@ -117,6 +118,7 @@ fn what_cannot_be_done_is_status_1_and_says_what_to_do() {
     assert_ends(&["check-config", &bad], 1, &["error: ", ":2:", "tape", "disk", "would not start"]);
     assert_ends(&["check-config", "/no/such/file"], 1, &["/no/such/file"]);
     assert_ends(&["status", "--control", &nobody], 1, &[&nobody, "fau3 node"]);
+    assert_ends(&["topology", "--control", &nobody], 1, &[&nobody, "fau3 node"]);
     let missing = path("missing.speex");
     assert_ends(&["talk", "--room", "hall", "--url", &node.url(), &missing], 1, &[&missing]);
     fs::write(&missing, "x").unwrap();
@@ -142,6 +144,10 @@ fn what_is_done_is_status_0() {
     for args in [
         &["status", "--control", &control][..],
         &["status", "--json", "--control", &control],
+        &["topology", "--control", &control],
+        &["topology", "--dot", "--control", &control],
+        &["topology", "--svg", "--control", &control],
+        &["topology", "--json", "--control", &control],
         &["check-config", &good],
         &["check-config", "--print", &good],
         &["keys", "--set", &identity],

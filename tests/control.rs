@@ -85,7 +85,7 @@ fn the_command_the_socket_and_the_console_say_the_same() {
     assert_eq!(by_console["name"], "router-a");
     assert_eq!(by_console["mode"], "server");
     assert_eq!(by_console["coordinator"], "router-a");
-    assert_eq!(by_console["epoch"], json!([0, by_console["peer_id"]]));
+    assert_eq!(by_console["epoch"], json!([0, by_console["id"]]));
     assert_eq!(by_console["routers"][0]["clients"], 1);
     let client = &by_console["clients"][0];
     assert_eq!((&client["client_id"], &client["room"]), (&json!("AA:BB"), &json!(ROOM)));

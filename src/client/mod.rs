@@ -1,5 +1,5 @@
-//! The commands for people that are clients themselves: `talk`, `listen`,
-//! `status`.
+//! The commands for people: `talk` and `listen`, which are clients themselves,
+//! `status` and `topology`, which ask a running node.
 //!
 //! `core` is what a client of FAU3VOM-D decides (resend, reconnect, answer,
 //! drop what it has seen), without a socket or a clock; `link` is the socket
@@ -8,6 +8,7 @@
 
 mod args;
 mod clock;
+mod control;
 mod core;
 mod error;
 mod link;
@@ -15,12 +16,14 @@ mod listen;
 mod progress;
 mod status;
 mod talk;
+mod topology;
 
 pub use args::ServerArgs;
 pub use error::Error;
 pub use listen::{ListenArgs, listen};
 pub use status::{StatusArgs, status};
 pub use talk::{TalkArgs, talk};
+pub use topology::{TopologyArgs, topology};
 
 /// One Speex narrowband frame of quality 8, in bytes (PROTOCOLS.md, section 1).
 const SPEEX_FRAME_BYTES: usize = 38;

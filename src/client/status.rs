@@ -1,23 +1,14 @@
 //! `fau3 status`: what a running node says of itself, over its control socket.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 
+use super::control::{Answer, harmless};
 use super::error::Error;
-use crate::config::Config;
-
-/// What is asked.
-const QUESTION: &[u8] = b"status\n";
-/// A node answers at once; one that has not after this long hangs.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// The longest answer believed, in bytes: thousands of clients and rooms.
-const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Show how the router on this machine is doing: clients, rooms and records
 ///
@@ -49,43 +40,16 @@ pub struct StatusArgs {
 /// [`Error::Config`] if the socket is to be found in a configuration that
 /// cannot be read.
 pub async fn status(args: StatusArgs) -> Result<(), Error> {
-    let path = match args.control {
-        Some(path) => path,
-        None => Config::load(None, &[]).map_err(Error::Config)?.0.node.control,
-    };
-    let failed = |reason: String| Error::Control { path: path.clone(), reason };
-    let answer = match tokio::time::timeout(ANSWER_MAX, ask(&path)).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(failed(error.to_string())),
-        Err(_) => return Err(failed(format!("no answer within {} s", ANSWER_MAX.as_secs()))),
-    };
-    if let Ok(Refusal { error }) = serde_json::from_str(&answer) {
-        return Err(Error::Unanswered { path, error });
-    }
-    let not_json = |error: serde_json::Error| failed(format!("its answer is not a status: {error}"));
+    let answer = Answer::ask(args.control).await?;
     let text = if args.json {
-        serde_json::from_str::<serde::de::IgnoredAny>(&answer).map_err(not_json)?;
-        format!("{}\n", answer.trim())
+        answer.read::<serde::de::IgnoredAny>()?;
+        answer.line()
     } else {
-        render(&serde_json::from_str(&answer).map_err(not_json)?)
+        render(&answer.read()?)
     };
     // Whoever closed standard output has seen enough.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(())
-}
-
-async fn ask(path: &Path) -> std::io::Result<String> {
-    let mut socket = UnixStream::connect(path).await?;
-    socket.write_all(QUESTION).await?;
-    let mut answer = String::new();
-    socket.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).await?;
-    Ok(answer)
-}
-
-/// What a node answers when it cannot say how it is.
-#[derive(Debug, Deserialize)]
-struct Refusal {
-    error: String,
 }
 
 /// The fields that people are shown (DESIGN.md, "Interfaces"); a node of
@@ -100,6 +64,10 @@ struct Status {
     mode: String,
     coordinator: Option<String>,
     deputy: Option<String>,
+    epoch: (u64, String),
+    list_version: u64,
+    neighbours: Vec<String>,
+    mesh: Option<Mesh>,
     routers: Vec<Router>,
     clients: Vec<Client>,
     rooms: Vec<Room>,
@@ -111,6 +79,7 @@ struct Status {
 #[serde(default)]
 struct Router {
     name: String,
+    id: String,
     mode: String,
     priority: Option<i64>,
     clients: u64,
@@ -140,12 +109,20 @@ struct Records {
     bytes: u64,
     expired: u64,
     confirmed_single: u64,
+    replicated: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Mesh {
+    list: Vec<String>,
+    held_down: bool,
 }
 
 fn render(status: &Status) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "{name:<12} {value}");
+        let _ = writeln!(text, "{name:<12} {}", harmless(value));
     };
     line("name", &status.name);
     line("peer id", &status.peer_id);
@@ -154,19 +131,24 @@ fn render(status: &Status) -> String {
     line("mode", &status.mode);
     line("coordinator", status.coordinator.as_deref().unwrap_or("-"));
     line("deputy", status.deputy.as_deref().unwrap_or("-"));
+    if let Some(mesh) = &status.mesh {
+        let held = if mesh.held_down { "; this router is held down after flaps" } else { "" };
+        line("epoch", &format!("{}{held}", status.epoch.0));
+        line("list", &format!("version {}: {}", status.list_version, listed(&mesh.list)));
+        line("neighbours", &listed(&status.neighbours));
+    }
     let records = &status.records;
     let kib = records.bytes.div_ceil(1024);
     line("records", &format!("{} ({kib} KiB), {} expired", records.count, records.expired));
     line("", &format!("{} confirmed by this router alone", records.confirmed_single));
+    if status.mesh.is_some() {
+        line("", &format!("{} from other routers", records.replicated));
+    }
     for warning in &status.warnings {
         line("warning", warning);
     }
 
-    let routers = status.routers.iter().map(|router| {
-        let priority = router.priority.map_or("-".to_owned(), |priority| priority.to_string());
-        [router.name.clone(), router.mode.clone(), priority, router.clients.to_string()]
-    });
-    table(&mut text, ["ROUTER", "MODE", "PRIORITY", "CLIENTS"], routers);
+    routers(&mut text, &status.routers);
     let clients = status.clients.iter().map(|client| {
         let room = client.room.clone().filter(|room| !room.is_empty()).unwrap_or("-".to_owned());
         [client.client_id.clone(), room, client.router.clone(), span(client.alive_s)]
@@ -180,11 +162,31 @@ fn render(status: &Status) -> String {
     text
 }
 
+fn routers(text: &mut String, routers: &[Router]) {
+    let priority = |router: &Router| router.priority.map_or("-".to_owned(), |priority| priority.to_string());
+    let cells = |router: &Router| {
+        [router.name.clone(), router.mode.clone(), priority(router), router.clients.to_string()]
+    };
+    let names: BTreeSet<_> = routers.iter().map(|router| &router.name).collect();
+    if names.len() == routers.len() {
+        return table(text, ["ROUTER", "MODE", "PRIORITY", "CLIENTS"], routers.iter().map(cells));
+    }
+    let rows = routers.iter().map(|router| {
+        let [name, mode, priority, clients] = cells(router);
+        [name, mode, priority, clients, router.id.clone()]
+    });
+    table(text, ["ROUTER", "MODE", "PRIORITY", "CLIENTS", "ID"], rows);
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "-".to_owned() } else { names.join(", ") }
+}
+
 /// Appends a table with columns as wide as what stands in them; nothing for no
 /// rows.
 fn table<const N: usize>(text: &mut String, head: [&str; N], rows: impl Iterator<Item = [String; N]>) {
     let mut lines = vec![head.map(str::to_owned)];
-    lines.extend(rows);
+    lines.extend(rows.map(|row| row.map(|cell| harmless(&cell))));
     if lines.len() == 1 {
         return;
     }
@@ -231,5 +233,38 @@ b                  -      router-a  1 h 0 min
         assert!(text.contains("up for       1 d 1 h\n") && text.contains("3 (2 KiB), 0 expired"), "{text}");
         assert!(text.contains("\nwarning      no console\n"), "{text}");
         assert!(!text.contains("ROUTER  MODE"), "no routers, no table");
+        assert!(!text.contains("epoch"), "no mesh, no epoch");
+    }
+
+    #[test]
+    fn a_mesh_is_shown_with_ids_only_where_a_name_is_there_twice() {
+        let mesh = |names: [&str; 2]| {
+            let router = |name: &str, id: &str| {
+                format!(r#"{{"name":"{name}","id":"{id}","mode":"follower","priority":1,"clients":2}}"#)
+            };
+            let [one, other] = names;
+            let json = format!(
+                r#"{{"epoch":[7,"aa"],"list_version":3,"neighbours":["b"],"routers":[{},{}],
+                "mesh":{{"list":["b","a"],"held_down":true}},"records":{{"replicated":5}}}}"#,
+                router(one, "aa"),
+                router(other, "bb")
+            );
+            render(&serde_json::from_str(&json).unwrap())
+        };
+        let text = mesh(["a", "b"]);
+        for line in [
+            "epoch        7; this router is held down after flaps",
+            "list         version 3: b, a",
+            "neighbours   b",
+            "             5 from other routers",
+            "ROUTER  MODE      PRIORITY  CLIENTS",
+            "a       follower  1         2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
+        }
+        let text = mesh(["a", "a"]);
+        assert!(text.contains("CLIENTS  ID\n") && text.contains("2        bb\n"), "{text}");
+        // What a router calls itself does not reach the terminal as a command.
+        assert!(!mesh(["a", "\\u001b[2J"]).contains('\u{1b}'));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::status::drops;
+use super::status::{dropped, drops, election};
 use crate::node::Report;
 use crate::router::{LATENCY_BOUNDS_MS, Stats};
 use crate::store::Counters;
@@ -22,6 +22,7 @@ pub(super) fn render(report: &Report, resident_bytes: Option<u64>) -> String {
     what_it_did(&mut text, &report.router.stats);
     latency(&mut text, &report.router.stats);
     store(&mut text, report);
+    mesh(&mut text, report);
     if let Some(bytes) = resident_bytes {
         text.gauge("process_resident_memory_bytes", "Memory that is really there.", bytes);
     }
@@ -59,6 +60,8 @@ fn what_it_did(text: &mut Text, stats: &Stats) {
         "Records confirmed while no other router held them.",
         stats.confirmed_single,
     );
+    text.counter("fau3_records_replicated_total", "Taken in from other routers.", stats.records_replicated);
+    text.counter("fau3_records_sent_total", "Sent to other routers, once for each.", stats.records_sent);
     text.counter("fau3_playlists_sent_total", "Playlists sent for the first time.", stats.playlists_sent);
     text.counter("fau3_deliveries_total", "Playlists that were confirmed.", stats.deliveries);
     text.counter("fau3_resends_total", "Playlists and Monitors sent again.", stats.resends);
@@ -67,7 +70,7 @@ fn what_it_did(text: &mut Text, stats: &Stats) {
         "fau3_streams_total",
         "Live audio frames.",
         "direction",
-        &[("in", stats.streams_in), ("out", stats.streams_out)],
+        &[("in", stats.streams_in), ("out", stats.streams_out), ("passed", stats.streams_passed)],
     );
     text.by("fau3_drops_total", "What was dropped.", "reason", &drops(stats));
     text.counter("fau3_refused_total", "Clients that were not let in.", stats.refused);
@@ -77,6 +80,7 @@ fn what_it_did(text: &mut Text, stats: &Stats) {
         "reason",
         &[
             ("ping_unanswered", stats.pings_unanswered),
+            ("roamed", stats.roamed),
             ("silent", stats.silent),
             ("takeover", stats.takeovers),
         ],
@@ -109,6 +113,30 @@ fn store(text: &mut Text, report: &Report) {
     text.counter("fau3_store_records_total", "Records in them.", store.records);
     text.counter("fau3_store_failures_total", "Writes to the disk that failed.", store.failures);
     text.gauge("fau3_store_failing", "1 where the latest one failed.", u8::from(store.failing));
+}
+
+/// The same metrics in a router without a mesh.
+fn mesh(text: &mut Text, report: &Report) {
+    let (stats, mesh) = (&report.router.stats, report.router.mesh.as_ref());
+    let (routers, connected) = mesh.map_or((1, 0), |mesh| (mesh.routers.len(), mesh.neighbours.len()));
+    let leads = mesh.is_none_or(|mesh| mesh.view.leads());
+    let epoch = mesh.and_then(|mesh| mesh.view.epoch).map_or(0, |epoch| epoch.number);
+    text.gauge("fau3_leads", "1 where this router leads.", u8::from(leads));
+    text.gauge("fau3_epoch", "Number of the term of leading.", epoch);
+    text.gauge("fau3_routers", "Routers in reach, this one included.", routers);
+    text.gauge("fau3_routers_connected", "Routers to which a connection stands.", connected);
+    text.gauge(
+        "fau3_clients_elsewhere",
+        "Clients that are connected to other routers.",
+        mesh.map_or(0, |mesh| mesh.elsewhere.len()),
+    );
+    text.by("fau3_election_total", "What the election did.", "what", &election(report));
+    text.by("fau3_mesh_dropped_total", "What the doors to other routers dropped.", "what", &dropped(report));
+    text.counter("fau3_fetches_total", "Questions for records that other routers hold.", stats.fetches);
+    text.counter("fau3_fetches_unanswered_total", "Those without an answer.", stats.fetches_unanswered);
+    text.counter("fau3_states_asked_total", "Questions for all that another one knows.", stats.states_asked);
+    text.counter("fau3_queue_full_total", "Times at which a router took no more.", stats.peer_full);
+    text.counter("fau3_order_given_up_total", "Playlists sent out of order.", stats.order_given_up);
 }
 
 /// The memory of this process; `None` where the system does not tell.
@@ -212,6 +240,9 @@ mod tests {
             ("fau3_streams_total{direction=\"out\"}", 250.0),
             ("fau3_store_transactions_total", 8.0),
             ("fau3_store_failing", 1.0),
+            ("fau3_leads", 1.0),
+            ("fau3_routers", 1.0),
+            ("fau3_election_total{what=\"probes\"}", 0.0),
             ("fau3_uptime_seconds", 61.5),
             ("process_resident_memory_bytes", 4_096.0),
         ] {

@@ -48,6 +48,7 @@ fn write(page: &mut String, status: &Status<'_>, latency: &Latency, nonce: &str)
     header(page, status)?;
     numbers(page, status)?;
     latencies(page, latency)?;
+    routers(page, status)?;
     rooms(page, status)?;
     clients(page, status)?;
     write!(
@@ -66,7 +67,7 @@ fn header(page: &mut String, status: &Status<'_>) -> fmt::Result {
         "<header><h1><bdi>{name}</bdi></h1> <span class=\"mode\">{mode}</span> \
          <span class=\"faint\">led by <bdi>{}</bdi>, fau3 {version}, up {up}</span>\n\
          <span class=\"faint\">{peer_id}</span></header>",
-        Escaped(status.coordinator)
+        Escaped(status.coordinator.as_deref().unwrap_or("nobody"))
     )?;
     for warning in &status.warnings {
         writeln!(page, "<p class=\"warning\" role=\"status\">{}</p>", Escaped(warning))?;
@@ -78,10 +79,18 @@ fn numbers(page: &mut String, status: &Status<'_>) -> fmt::Result {
     let (records, deliveries) = (&status.records, &status.deliveries);
     let storage = if status.store.is_some() { "on disk" } else { "in memory" };
     let dropped: u64 = status.drops.values().sum();
+    let in_reach = status.routers.len();
     page.push_str("<dl>\n");
     number(page, "Clients", status.clients.len(), format_args!("{} away", status.detached))?;
+    number(page, "Routers", in_reach, format_args!("{} neighbours", status.neighbours.len()))?;
     number(page, "Rooms", status.rooms.len(), "with clients or records")?;
-    number(page, "Records", records.count, format_args!("{} KiB {storage}", records.bytes / 1_024))?;
+    let kib = records.bytes / 1_024;
+    number(
+        page,
+        "Records",
+        records.count,
+        format_args!("{kib} KiB {storage}, {} from others", records.replicated),
+    )?;
     number(page, "Delivered", deliveries.confirmed, format_args!("{} sent again", deliveries.resends))?;
     number(
         page,
@@ -129,6 +138,30 @@ fn latencies(page: &mut String, latency: &Latency) -> fmt::Result {
     Ok(())
 }
 
+fn routers(page: &mut String, status: &Status<'_>) -> fmt::Result {
+    if status.mesh.is_none() {
+        return Ok(());
+    }
+    page.push_str(
+        "<h2>Routers</h2>\n<table><tr><th>Router<th class=\"text\">Mode<th>Priority<th>Clients\
+         <th class=\"text\">Hears</tr>\n",
+    );
+    for router in status.routers.iter().take(ROWS_MAX) {
+        let priority = router.priority.map_or("-".to_owned(), |priority| priority.to_string());
+        writeln!(
+            page,
+            "<tr><td title=\"{}\"><bdi>{}</bdi><td>{}<td class=\"number\">{priority}<td class=\"number\">{}\
+             <td><bdi>{}</bdi></tr>",
+            router.id,
+            Escaped(router.name),
+            router.mode.as_str(),
+            router.clients,
+            Escaped(&router.neighbours.join(", "))
+        )?;
+    }
+    end_of_table(page, status.routers.len())
+}
+
 fn rooms(page: &mut String, status: &Status<'_>) -> fmt::Result {
     if status.rooms.is_empty() {
         page.push_str(
@@ -154,13 +187,17 @@ fn clients(page: &mut String, status: &Status<'_>) -> fmt::Result {
         page.push_str("<h2>Clients</h2>\n<p class=\"faint\">Nobody is connected.</p>\n");
         return Ok(());
     }
-    page.push_str("<h2>Clients</h2>\n<table><tr><th>Client<th class=\"text\">Room<th>Connected for</tr>\n");
+    page.push_str(
+        "<h2>Clients</h2>\n<table><tr><th>Client<th class=\"text\">Room<th class=\"text\">Router\
+         <th>Connected for</tr>\n",
+    );
     for client in status.clients.iter().take(ROWS_MAX) {
         writeln!(
             page,
-            "<tr><td><bdi>{}</bdi><td><bdi>{}</bdi><td class=\"number\">{}</tr>",
+            "<tr><td><bdi>{}</bdi><td><bdi>{}</bdi><td><bdi>{}</bdi><td class=\"number\">{}</tr>",
             Escaped(client.client_id),
             Escaped(client.room.unwrap_or("-")),
+            Escaped(&client.router),
             Span(client.alive_s)
         )?;
     }
@@ -219,9 +256,14 @@ mod tests {
     #[test]
     fn the_page_shows_who_what_and_how_much() {
         let page = page(&report());
-        for shown in
-            ["router-a", ">server<", "AA:BB", "100<small>5 sent again", "1 min 1 s", "18 KiB on disk"]
-        {
+        for shown in [
+            "router-a",
+            ">server<",
+            "AA:BB",
+            "100<small>5 sent again",
+            "1 min 1 s",
+            "18 KiB on disk, 0 from others",
+        ] {
             assert!(page.contains(shown), "{shown}:\n{page}");
         }
         assert!(page.contains("a &lt; b"), "warnings are shown");

@@ -2,12 +2,18 @@
 //! answer (DESIGN.md, "Interfaces that people and scripts rely on"). Fields may
 //! be added, never renamed.
 
+mod mesh;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::node::Report;
 use crate::router::{LATENCY_BOUNDS_MS, Stats};
+
+use mesh::{Leading, MeshStatus, RouterStatus};
+pub(super) use mesh::{dropped, election};
 
 /// A router at one moment.
 #[derive(Debug, Serialize)]
@@ -18,18 +24,23 @@ pub struct Status<'a> {
     pub version: &'static str,
     pub uptime_s: u64,
     pub mode: Mode,
-    pub coordinator: &'a str,
-    pub deputy: &'a str,
-    /// Its number, and the peer id of the router that made it.
-    pub epoch: (u64, &'a str),
+    /// Who leads; `null` while nobody does. Here and below a router is called by
+    /// its name, and by its id where several have that name.
+    pub coordinator: Option<Cow<'a, str>>,
+    /// Who does what needs exactly one router.
+    pub deputy: Option<Cow<'a, str>>,
+    /// Its number, and the id of the router that made it; 0 before the first.
+    pub epoch: (u64, String),
     pub list_version: u64,
-    /// Routers heard directly.
-    pub neighbours: Vec<&'a str>,
+    /// Routers that this one hears, and that hear it.
+    pub neighbours: Vec<Cow<'a, str>>,
     /// Routers of the component, this one included.
     pub routers: Vec<RouterStatus<'a>>,
+    /// Those of the whole mesh.
     pub clients: Vec<ClientStatus<'a>>,
     /// Sessions that wait for their client to return.
     pub detached: usize,
+    /// With what is here of them.
     pub rooms: Vec<RoomStatus<'a>>,
     pub records: RecordsStatus,
     pub deliveries: DeliveriesStatus,
@@ -39,16 +50,28 @@ pub struct Status<'a> {
     pub drops: BTreeMap<&'static str, u64>,
     /// `null` with storage `ram`.
     pub store: Option<StoreStatus<'a>>,
+    /// This router's id in the mesh, 32 hexadecimal digits.
+    pub id: String,
+    /// `null` in a router that is in no mesh.
+    pub mesh: Option<MeshStatus<'a>>,
     /// What needs a person.
     pub warnings: Vec<String>,
 }
 
-/// Who leads.
+/// What a router is to its clients (PROTOCOLS.md, section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// This router does.
+    /// The default server leads.
+    Default,
+    /// Another router leads.
+    Follower,
+    /// This router leads.
     Server,
+    /// Nobody leads that this router knows of: it listens after its start, or
+    /// has left the mesh since its identity is in use elsewhere. Its clients are
+    /// served all the same.
+    Waiting,
 }
 
 impl Mode {
@@ -56,22 +79,12 @@ impl Mode {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Default => "default",
+            Self::Follower => "follower",
             Self::Server => "server",
+            Self::Waiting => "waiting",
         }
     }
-}
-
-/// A router as the component knows it.
-#[derive(Debug, Serialize)]
-#[allow(missing_docs, reason = "as in Status")]
-pub struct RouterStatus<'a> {
-    pub name: &'a str,
-    pub peer_id: &'a str,
-    /// Its place in the list of extra servers, 0 the highest; `null`: not in it.
-    pub priority: Option<u32>,
-    pub mode: Mode,
-    pub neighbours: Vec<&'a str>,
-    pub clients: usize,
 }
 
 /// A client that is connected.
@@ -82,7 +95,7 @@ pub struct ClientStatus<'a> {
     /// `null` until it subscribes.
     pub room: Option<&'a str>,
     /// To which it is connected.
-    pub router: &'a str,
+    pub router: Cow<'a, str>,
     pub alive_s: u64,
 }
 
@@ -105,6 +118,10 @@ pub struct RecordsStatus {
     pub confirmed_single: u64,
     pub stored: u64,
     pub duplicates: u64,
+    /// Taken in from other routers.
+    pub replicated: u64,
+    /// Sent to other routers, once for each.
+    pub sent: u64,
     /// Answered FAU3_SERROR.
     pub refused: u64,
 }
@@ -117,6 +134,8 @@ pub struct DeliveriesStatus {
     pub confirmed: u64,
     pub resends: u64,
     pub given_up: u64,
+    /// Sent without the same sender's record before them, after 2 s.
+    pub order_given_up: u64,
     /// From first sending to Confirm; `null` before the first one.
     pub latency_ms_mean: Option<f64>,
     /// Half were at most this; `null` before the first one, or if beyond 5,000.
@@ -133,6 +152,8 @@ pub struct StreamsStatus {
     pub received: u64,
     #[serde(rename = "out")]
     pub sent: u64,
+    /// From router to router.
+    pub passed: u64,
 }
 
 /// Clients turned away, and connections ended, since the start.
@@ -141,6 +162,8 @@ pub struct StreamsStatus {
 pub struct ConnectionsStatus {
     pub refused: u64,
     pub takeovers: u64,
+    /// Clients that left for another router without having said so.
+    pub roamed: u64,
     pub pings_unanswered: u64,
     pub silent: u64,
 }
@@ -163,39 +186,32 @@ impl<'a> Status<'a> {
     /// What a report says, with what the program warns of.
     #[must_use]
     pub fn new(report: &'a Report, mut warnings: Vec<String>) -> Self {
-        let (name, peer_id) = (&*report.identity.name, &*report.identity.peer_id);
         let router = &report.router;
         warnings.extend(storage_warning(report));
-        // No other router is heard: it leads itself, and the component is it.
-        let myself = RouterStatus {
-            name,
-            peer_id,
-            priority: None,
-            mode: Mode::Server,
-            neighbours: Vec::new(),
-            clients: router.clients.len(),
-        };
+        let leading = Leading::of(report);
         Self {
-            name,
-            peer_id,
+            name: &report.identity.name,
+            peer_id: &report.identity.peer_id,
             version: env!("CARGO_PKG_VERSION"),
             uptime_s: report.uptime.as_secs(),
-            mode: Mode::Server,
-            coordinator: name,
-            deputy: name,
-            epoch: (0, peer_id),
-            list_version: 0,
-            neighbours: Vec::new(),
-            routers: vec![myself],
-            clients: clients(report),
+            mode: leading.mode,
+            coordinator: leading.coordinator,
+            deputy: leading.deputy,
+            epoch: leading.epoch,
+            list_version: leading.list_version,
+            neighbours: leading.neighbours,
+            routers: leading.routers,
+            clients: leading.clients,
             detached: router.detached,
             rooms: rooms(report),
             records: records(report),
             deliveries: deliveries(&router.stats),
-            streams: StreamsStatus { received: router.stats.streams_in, sent: router.stats.streams_out },
+            streams: streams(&router.stats),
             connections: connections(&router.stats),
             drops: drops(&router.stats).into_iter().collect(),
             store: store(report),
+            id: report.identity.router_id.to_string(),
+            mesh: leading.mesh,
             warnings,
         }
     }
@@ -207,16 +223,6 @@ impl<'a> Status<'a> {
         json.push('\n');
         json
     }
-}
-
-fn clients(report: &Report) -> Vec<ClientStatus<'_>> {
-    let clients = report.router.clients.iter().map(|client| ClientStatus {
-        client_id: client.client_id.as_str(),
-        room: client.room.as_ref().map(|room| room.as_str()),
-        router: &report.identity.name,
-        alive_s: client.alive_s,
-    });
-    clients.collect()
 }
 
 fn rooms(report: &Report) -> Vec<RoomStatus<'_>> {
@@ -237,6 +243,8 @@ fn records(report: &Report) -> RecordsStatus {
         confirmed_single: stats.confirmed_single,
         stored: stats.records_stored,
         duplicates: stats.duplicates,
+        replicated: stats.records_replicated,
+        sent: stats.records_sent,
         refused: stats.records_refused,
     }
 }
@@ -248,6 +256,7 @@ fn deliveries(stats: &Stats) -> DeliveriesStatus {
         confirmed: stats.deliveries,
         resends: stats.resends,
         given_up: stats.given_up,
+        order_given_up: stats.order_given_up,
         latency_ms_mean: (stats.deliveries > 0).then_some(mean),
         latency_ms_p50: latency_ms_percentile(stats, 50),
         latency_ms_p99: latency_ms_percentile(stats, 99),
@@ -267,24 +276,32 @@ fn latency_ms_percentile(stats: &Stats, percent: u64) -> Option<u64> {
     LATENCY_BOUNDS_MS.get(bucket?).copied()
 }
 
+fn streams(stats: &Stats) -> StreamsStatus {
+    StreamsStatus { received: stats.streams_in, sent: stats.streams_out, passed: stats.streams_passed }
+}
+
 fn connections(stats: &Stats) -> ConnectionsStatus {
     ConnectionsStatus {
         refused: stats.refused,
         takeovers: stats.takeovers,
+        roamed: stats.roamed,
         pings_unanswered: stats.pings_unanswered,
         silent: stats.silent,
     }
 }
 
 /// What was dropped since the start, by the reason.
-pub(super) const fn drops(stats: &Stats) -> [(&'static str, u64); 7] {
+pub(super) const fn drops(stats: &Stats) -> [(&'static str, u64); 10] {
     [
         ("confirm_unmatched", stats.confirms_unmatched),
         ("duplicate", stats.duplicates),
         ("expired", stats.records_expired),
         ("gap_given_up", stats.gaps_given_up),
         ("invalid", stats.invalid),
+        ("peer_invalid", stats.peer_invalid),
         ("refused", stats.records_refused),
+        ("session_refused", stats.sessions_refused),
+        ("stream_seen_before", stats.streams_seen_before),
         ("stream_without_room", stats.streams_without_room),
     ]
 }

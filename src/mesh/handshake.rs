@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fau3_election::{Incarnation, RouterId};
 use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p_core::upgrade::{InboundConnectionUpgrade as _, OutboundConnectionUpgrade as _};
-use libp2p_identity::{Keypair, PeerId, PublicKey};
+use libp2p_identity::{Keypair, PeerId};
 use multistream_select::{Negotiated, NegotiationError, Version, dialer_select_proto, listener_select_proto};
 use tokio::task::JoinHandle;
 
@@ -18,7 +18,7 @@ use super::api::{Protocol, Refusal};
 use super::frame::{Decoder, Kind, header};
 use super::pipe::{Fate, Pipe};
 use super::psk::{self, Key, Psk};
-use crate::node::identity::router_id;
+use crate::node::identity::router_of;
 
 const NOISE: &str = "/noise";
 const YAMUX: &str = "/yamux/1.0.0";
@@ -83,9 +83,9 @@ impl Terms {
     ) -> Result<Self, String> {
         let noise = libp2p_noise::Config::new(identity)
             .map_err(|error| format!("the identity cannot be used for the mesh: {error}"))?;
-        let public = identity.public();
-        let router = public_router_id(&public).ok_or("the mesh needs an Ed25519 identity")?;
-        Ok(Self { peer_id: public.to_peer_id(), router, keys, protocols, noise })
+        let peer_id = identity.public().to_peer_id();
+        let router = router_of(&peer_id).ok_or("the mesh needs an Ed25519 identity")?;
+        Ok(Self { peer_id, router, keys, protocols, noise })
     }
 
     fn protocol_ids(&self) -> impl Iterator<Item = &'static str> + Send + use<> {
@@ -101,17 +101,8 @@ impl Terms {
         if peer_id == self.peer_id {
             return Err(Failure::Oneself);
         }
-        // An Ed25519 key is short enough to stand in the id as it is
-        // (libp2p specification, "Peer Ids and Keys").
-        let public = PublicKey::try_decode_protobuf(peer_id.as_ref().digest());
-        let router = public.ok().and_then(|public| public_router_id(&public));
-        router.ok_or(Failure::Refused(Refusal::NotARouter))
+        router_of(&peer_id).ok_or(Failure::Refused(Refusal::NotARouter))
     }
-}
-
-fn public_router_id(public: &PublicKey) -> Option<RouterId> {
-    let key = public.clone().try_into_ed25519().ok()?;
-    Some(router_id(&key.to_bytes()))
 }
 
 /// Shakes hands on a connection that this side opened, with one of its keys.
@@ -309,6 +300,7 @@ impl Hello {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::identity::router_id;
 
     #[test]
     fn a_greeting_comes_back_as_it_was_and_may_grow() {

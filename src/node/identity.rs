@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fau3_election::RouterId;
-use libp2p_identity::{Keypair, PeerId};
+use libp2p_identity::{Keypair, PeerId, PublicKey};
 use sha2::{Digest, Sha256};
 
 pub use mesh_key::{MeshKey, generate_mesh_key, read_mesh_keys};
@@ -77,6 +77,15 @@ pub fn router_id(public_key: &[u8; 32]) -> RouterId {
     let mut id = [0; 16];
     id.copy_from_slice(&hash[..16]);
     RouterId(id)
+}
+
+/// The id of the router that libp2p names so; `None` for a name that does not
+/// hold an Ed25519 key, as those of routers do (libp2p specification, "Peer Ids
+/// and Keys").
+#[must_use]
+pub fn router_of(peer_id: &PeerId) -> Option<RouterId> {
+    let public = PublicKey::try_decode_protobuf(peer_id.as_ref().digest()).ok()?;
+    Some(router_id(&public.try_into_ed25519().ok()?.to_bytes()))
 }
 
 /// What is wrong with one of these files.
@@ -184,6 +193,15 @@ mod tests {
     fn the_router_id_is_the_start_of_the_public_keys_sha_256() {
         // SHA-256 of 32 zero bytes, by any other program.
         assert_eq!(router_id(&[0; 32]).to_string(), "66687aadf862bd776c8fc18b8e9f8e20");
+    }
+
+    #[test]
+    fn a_peer_id_tells_which_router_it_is() {
+        let folder = Folder::new();
+        let key = KeyFile::load_or_create(&folder.path().join("identity.key")).unwrap();
+        let peer_id: PeerId = key.peer_id().parse().unwrap();
+        assert_eq!(router_of(&peer_id), Some(key.router_id()));
+        assert_eq!(router_of(&PeerId::random()), None, "the hash of another kind of key");
     }
 
     #[test]

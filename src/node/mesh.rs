@@ -13,7 +13,8 @@ use libp2p_identity::PeerId;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
-use super::identity::{NodeState, state_path};
+use super::identity::{NodeState, router_of, state_path};
+use super::report::MeshReport;
 use crate::discovery::{Discovery, News, Told};
 use crate::mesh::{BeaconTarget, Down, Frame, Mesh, MeshEvent, MeshEvents, SendOutcome};
 use crate::router::Input;
@@ -43,6 +44,8 @@ pub struct MeshSide {
     life: Incarnation,
     /// Who is connected, and where its beacons come from.
     contacts: BTreeMap<RouterId, (PeerId, Option<SocketAddr>)>,
+    /// Who is or was connected, or was told of; at most [`CONTACTS_MAX`].
+    peer_ids: BTreeMap<RouterId, PeerId>,
 }
 
 /// Something that happened, before it is the router's input.
@@ -74,6 +77,7 @@ impl MeshSide {
             encoded: None,
             life,
             contacts: BTreeMap::new(),
+            peer_ids: BTreeMap::new(),
         }
     }
 
@@ -112,6 +116,7 @@ impl MeshSide {
                 if self.contacts.len() < CONTACTS_MAX {
                     self.contacts.insert(router, (peer_id, None));
                 }
+                self.remember(router, peer_id);
                 Some(Input::PeerUp { router })
             }
             MeshEvent::Down { router, why } => {
@@ -152,16 +157,34 @@ impl MeshSide {
     }
 
     /// Another router tells how a third one is found.
-    pub(super) fn told(&self, by: RouterId, contact: Contact) {
-        let Some((_, Some(via))) = self.contacts.get(&by) else { return };
-        let told = Told {
-            via: *via,
-            peer_id: Some(contact.peer_id.into()),
-            name: None,
-            addresses: vec![contact.address],
-        };
+    pub(super) fn told(&mut self, by: RouterId, contact: Contact) {
+        let Some(&(_, Some(via))) = self.contacts.get(&by) else { return };
+        if let Some((peer_id, router)) =
+            contact.peer_id.parse().ok().and_then(|id| Some((id, router_of(&id)?)))
+        {
+            self.remember(router, peer_id);
+        }
+        let told =
+            Told { via, peer_id: Some(contact.peer_id.into()), name: None, addresses: vec![contact.address] };
         // If there is no place, it will be told again.
         let _ = self.told.try_send(told);
+    }
+
+    /// Learns a router's peer id; where there is no room, in the place of one
+    /// that is not connected.
+    fn remember(&mut self, router: RouterId, peer_id: PeerId) {
+        if self.peer_ids.len() >= CONTACTS_MAX && !self.peer_ids.contains_key(&router) {
+            let is_away = |id: &&RouterId| !self.contacts.contains_key(id);
+            let Some(away) = self.peer_ids.keys().find(is_away).copied() else { return };
+            self.peer_ids.remove(&away);
+        }
+        self.peer_ids.insert(router, peer_id);
+    }
+
+    /// What people are shown of it.
+    pub(super) fn report(&self) -> MeshReport {
+        let peer_id = |(router, peer_id): (&RouterId, &PeerId)| (*router, peer_id.to_string());
+        MeshReport { counts: self.mesh.counts(), peer_ids: self.peer_ids.iter().map(peer_id).collect() }
     }
 
     pub(super) fn beacon(&self, to: Option<RouterId>, datagram: &Datagram) {

@@ -31,7 +31,7 @@ pub use clock::Clock;
 pub use commands::{check_config, keys};
 use mesh::Happened;
 pub use mesh::MeshSide;
-pub use report::{Identity, Report};
+pub use report::{Identity, MeshReport, Report};
 pub use shown::Shown;
 use shown::view_text;
 pub use start::{on_runtime, run};
@@ -365,6 +365,8 @@ impl Node {
             uptime: self.clock.now().since(Time::ZERO),
             router: self.router.snapshot(self.clock.now()),
             store: self.store.as_ref().map(Store::counters),
+            mesh: self.mesh.as_ref().map(MeshSide::report),
+            default_server: self.shown.default_server().to_owned(),
         }
     }
 }

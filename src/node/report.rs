@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fau3_election::RouterId;
+
+use crate::mesh::Counts;
 use crate::router::Snapshot;
 use crate::store::Counters;
 
@@ -10,6 +14,18 @@ pub struct Identity {
     pub name: String,
     /// Its libp2p peer id.
     pub peer_id: String,
+    /// What the mesh knows it by.
+    pub router_id: RouterId,
+}
+
+/// The doors to other routers, for people.
+#[derive(Debug, Clone, Default)]
+pub struct MeshReport {
+    /// What was dropped there since the start.
+    pub counts: Counts,
+    /// libp2p's names of others, as far as they are known: of those that are or
+    /// were connected, and of those that they tell of.
+    pub peer_ids: BTreeMap<RouterId, String>,
 }
 
 /// A node at one moment: what `status`, the console and the metrics show.
@@ -23,4 +39,8 @@ pub struct Report {
     pub router: Snapshot,
     /// The store's, with storage `disk`.
     pub store: Option<Counters>,
+    /// The doors to other routers, if this router is in a mesh.
+    pub mesh: Option<MeshReport>,
+    /// The name by which clients look up the default server.
+    pub default_server: String,
 }

@@ -16,13 +16,20 @@ use crate::wire::fau3d::ExtraServer;
 pub struct Shown {
     control: Control,
     servers: ExtraServers,
+    /// The name by which clients look up the default server.
+    default_server: String,
 }
 
 impl Shown {
     /// Shows warnings in the status, and the list to clients.
     #[must_use]
-    pub fn new(control: Control, servers: ExtraServers) -> Self {
-        Self { control, servers }
+    pub fn new(control: Control, servers: ExtraServers, default_server: String) -> Self {
+        Self { control, servers, default_server }
+    }
+
+    /// The name by which clients look up the default server.
+    pub(super) fn default_server(&self) -> &str {
+        &self.default_server
     }
 
     /// The view has changed, and with it perhaps the list.

@@ -127,8 +127,9 @@ async fn build(
         "fau3 {}",
         env!("CARGO_PKG_VERSION")
     );
-    let identity = Identity { name: config.node.name.clone(), peer_id: key.peer_id() };
-    let shown = Shown::new(control.clone(), servers.clone());
+    let identity =
+        Identity { name: config.node.name.clone(), peer_id: key.peer_id(), router_id: key.router_id() };
+    let shown = Shown::new(control.clone(), servers.clone(), config.default_server.name.clone());
     Ok(Node::new(router, store, identity, requests, mesh, shown))
 }
 

@@ -17,6 +17,7 @@ mod process;
 #[cfg(feature = "net")]
 pub(crate) mod radio;
 mod temp;
+pub(crate) mod trio;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

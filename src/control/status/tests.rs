@@ -1,12 +1,15 @@
 use std::time::Duration;
 
+use fau3_election::{Coordinator, Epoch, Incarnation, Role, RouterId, ServerEntry, ServerList, View};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::node::Identity;
+use crate::mesh::Counts;
+use crate::node::{Identity, MeshReport};
 use crate::router::{self, Snapshot};
 use crate::store::Counters;
 use crate::wire::fau3d::ConnectedClient;
+use crate::wire::fau3e::Neighbour;
 use crate::wire::{ClientId, RoomId};
 
 /// A room as only an attacker would name it.
@@ -22,7 +25,11 @@ pub(in crate::control) fn report() -> Report {
     let mut latency = [0; LATENCY_BOUNDS_MS.len() + 1];
     (latency[0], latency[3], latency[LATENCY_BOUNDS_MS.len()]) = (90, 9, 1);
     Report {
-        identity: Identity { name: "router-a".into(), peer_id: "12D3KooW".into() },
+        identity: Identity {
+            name: "router-a".into(),
+            peer_id: "12D3KooW".into(),
+            router_id: RouterId([0xaa; 16]),
+        },
         uptime: Duration::from_millis(61_500),
         router: Snapshot {
             clients: vec![client("AA:BB", Some(NASTY_ROOM), 7), client("new", None, 0)],
@@ -58,6 +65,8 @@ pub(in crate::control) fn report() -> Report {
             failing: true,
             last_error: Some("disk full".into()),
         }),
+        mesh: None,
+        default_server: "main".into(),
     }
 }
 
@@ -94,11 +103,119 @@ fn a_lone_router_leads_itself() {
     assert_eq!(json["mode"], "server");
     assert_eq!(json["coordinator"], "router-a");
     assert_eq!(json["deputy"], "router-a");
-    assert_eq!(json["epoch"], json!([0, "12D3KooW"]));
+    assert_eq!(json["epoch"], json!([0, "aa".repeat(16)]));
     assert_eq!(json["neighbours"], json!([]));
     assert_eq!(json["routers"][0]["name"], "router-a");
     assert_eq!(json["routers"][0]["clients"], 2);
     assert_eq!(Mode::Server.as_str(), json["mode"]);
+}
+
+/// Four routers, as `b` sees them: `a` leads and is the deputy, `c` is heard by
+/// `a` alone, and two call themselves `c`.
+fn report_in_mesh() -> Report {
+    let id = |byte| RouterId([byte; 16]);
+    let [a, b, c, other] = [id(0x0a), id(0xaa), id(0x0c), id(0x1c)];
+    let router = |router, name: &str, mode, neighbours: &[RouterId], clients| router::RouterStatus {
+        router,
+        name: name.into(),
+        priority: (router == a).then_some(0),
+        mode,
+        neighbours: neighbours.to_vec(),
+        clients,
+    };
+    let incarnation = Incarnation { counter: 1, random: 2 };
+    let list = ServerList::new(4, vec![ServerEntry { name: "a".into(), id: None }]);
+    let view = View {
+        role: Role::Follower,
+        coordinator: Coordinator::Router(a),
+        deputy: Some(a),
+        epoch: Some(Epoch { number: 1_025, router: a, incarnation }),
+        list: list.version(),
+        members: 4,
+        ready: true,
+        held: false,
+    };
+    let mut report = report();
+    let client = ConnectedClient { client_id: ClientId::new("far").unwrap(), room: None, alive_s: 9 };
+    report.router.mesh = Some(router::MeshStatus {
+        view,
+        list,
+        routers: vec![
+            router(a, "a", Role::Server, &[b, c, other], 0),
+            router(b, "router-a", Role::Follower, &[a], 2),
+            router(c, "c", Role::Follower, &[a], 1),
+            router(other, "c", Role::Waiting, &[a], 0),
+        ],
+        neighbours: vec![Neighbour { router: a, contact: None }],
+        elsewhere: vec![(client, c)],
+        election: fau3_election::Counters { probes: 3, ..Default::default() },
+    });
+    report.router.stats.records_replicated = 6;
+    report.mesh = Some(MeshReport {
+        counts: Counts { beacons_strange: 8, ..Counts::default() },
+        peer_ids: [(a, "12D3KooWa".to_owned())].into(),
+    });
+    report
+}
+
+#[test]
+fn a_mesh_is_shown_as_this_router_sees_it() {
+    let json = parsed(&report_in_mesh());
+    assert_eq!(
+        (&json["mode"], &json["coordinator"], &json["deputy"]),
+        (&json!("follower"), &json!("a"), &json!("a"))
+    );
+    assert_eq!(json["epoch"], json!([1_025, "0a".repeat(16)]));
+    assert_eq!((&json["list_version"], &json["mesh"]["list"]), (&json!(4), &json!(["a"])));
+    assert_eq!((&json["neighbours"], &json["mesh"]["connected"]), (&json!(["a"]), &json!(["a"])));
+    let first = &json["routers"][0];
+    assert_eq!(first["peer_id"], "12D3KooWa");
+    assert_eq!((&first["priority"], &first["mode"]), (&json!(0), &json!("server")));
+    assert_eq!(json["routers"][1]["peer_id"], "12D3KooW", "its own is known");
+    assert_eq!(json["routers"][2]["peer_id"], Value::Null, "nobody told it");
+    assert_eq!(json["records"]["replicated"], 6);
+    assert_eq!(json["mesh"]["election"]["probes"], 3);
+    assert_eq!(json["mesh"]["dropped"]["beacons_strange"], 8);
+}
+
+#[test]
+fn a_router_whose_name_another_one_has_is_called_by_its_id() {
+    let json = parsed(&report_in_mesh());
+    // Given two routers named c, then both have that name,
+    assert_eq!((&json["routers"][2]["name"], &json["routers"][3]["name"]), (&json!("c"), &json!("c")));
+    // and wherever one of them is meant, its id says which.
+    let (c, other) = ("0c".repeat(16), "1c".repeat(16));
+    assert_eq!(json["routers"][0]["neighbours"], json!(["router-a", c, other]));
+    assert_eq!(json["routers"][3]["id"], json!(other));
+    assert_eq!(json["clients"][2]["router"], json!(c));
+}
+
+#[test]
+fn clients_of_the_whole_mesh_are_shown_with_their_routers() {
+    let json = parsed(&report_in_mesh());
+    let clients = json["clients"].as_array().unwrap();
+    let seen: Vec<_> = clients.iter().map(|client| client["client_id"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["AA:BB", "new", "far"]);
+    assert_eq!(clients[0]["router"], "router-a");
+}
+
+#[test]
+fn while_nobody_leads_it_is_said_rather_than_guessed() {
+    let mut report = report_in_mesh();
+    let mesh = report.router.mesh.as_mut().unwrap();
+    mesh.view =
+        View { role: Role::Waiting, coordinator: Coordinator::None, deputy: None, epoch: None, ..mesh.view };
+    let json = parsed(&report);
+    assert_eq!(
+        (&json["mode"], &json["coordinator"], &json["deputy"]),
+        (&json!("waiting"), &Value::Null, &Value::Null)
+    );
+    assert_eq!(json["epoch"][0], 0);
+    // The default server is called as clients call it.
+    let mesh = report.router.mesh.as_mut().unwrap();
+    mesh.view = View { role: Role::Default, coordinator: Coordinator::DefaultServer, ..mesh.view };
+    let json = parsed(&report);
+    assert_eq!((&json["mode"], &json["coordinator"]), (&json!("default"), &json!("main")));
 }
 
 #[test]
@@ -115,7 +232,7 @@ fn what_happened_is_counted_by_its_name() {
     assert_eq!(json["uptime_s"], 61);
     assert_eq!(json["records"]["bytes"], 19_000);
     assert_eq!(json["records"]["expired"], 10);
-    assert_eq!(json["streams"], json!({"in": 50, "out": 250}));
+    assert_eq!(json["streams"], json!({"in": 50, "out": 250, "passed": 0}));
     assert_eq!(json["drops"]["invalid"], 4);
     assert_eq!((&json["store"]["transactions"], &json["store"]["records"]), (&json!(8), &json!(12)));
     let in_ram = Report { store: None, ..report() };
