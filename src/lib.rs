@@ -11,6 +11,8 @@ pub mod config;
 #[cfg(feature = "net")]
 pub mod control;
 #[cfg(feature = "net")]
+pub mod demo;
+#[cfg(feature = "net")]
 pub mod discovery;
 #[cfg(feature = "net")]
 pub mod failure;

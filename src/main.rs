@@ -4,14 +4,15 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use fau3::{client, node};
+use fau3::{client, demo, node};
 
 #[derive(Parser)]
 #[command(
     name = "fau3",
     version,
     about = "Keeps voice going when the main server or the uplink is gone",
-    after_help = "Try it:\n  fau3 node                              one terminal: a router\n  \
+    after_help = "Try it:\n  fau3 demo                              three routers, and one of them dies\n  \
+                  fau3 node                              one terminal: a router\n  \
                   fau3 listen --room hall                another: hear a room\n  \
                   fau3 talk --room hall message.speex    a third: speak to it\n\n\
                   Exit status: 0 done, 1 failed, 2 wrong usage"
@@ -30,6 +31,7 @@ enum Command {
     Topology(client::TopologyArgs),
     CheckConfig(node::CheckConfigArgs),
     Keys(node::KeysArgs),
+    Demo(demo::DemoArgs),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Topology(args) => node::on_runtime(client::topology(args)).map_err(Into::into),
         Command::CheckConfig(args) => node::check_config(&args),
         Command::Keys(args) => node::keys(&args),
+        Command::Demo(args) => node::on_runtime(demo::run(&args)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

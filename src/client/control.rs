@@ -61,7 +61,11 @@ impl Answer {
     }
 }
 
-async fn ask(path: &Path) -> std::io::Result<String> {
+/// A node's answer as it is.
+///
+/// # Errors
+/// Nobody listens there.
+pub(crate) async fn ask(path: &Path) -> std::io::Result<String> {
     let mut socket = UnixStream::connect(path).await?;
     socket.write_all(QUESTION).await?;
     let mut answer = String::new();

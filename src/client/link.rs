@@ -102,6 +102,21 @@ impl Link {
         self.client.handle(self.now(), input);
     }
 
+    /// Dials this router from the next time on.
+    pub(super) fn turn_to(&mut self, url: Url) {
+        self.url = url;
+    }
+
+    /// Lets go of the connection, which is dialled again; `false` if there is
+    /// none.
+    pub(super) fn hang_up(&mut self) -> bool {
+        let connected = self.socket.is_some();
+        if connected {
+            self.lost("left".to_owned());
+        }
+        connected
+    }
+
     /// Connected and in the room that was asked for.
     pub(super) fn is_ready(&self) -> bool {
         self.client.is_ready()

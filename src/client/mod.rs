@@ -3,8 +3,9 @@
 //!
 //! `core` is what a client of FAU3VOM-D decides (resend, reconnect, answer,
 //! drop what it has seen), without a socket or a clock; `link` is the socket
-//! around it. Nothing here knows the router's inside: these commands work
-//! against every server that speaks FAU3VOM-D.
+//! around it, and `roamer` the same for a client that knows several routers.
+//! Nothing here knows the router's inside: these commands work against every
+//! server that speaks FAU3VOM-D.
 
 mod args;
 mod clock;
@@ -14,21 +15,25 @@ mod error;
 mod link;
 mod listen;
 mod progress;
+mod roamer;
 mod status;
 mod talk;
 mod topology;
 
 pub use args::ServerArgs;
+pub(crate) use args::Url;
+pub(crate) use control::ask;
 pub use error::Error;
 pub use listen::{ListenArgs, listen};
+pub(crate) use roamer::{Heard, Roamer};
 pub use status::{StatusArgs, status};
 pub use talk::{TalkArgs, talk};
 pub use topology::{TopologyArgs, topology};
 
 /// One Speex narrowband frame of quality 8, in bytes (PROTOCOLS.md, section 1).
-const SPEEX_FRAME_BYTES: usize = 38;
+pub(crate) const SPEEX_FRAME_BYTES: usize = 38;
 /// What one such frame plays, in milliseconds.
-const SPEEX_FRAME_MS: u64 = 20;
+pub(crate) const SPEEX_FRAME_MS: u64 = 20;
 
 /// How long `bytes` of 38-byte Speex frames play, in seconds; `None` if they
 /// are not a whole number of frames.
