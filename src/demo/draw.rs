@@ -54,8 +54,10 @@ pub(super) fn draw(stage: &Stage) -> Vec<Line> {
     let heading = format!("  {:<6} {:<10}{:>6}{:>6}{:>9}", "", "at", "heard", "lost", "doubled");
     lines.push(Line::default().with(Style::Dim, heading));
     lines.extend(stage.clients.iter().enumerate().map(|(at, client)| client_line(stage, at, client)));
-    lines.push(Line::default());
-    lines.push(Line::default().with(Style::Plain, format!("  {}", stage.caption)));
+    if !stage.caption.is_empty() {
+        lines.push(Line::default());
+        lines.push(Line::default().with(Style::Plain, format!("  {}", stage.caption)));
+    }
     lines
 }
 
@@ -106,7 +108,7 @@ fn router_box(router: &Router) -> Vec<Line> {
         Line::default().with(style, format!("{left}{title}{rest}{right}"))
     };
     let row = |row_style: Style, text: &str| {
-        let text: String = text.chars().take(BOX_CHARS - 2).collect();
+        let text: String = text.chars().take(BOX_CHARS - 1).collect();
         let text = format!(" {text:<width$}", width = BOX_CHARS - 1);
         Line::default().with(style, down).with(row_style, text).with(style, down)
     };
@@ -129,7 +131,7 @@ fn router_rows(router: &Router) -> [(Style, String); 4] {
     };
     let role = match answer.leader() {
         _ if answer.leads() => (Style::Leader, "LEADS".to_owned()),
-        "" => (Style::Waiting, "listens to the others".to_owned()),
+        "" => (Style::Waiting, "listens to others".to_owned()),
         leader => (Style::Plain, format!("follows {leader}")),
     };
     let epoch = if answer.epoch() == 0 { "-".to_owned() } else { answer.epoch().to_string() };
@@ -137,7 +139,7 @@ fn router_rows(router: &Router) -> [(Style, String); 4] {
         role,
         (Style::Plain, format!("epoch    {epoch}")),
         (Style::Plain, format!("records  {}", answer.records())),
-        (Style::Plain, format!("clients  {}", answer.clients().join(", "))),
+        (Style::Bold, answer.clients().join(", ")),
     ]
 }
 
@@ -209,7 +211,7 @@ mod tests {
   │ follows router-b     │  ┃ LEADS                ┃  │ follows router-b     │
   │ epoch    3           │  ┃ epoch    3           ┃  │ epoch    3           │
   │ records  5           │  ┃ records  5           ┃  │ records  5           │
-  │ clients  Cleo        │  ┃ clients  Anna, Ben   ┃  │ clients  Dora        │
+  │ Cleo                 │  ┃ Anna, Ben            ┃  │ Dora                 │
   └──────────────────────┘  ┗━━━━━━━━━━━━━━━━━━━━━━┛  └──────────────────────┘
 
          at         heard  lost  doubled

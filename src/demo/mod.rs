@@ -51,7 +51,7 @@ const ACTS: usize = 5;
     fau3 demo --keep            then connect to its routers with listen and talk"
 )]
 pub struct DemoArgs {
-    /// In 8 seconds instead of 18
+    /// In 7 seconds instead of 17
     #[arg(long)]
     quick: bool,
 
@@ -74,9 +74,9 @@ struct Pace {
 
 impl Pace {
     const CALM: Self = Self {
-        before: Duration::from_millis(3_500),
-        without: Duration::from_millis(3_000),
-        after: Duration::from_millis(2_500),
+        before: Duration::from_millis(4_500),
+        without: Duration::from_millis(4_000),
+        after: Duration::from_millis(4_000),
     };
     const QUICK: Self = Self {
         before: Duration::from_millis(1_000),

@@ -70,9 +70,9 @@ impl Story {
     pub(super) async fn play(&mut self) -> Result<(), Flop> {
         let leader = self.meet().await?;
         self.converse(leader).await?;
-        let next = self.lose(leader).await?;
+        let took_over = self.lose(leader).await?;
         self.recover(leader).await?;
-        self.conclude(next).await
+        self.conclude(leader, &took_over).await
     }
 
     /// The first act: three routers agree. Returns who leads.
@@ -100,38 +100,35 @@ impl Story {
         self.order(SPEAKER, Order::Speak).await;
         self.during(self.pace.before).await?;
         self.until("all listeners hear Anna", |stage| stage.stored >= 3 && stage.all_heard(3)).await?;
-        let (first, second, third) = (self.name(leader), self.name(second), self.name(third));
-        self.outcome(format!(
-            "Anna speaks at {first}; Ben (there), Cleo ({second}) and Dora ({third}) hear her"
-        ));
+        let name = self.name(leader);
+        self.outcome(format!("Anna speaks at {name}; Ben, Cleo and Dora hear her at all three"));
         Ok(())
     }
 
-    /// The third act: the leader is killed. Returns who leads then.
-    async fn lose(&mut self, leader: usize) -> Result<usize, Flop> {
+    /// The third act: the leader is killed. Returns who has replaced it.
+    async fn lose(&mut self, leader: usize) -> Result<String, Flop> {
         self.announce("Its clients look for another router; two routers agree on a new leader.");
         self.look = every(LOOK_CLOSELY);
-        self.fleet.kill(leader)?;
         let killed = Instant::now();
+        self.fleet.kill(leader)?;
         self.stage.routers[leader].life = Life::Killed;
         self.stage.router(leader, None);
         let dead = self.name(leader);
         self.tell(&format!("{dead} is killed; Anna and Ben have lost their router"));
         self.until("another router leads", |stage| stage.leader().is_some()).await?;
         let took_over = killed.elapsed().as_millis();
-        let next = self.stage.leader().unwrap_or_default();
-        let name = self.name(next);
+        let name = self.name(self.stage.leader().unwrap_or_default());
         self.tell(&format!("{name} leads, {took_over} ms after the kill"));
         self.look = every(LOOK);
         self.until("all clients have found another router", |stage| stage.all_arrived(Some(leader))).await?;
         let moved = killed.elapsed().as_millis();
         self.tell(&format!("Anna and Ben are at another router, {moved} ms after the kill"));
         self.during(self.pace.without).await?;
-        let outcome = format!(
-            "{dead} killed: {name} led after {took_over} ms, Anna and Ben had moved after {moved} ms"
-        );
-        self.outcome(outcome);
-        Ok(next)
+        self.until("both agree", |stage| stage.agreed_leader(ROUTERS - 1).is_some()).await?;
+        self.outcome(format!(
+            "{dead} killed: {name} led after {took_over} ms, its clients moved in {moved} ms"
+        ));
+        Ok(format!("{name} took over after {took_over} ms"))
     }
 
     /// The fourth act: the killed router starts again and catches up.
@@ -151,29 +148,30 @@ impl Story {
         self.during(self.pace.after).await?;
         let seen = self.within(HAND_BACK_MAX, |stage| stage.agreed_leader(ROUTERS) == Some(killed)).await?;
         self.until("all three agree again", |stage| stage.agreed_leader(ROUTERS).is_some()).await?;
-        let leads = if seen { "it leads again" } else { "the lead stays where it is" };
-        self.outcome(format!("{name} came back, held all {due} messages after {caught_up:.1} s; {leads}"));
+        let leads = if seen { "leads again" } else { "follows" };
+        self.outcome(format!("{name} is back, with all {due} messages after {caught_up:.1} s, and {leads}"));
         Ok(())
     }
 
     /// The last act: everything is counted.
-    async fn conclude(&mut self, next: usize) -> Result<(), Flop> {
-        self.announce("The last words arrive.");
+    async fn conclude(&mut self, killed: usize, took_over: &str) -> Result<(), Flop> {
+        self.announce("The last words arrive; then everything is counted.");
         self.order(SPEAKER, Order::FallSilent).await;
         let complete = |stage: &Stage| stage.stored == stage.said && stage.all_heard(stage.stored);
         // What is not there by then is lost: the count below says so.
         self.within(PATIENCE, complete).await?;
         self.during(AFTERMATH).await?;
         let faults = self.stage.faults();
-        let (said, name) = (self.stage.said, self.name(next));
+        let (said, name) = (self.stage.said, self.name(killed));
         if faults.is_empty() {
             self.outcome(format!(
                 "Nothing lost, nothing doubled: {said} messages, each heard once by all three"
             ));
             self.draw();
             self.screen.say(&format!(
-                "\nNothing lost, nothing doubled: Anna said {said} messages, Ben, Cleo and Dora heard each of them\n\
-                 once and in order, while the leading router was killed and {name} took over."
+                "\nNothing lost, nothing doubled: Anna said {said} messages; Ben, Cleo and Dora\n\
+                 heard each of them once and in order, though {name}, which led, was killed.\n\
+                 {took_over}."
             ));
             return Ok(());
         }

@@ -11,8 +11,8 @@ static VOICE: &[u8] = include_bytes!("../../tests/fixtures/voice/voice.speex");
 const FRAMES: usize = VOICE.len() / SPEEX_FRAME_BYTES;
 /// Frames of one message. It has no divisor in common with [`FRAMES`], so that
 /// each message of the loop begins elsewhere in the sentence.
-const MESSAGE_FRAMES: usize = 17;
-/// Messages until they would begin to repeat: 103 s of them.
+const MESSAGE_FRAMES: usize = 11;
+/// Messages until they would begin to repeat: 67 s of them.
 pub(super) const MESSAGES_MAX: u64 = FRAMES as u64;
 /// What one message plays, in milliseconds.
 pub(super) const MESSAGE_MS: u64 = MESSAGE_FRAMES as u64 * SPEEX_FRAME_MS;
