@@ -140,6 +140,12 @@ impl Stage {
         self.routers[router].answer.as_ref().map_or(0, Answer::records)
     }
 
+    /// The names of the clients that are at this router.
+    pub(super) fn clients_at(&self, router: usize) -> String {
+        let there = self.clients.iter().filter(|client| client.at == Some(router));
+        there.map(|client| client.name).collect::<Vec<_>>().join(", ")
+    }
+
     /// Whether every client is at a router, and none at `except`.
     pub(super) fn all_arrived(&self, except: Option<usize>) -> bool {
         self.clients.iter().all(|client| client.at.is_some() && client.at != except)
@@ -238,6 +244,7 @@ pub(super) mod tests {
     fn a_client_is_somewhere_only_between_arrival_and_loss() {
         let mut stage = in_the_second_act();
         assert!(stage.all_arrived(None) && !stage.all_arrived(Some(1)));
+        assert_eq!(stage.clients_at(1), "Anna, Ben");
         stage.client(2, Happened::Lost);
         assert!(!stage.all_arrived(None));
         stage.client(2, Happened::Failed("refused".into()));

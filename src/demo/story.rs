@@ -70,9 +70,9 @@ impl Story {
     pub(super) async fn play(&mut self) -> Result<(), Flop> {
         let leader = self.meet().await?;
         self.converse(leader).await?;
-        let took_over = self.lose(leader).await?;
-        self.recover(leader).await?;
-        self.conclude(leader, &took_over).await
+        let (killed, took_over) = self.lose().await?;
+        self.recover(killed).await?;
+        self.conclude(killed, &took_over).await
     }
 
     /// The first act: three routers agree. Returns who leads.
@@ -105,16 +105,23 @@ impl Story {
         Ok(())
     }
 
-    /// The third act: the leader is killed. Returns who has replaced it.
-    async fn lose(&mut self, leader: usize) -> Result<String, Flop> {
+    /// The third act: the leader is killed. Returns which one that was, and who
+    /// has replaced it.
+    async fn lose(&mut self) -> Result<(usize, String), Flop> {
         self.announce("Its clients look for another router; two routers agree on a new leader.");
+        // Whoever leads now: a better one may have become ready since the start.
         self.look = every(LOOK_CLOSELY);
+        self.during(2 * LOOK_CLOSELY).await?;
+        let agreed = |stage: &Stage| stage.agreed_leader(ROUTERS);
+        self.until("the three routers agree on a leader", |stage| agreed(stage).is_some()).await?;
+        let leader = agreed(&self.stage).unwrap_or_default();
+        let there = self.stage.clients_at(leader);
         let killed = Instant::now();
         self.fleet.kill(leader)?;
         self.stage.routers[leader].life = Life::Killed;
         self.stage.router(leader, None);
         let dead = self.name(leader);
-        self.tell(&format!("{dead} is killed; Anna and Ben have lost their router"));
+        self.tell(&format!("{dead} is killed; these have lost their router: {there}"));
         self.until("another router leads", |stage| stage.leader().is_some()).await?;
         let took_over = killed.elapsed().as_millis();
         let name = self.name(self.stage.leader().unwrap_or_default());
@@ -122,13 +129,13 @@ impl Story {
         self.look = every(LOOK);
         self.until("all clients have found another router", |stage| stage.all_arrived(Some(leader))).await?;
         let moved = killed.elapsed().as_millis();
-        self.tell(&format!("Anna and Ben are at another router, {moved} ms after the kill"));
+        self.tell(&format!("all clients are at the other two, {moved} ms after the kill"));
         self.during(self.pace.without).await?;
         self.until("both agree", |stage| stage.agreed_leader(ROUTERS - 1).is_some()).await?;
         self.outcome(format!(
             "{dead} killed: {name} led after {took_over} ms, its clients moved in {moved} ms"
         ));
-        Ok(format!("{name} took over after {took_over} ms"))
+        Ok((leader, format!("{name} took over after {took_over} ms")))
     }
 
     /// The fourth act: the killed router starts again and catches up.
@@ -217,8 +224,11 @@ impl Story {
         if self.within(PATIENCE, met).await? {
             return Ok(());
         }
-        let seconds = PATIENCE.as_secs();
-        Err(Flop::Failed(format!("waited {seconds} s in vain for this: {what}")))
+        let mut text = format!("waited {} s in vain for this: {what}", PATIENCE.as_secs());
+        if self.stage.said > 0 {
+            self.stage.faults().iter().for_each(|fault| text += &format!("\n{fault}"));
+        }
+        Err(Flop::Failed(text))
     }
 
     /// Goes on until `met`, at most for `span`; whether it was met.
