@@ -120,6 +120,7 @@ impl Story {
         self.fleet.kill(leader)?;
         self.stage.routers[leader].life = Life::Killed;
         self.stage.router(leader, None);
+        self.look.reset_immediately();
         let dead = self.name(leader);
         self.tell(&format!("{dead} is killed; these have lost their router: {there}"));
         self.until("another router leads", |stage| stage.leader().is_some()).await?;
