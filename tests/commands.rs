@@ -37,7 +37,7 @@ fn assert_ends(args: &[&str], status: i32, says: &[&str]) {
 
 #[test]
 fn every_command_of_the_design_is_there() {
-    assert_eq!(commands(), ["node", "talk", "listen", "status", "topology", "check-config", "keys"]);
+    assert_eq!(commands(), ["node", "talk", "listen", "status", "topology", "check-config", "keys", "demo"]);
     // The words of a version are the same in scripts.
     let version = run(&["--version"]);
     assert_eq!(

@@ -41,14 +41,15 @@ const ACTS: usize = 5;
 /// who hears what, and in the end whether anything was lost or heard twice.
 /// Leaves nothing behind. Exit status: 0 if nothing was lost and nothing
 /// doubled, and another router took the lead; 1 if not, with what went wrong
-/// and where the routers' logs are.
+/// and where the routers' logs are. Where standard output is no terminal, or
+/// one of less than 80 columns and 24 rows, there is one line for each event.
 #[derive(Debug, Clone, clap::Args)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:\n  \
     fau3 demo\n  \
-    fau3 demo --quick | cat     one line for each event, as where there is no terminal\n  \
-    fau3 demo --keep            then connect to its routers with listen and talk"
+    fau3 demo --quick\n  \
+    fau3 demo --keep"
 )]
 pub struct DemoArgs {
     /// In 7 seconds instead of 17
