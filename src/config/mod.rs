@@ -81,6 +81,9 @@ pub struct Clients {
     pub storage_max_age_s: u32,
     /// Routers, this one included, that must hold a record before FAU3_STORED.
     pub copies: u32,
+    /// Where dnsmasq reads the clients' name with this router's addresses;
+    /// `None`: nowhere.
+    pub hosts_file: Option<PathBuf>,
     /// Client ids that may connect; empty: anyone.
     pub allow_client: Vec<ClientId>,
 }
@@ -179,6 +182,7 @@ impl Config {
                 storage_max_kib: 4_096,
                 storage_max_age_s: 3_600,
                 copies: 2,
+                hosts_file: places.hosts_file,
                 allow_client: Vec::new(),
             },
             mesh: Mesh {

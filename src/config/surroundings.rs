@@ -4,6 +4,9 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+/// The folder of hosts files that OpenWrt's dnsmasq reads.
+const HOSTS_FOLDER: &str = "/tmp/hosts";
+
 /// Where files go when nothing else is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
@@ -15,10 +18,13 @@ pub struct Places {
     pub control: PathBuf,
     /// `mesh.key`
     pub mesh_key: PathBuf,
+    /// `clients.hosts_file`
+    pub hosts_file: Option<PathBuf>,
 }
 
 impl Places {
-    /// A router's, where a configuration file is read: keys on flash, the rest in memory.
+    /// A router's, where a configuration file is read: keys on flash, the rest in
+    /// memory; the hosts file where OpenWrt's dnsmasq reads, if that is there.
     #[must_use]
     pub fn of_system() -> Self {
         Self {
@@ -26,6 +32,7 @@ impl Places {
             identity: "/etc/fau3/identity.key".into(),
             control: "/var/run/fau3.sock".into(),
             mesh_key: "/etc/fau3/mesh.key".into(),
+            hosts_file: Path::new(HOSTS_FOLDER).is_dir().then(|| Path::new(HOSTS_FOLDER).join("fau3")),
         }
     }
 
@@ -37,6 +44,7 @@ impl Places {
             identity: folder.join("identity.key"),
             control: folder.join("fau3.sock"),
             mesh_key: folder.join("mesh.key"),
+            hosts_file: None,
         }
     }
 }

@@ -111,6 +111,7 @@ const fn open_list(len_max: usize) -> Shape {
 
 const PATH: FilePath = FilePath(bounds::PATH_LEN_MAX);
 const SOCKET: FilePath = FilePath(bounds::SOCKET_PATH_LEN_MAX);
+const HOSTS_FILE: Maybe<FilePath> = Maybe { kind: PATH, nothing: ["off", ""] };
 const CONSOLE: Maybe<Parsed<Address>> = Maybe { kind: LISTEN, nothing: ["off", ""] };
 const SERVER: Maybe<Parsed<WsUrl>> = Maybe { kind: URL, nothing: ["", ""] };
 
@@ -142,6 +143,7 @@ pub static SECTIONS: &[SectionSpec] = &[
             one!(clients.storage_max_kib, Live, bounds::STORAGE_MAX_KIB),
             one!(clients.storage_max_age_s, Live, bounds::STORAGE_MAX_AGE_S),
             one!(clients.copies, Live, bounds::COPIES),
+            one!(clients.hosts_file, Restart, HOSTS_FILE),
             list!("allow_client" in clients.allow_client, Live, open_list(bounds::ALLOW_CLIENT_LEN_MAX), Client),
         ],
     },

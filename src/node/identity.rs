@@ -14,6 +14,8 @@ use fau3_election::RouterId;
 use libp2p_identity::{Keypair, PeerId, PublicKey};
 use sha2::{Digest, Sha256};
 
+#[cfg(test)]
+pub(in crate::node) use file::tests::Folder;
 pub use mesh_key::{MeshKey, generate_mesh_key, read_mesh_keys};
 pub use state::{NodeState, random, start_incarnation, state_at_start, state_path};
 

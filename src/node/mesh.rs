@@ -45,7 +45,13 @@ pub struct MeshSide {
     /// Who is connected, and where its beacons come from.
     contacts: BTreeMap<RouterId, (PeerId, Option<SocketAddr>)>,
     /// Who is or was connected, or was told of; at most [`CONTACTS_MAX`].
-    peer_ids: BTreeMap<RouterId, PeerId>,
+    found: BTreeMap<RouterId, (PeerId, Option<SocketAddr>)>,
+}
+
+/// Who a router is for libp2p, and where it is.
+pub(super) struct Found {
+    pub(super) peer_id: String,
+    pub(super) addresses: Vec<SocketAddr>,
 }
 
 /// Something that happened, before it is the router's input.
@@ -77,7 +83,7 @@ impl MeshSide {
             encoded: None,
             life,
             contacts: BTreeMap::new(),
-            peer_ids: BTreeMap::new(),
+            found: BTreeMap::new(),
         }
     }
 
@@ -116,7 +122,7 @@ impl MeshSide {
                 if self.contacts.len() < CONTACTS_MAX {
                     self.contacts.insert(router, (peer_id, None));
                 }
-                self.remember(router, peer_id);
+                self.remember(router, peer_id, None);
                 Some(Input::PeerUp { router })
             }
             MeshEvent::Down { router, why } => {
@@ -145,6 +151,8 @@ impl MeshSide {
         if known.replace(*from) == Some(*from) {
             return None;
         }
+        let peer_id = *peer_id;
+        self.remember(*router, peer_id, Some(*from));
         let contact = Contact { peer_id: peer_id.to_string().into(), address: *from };
         Some(Input::Contact { router: *router, contact })
     }
@@ -162,7 +170,7 @@ impl MeshSide {
         if let Some((peer_id, router)) =
             contact.peer_id.parse().ok().and_then(|id| Some((id, router_of(&id)?)))
         {
-            self.remember(router, peer_id);
+            self.remember(router, peer_id, Some(contact.address));
         }
         let told =
             Told { via, peer_id: Some(contact.peer_id.into()), name: None, addresses: vec![contact.address] };
@@ -170,21 +178,35 @@ impl MeshSide {
         let _ = self.told.try_send(told);
     }
 
-    /// Learns a router's peer id; where there is no room, in the place of one
-    /// that is not connected.
-    fn remember(&mut self, router: RouterId, peer_id: PeerId) {
-        if self.peer_ids.len() >= CONTACTS_MAX && !self.peer_ids.contains_key(&router) {
+    /// Learns who a router is and where; if there is no room, in the place of
+    /// one that is not connected.
+    fn remember(&mut self, router: RouterId, peer_id: PeerId, address: Option<SocketAddr>) {
+        if self.found.len() >= CONTACTS_MAX && !self.found.contains_key(&router) {
             let is_away = |id: &&RouterId| !self.contacts.contains_key(id);
-            let Some(away) = self.peer_ids.keys().find(is_away).copied() else { return };
-            self.peer_ids.remove(&away);
+            let Some(away) = self.found.keys().find(is_away).copied() else { return };
+            self.found.remove(&away);
         }
-        self.peer_ids.insert(router, peer_id);
+        let found = self.found.entry(router).or_insert((peer_id, None));
+        found.1 = address.or(found.1);
+    }
+
+    /// What is known of other routers.
+    pub(super) fn found(&self) -> BTreeMap<RouterId, Found> {
+        let found = |(router, (peer_id, address)): (&RouterId, &(PeerId, Option<SocketAddr>))| {
+            (*router, Found { peer_id: peer_id.to_string(), addresses: address.iter().copied().collect() })
+        };
+        self.found.iter().map(found).collect()
+    }
+
+    /// Where it meets other routers.
+    pub(super) fn addresses(&self) -> &[SocketAddr] {
+        self.mesh.addresses()
     }
 
     /// What people are shown of it.
     pub(super) fn report(&self) -> MeshReport {
-        let peer_id = |(router, peer_id): (&RouterId, &PeerId)| (*router, peer_id.to_string());
-        MeshReport { counts: self.mesh.counts(), peer_ids: self.peer_ids.iter().map(peer_id).collect() }
+        let peer_ids = self.found.iter().map(|(router, (peer_id, _))| (*router, peer_id.to_string()));
+        MeshReport { counts: self.mesh.counts(), peer_ids: peer_ids.collect() }
     }
 
     pub(super) fn beacon(&self, to: Option<RouterId>, datagram: &Datagram) {

@@ -6,6 +6,8 @@ pub mod identity;
 mod args;
 mod clock;
 mod commands;
+mod hosts;
+mod lan;
 mod listen;
 mod mesh;
 mod others;
@@ -42,6 +44,8 @@ const BATCH_MAX: usize = 256;
 /// How often sockets are asked what has left them. A frame's T begins up to
 /// this much late.
 const DEPARTURE_INTERVAL: Duration = Duration::from_millis(250);
+/// How often own addresses are looked up, and what is shown of them to others.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Questions about the node's state that wait.
 const QUESTIONS_MAX: usize = 16;
 
@@ -51,6 +55,13 @@ pub enum Request {
     Report(oneshot::Sender<Box<Report>>),
     /// The configuration was read again; its settings for the router.
     Configure(Box<crate::router::Settings>),
+    /// And what of it is everybody's.
+    ConfigureMesh {
+        /// The ExtraServers list, highest priority first.
+        extra_servers: Vec<String>,
+        /// The name by which clients look up the default server.
+        default_server: String,
+    },
     /// Say goodbye; answered when it is said.
     Shutdown(oneshot::Sender<()>),
 }
@@ -112,11 +123,13 @@ impl Node {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         let mut departures = interval(DEPARTURE_INTERVAL);
         departures.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut timer = Box::pin(sleep_until(Instant::now()));
         self.carry_out();
         loop {
             self.set_timer(timer.as_mut());
-            let shut_down = self.turn(&mut batch, &mut departures, timer.as_mut()).await;
+            let shut_down = self.turn(&mut batch, &mut departures, &mut looks, timer.as_mut()).await;
             self.carry_out();
             if let Some(done) = shut_down {
                 self.last_commits().await;
@@ -132,6 +145,7 @@ impl Node {
         &mut self,
         batch: &mut Vec<Event>,
         departures: &mut Interval,
+        looks: &mut Interval,
         timer: std::pin::Pin<&mut Sleep>,
     ) -> Option<oneshot::Sender<()>> {
         tokio::select! {
@@ -144,6 +158,7 @@ impl Node {
             }
             () = timer => self.router.handle(self.clock.now(), Input::Tick),
             _ = departures.tick(), if !self.departing.is_empty() => self.report_departures(),
+            _ = looks.tick() => self.look(),
             done = next_commit(&mut self.store) => self.committed(done),
             happened = next_of_mesh(&mut self.mesh) => self.mesh_says(happened),
             request = self.requests.recv() => return self.answer(request),
@@ -185,6 +200,12 @@ impl Node {
                     store.set_age_max(settings.storage_age_max);
                 }
                 self.router.handle(self.clock.now(), Input::Configure(settings));
+            }
+            Request::ConfigureMesh { extra_servers, default_server } => {
+                let list = others::list(&extra_servers);
+                self.router.handle(self.clock.now(), Input::ListConfigured(list));
+                self.shown.set_default_server(default_server);
+                self.look();
             }
             Request::Shutdown(done) => {
                 self.router.handle(self.clock.now(), Input::Shutdown);
@@ -264,7 +285,7 @@ impl Node {
             Output::Told { by, contact } => mesh.told(by, contact),
             Output::View(view) => {
                 info!("{}", view_text(&view));
-                self.shown.view(&self.router, self.clock.now());
+                self.shown.list(&self.router, self.clock.now(), mesh);
             }
             Output::Warning(warning) => self.shown.warning(warning),
             _ => {}
@@ -275,12 +296,14 @@ impl Node {
     fn mesh_says(&mut self, first: Happened) {
         let now = self.clock.now();
         let mut next = Some(first);
+        let mut is_news = false;
         for _ in 0..BATCH_MAX {
-            let (Some(happened), Some(mesh)) = (next.take(), &mut self.mesh) else { return };
+            let (Some(happened), Some(mesh)) = (next.take(), &mut self.mesh) else { break };
             let contact = match &happened {
                 Happened::Event(event) => mesh.contact(event),
                 _ => None,
             };
+            is_news |= contact.is_some();
             let ended = matches!(happened, Happened::Ended);
             for input in mesh.input(happened).into_iter().chain(contact) {
                 self.router.handle(now, input);
@@ -291,6 +314,21 @@ impl Node {
                 return;
             }
             next = mesh.try_next();
+        }
+        if is_news {
+            self.show_list();
+        }
+    }
+
+    /// Looks at what nobody tells of.
+    fn look(&mut self) {
+        self.shown.look();
+        self.show_list();
+    }
+
+    fn show_list(&self) {
+        if let Some(mesh) = &self.mesh {
+            self.shown.list(&self.router, self.clock.now(), mesh);
         }
     }
 

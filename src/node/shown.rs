@@ -2,29 +2,48 @@
 //! people, the list that clients may ask for, and the name by which they find
 //! a router.
 
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
-use fau3_election::{Coordinator, Role, ServerEntry, Time, View, Warning};
+use fau3_election::{Coordinator, Role, RouterId, ServerEntry, ServerList, Time, View, Warning};
 use tracing::{error, warn};
 
+use super::hosts::HostsFile;
+use super::mesh::{Found, MeshSide};
+use super::{Identity, lan};
+use crate::config::Config;
 use crate::control::Control;
 use crate::gateway::fau3d::ExtraServers;
-use crate::router::Router;
+use crate::router::{MeshStatus, Router};
 use crate::wire::fau3d::ExtraServer;
 
 /// Where changes are shown.
 pub struct Shown {
     control: Control,
     servers: ExtraServers,
+    identity: Identity,
     /// The name by which clients look up the default server.
     default_server: String,
+    hosts: Option<HostsFile>,
+    /// Own addresses on the LAN.
+    own: BTreeSet<IpAddr>,
 }
 
 impl Shown {
-    /// Shows warnings in the status, and the list to clients.
+    /// Shows warnings in the status, the list to clients, and their name in a
+    /// file if one is configured.
     #[must_use]
-    pub fn new(control: Control, servers: ExtraServers, default_server: String) -> Self {
-        Self { control, servers, default_server }
+    pub fn new(config: &Config, control: Control, servers: ExtraServers, identity: Identity) -> Self {
+        let listen = || config.clients.listen.iter().map(|address| address.ip).collect();
+        let hosts = config.clients.hosts_file.as_ref();
+        Self {
+            hosts: hosts.map(|path| HostsFile::new(path.clone(), listen(), control.clone())),
+            control,
+            servers,
+            identity,
+            default_server: config.default_server.name.clone(),
+            own: BTreeSet::new(),
+        }
     }
 
     /// The name by which clients look up the default server.
@@ -32,25 +51,30 @@ impl Shown {
         &self.default_server
     }
 
-    /// The view has changed, and with it perhaps the list.
-    pub(super) fn view(&self, router: &Router, now: Time) {
+    /// The configuration says another one.
+    pub(super) fn set_default_server(&mut self, name: String) {
+        self.default_server = name;
+    }
+
+    /// What nobody tells of: interfaces come and go.
+    pub(super) fn look(&mut self) {
+        self.own = lan::addresses();
+        if let Some(hosts) = &mut self.hosts {
+            hosts.refresh(&self.default_server, &self.own);
+        }
+    }
+
+    /// The view has changed, and with it perhaps the list; or how routers are
+    /// found has.
+    pub(super) fn list(&self, router: &Router, now: Time, doors: &MeshSide) {
         let Some(mesh) = router.snapshot(now).mesh else { return };
-        let server = |entry: &ServerEntry| {
-            let known = mesh
-                .routers
-                .iter()
-                .find(|known| entry.id.map_or(known.name == entry.name, |id| known.router == id));
-            let contact = known.and_then(|known| {
-                mesh.neighbours.iter().find(|neighbour| neighbour.router == known.router)?.contact.as_ref()
-            });
-            ExtraServer {
-                name: entry.name.clone(),
-                peer_id: contact.map_or_else(String::new, |contact| contact.peer_id.to_string()),
-                addresses: contact.map(|contact| multiaddress(contact.address)).into_iter().collect(),
-            }
+        let own = Found {
+            peer_id: self.identity.peer_id.clone(),
+            addresses: lan::found_at(doors.addresses(), &self.own).into_iter().collect(),
         };
-        let servers: Vec<ExtraServer> = mesh.list.entries().iter().map(server).collect();
-        self.servers.set(mesh.list.version().number, &servers);
+        let mut found = doors.found();
+        found.insert(self.identity.router_id, own);
+        self.servers.set(mesh.list.version().number, &extra_servers(&mesh.list, &mesh, &found));
     }
 
     pub(super) fn warning(&self, warning: Warning) {
@@ -60,6 +84,35 @@ impl Shown {
             _ => warn!("{text}"),
         }
         self.control.set_warning(subject, Some(text));
+    }
+}
+
+/// The list as it is answered, with what is known of its routers.
+fn extra_servers(
+    list: &ServerList,
+    mesh: &MeshStatus,
+    found: &BTreeMap<RouterId, Found>,
+) -> Vec<ExtraServer> {
+    let server = |entry: &ServerEntry| {
+        let is_meant = |name: &str, id| entry.id.map_or(name == entry.name, |meant| meant == id);
+        let known = mesh.routers.iter().find(|known| is_meant(&known.name, known.router));
+        let found = known.and_then(|known| found.get(&known.router));
+        // Without its zone a link-local address leads nowhere.
+        let addresses =
+            found.iter().flat_map(|found| &found.addresses).filter(|address| !is_link_local(address));
+        ExtraServer {
+            name: entry.name.clone(),
+            peer_id: found.map_or_else(String::new, |found| found.peer_id.clone()),
+            addresses: addresses.copied().map(multiaddress).collect(),
+        }
+    };
+    list.entries().iter().map(server).collect()
+}
+
+fn is_link_local(address: &SocketAddr) -> bool {
+    match address.ip() {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
     }
 }
 

@@ -129,7 +129,7 @@ async fn build(
     );
     let identity =
         Identity { name: config.node.name.clone(), peer_id: key.peer_id(), router_id: key.router_id() };
-    let shown = Shown::new(control.clone(), servers.clone(), config.default_server.name.clone());
+    let shown = Shown::new(config, control.clone(), servers.clone(), identity.clone());
     Ok(Node::new(router, store, identity, requests, mesh, shown))
 }
 
@@ -197,6 +197,11 @@ impl Reload<'_> {
         config.apply_live(&new);
         let _ = self.log.modify(|level| *level = filter(config.node.log));
         let _ = self.requests.send(Request::Configure(Box::new(settings(&config.clients)))).await;
+        let mesh = Request::ConfigureMesh {
+            extra_servers: config.extra_servers.clone(),
+            default_server: config.default_server.name.clone(),
+        };
+        let _ = self.requests.send(mesh).await;
         let applied = if changes.live.is_empty() { "nothing".into() } else { changes.live.join(", ") };
         info!("configuration read again; applied: {applied}");
         let waiting = (!changes.restart.is_empty())
