@@ -93,6 +93,7 @@ fn wrong_usage_is_status_2_and_points_to_the_help() {
     assert_ends(&["listen", "--room", "hall", "--url", "http://a"], 2, &["ws://"]);
     assert_ends(&["topology", "--dot", "--svg"], 2, &["--dot", "--svg"]);
     assert_ends(&["check-config"], 2, &["FILE"]);
+    assert_ends(&["keys", "--new-mesh-key", "--show-mesh-key"], 2, &["--show-mesh-key"]);
     assert_ends(&["keys", "--set", "node.identity"], 2, &["node.identity"]);
 }
 
@@ -115,6 +116,8 @@ fn what_cannot_be_done_is_status_1_and_says_what_to_do() {
     );
     assert!(!dir.path().join("other.key").exists(), "a start by mistake writes nothing");
     assert_ends(&["keys", "--set", &broken], 1, &["is no identity key", "put back a copy"]);
+    let no_key = format!("mesh.key={nobody}");
+    assert_ends(&["keys", "--show-mesh-key", "--set", &no_key], 1, &[&nobody, "--new-mesh-key"]);
     assert_ends(&["check-config", &bad], 1, &["error: ", ":2:", "tape", "disk", "would not start"]);
     assert_ends(&["check-config", "/no/such/file"], 1, &["/no/such/file"]);
     assert_ends(&["status", "--control", &nobody], 1, &[&nobody, "fau3 node"]);
@@ -138,6 +141,8 @@ fn what_is_done_is_status_0() {
     fs::write(&message, [7; 38]).unwrap();
     let control = node.control().display().to_string();
     let identity = format!("node.identity={}", path("identity.key"));
+    let mesh_key = format!("mesh.key={}", path("mesh.key"));
+    fs::write(path("mesh.key"), "ab".repeat(32)).unwrap();
     let mut listener =
         Program::start(fau3(&["listen", "--room", "hall", "--url", &node.url(), "--count", "1"]));
     listener.wait_until_it_says("listening in room hall");
@@ -152,6 +157,7 @@ fn what_is_done_is_status_0() {
         &["check-config", "--print", &good],
         &["keys", "--set", &identity],
         &["keys", "--new-mesh-key"],
+        &["keys", "--show-mesh-key", "--set", &mesh_key],
         &["talk", "--room", "hall", "--url", &node.url(), &message],
     ] {
         let finished = run(args);
@@ -160,6 +166,31 @@ fn what_is_done_is_status_0() {
     }
     assert_eq!(listener.finish().status.code(), Some(0));
     assert_eq!(node.terminate().code(), Some(0), "SIGTERM ends a node with status 0");
+}
+
+#[test]
+fn a_mesh_key_gets_to_another_router_in_one_line() {
+    let dir = TempDir::new("commands");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let keys = |file: &str, more: &[&str]| {
+        let (key, identity) =
+            (format!("mesh.key={}", path(file)), format!("node.identity={}", path("identity")));
+        let asked = run(&[&["keys", "--set", &key, "--set", &identity][..], more].concat());
+        assert_eq!(asked.status.code(), Some(0), "{asked}");
+        asked.stdout
+    };
+    // Given a key in its file, which nothing shows by itself
+    fs::write(path("here"), run(&["keys", "--new-mesh-key"]).stdout).unwrap();
+    let line = keys("here", &["--show-mesh-key"]);
+    assert_eq!((line.len(), line.lines().count()), (65, 1));
+    assert!(!keys("here", &[]).contains(line.trim()));
+    // when its line is pasted into another one, then both are one mesh.
+    fs::write(path("there"), &line).unwrap();
+    let fingerprint = |file: &str| {
+        let shown = keys(file, &[]);
+        shown.lines().find(|line| line.starts_with("fingerprint")).unwrap().to_owned()
+    };
+    assert_eq!(fingerprint("here"), fingerprint("there"));
 }
 
 #[test]

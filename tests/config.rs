@@ -441,7 +441,7 @@ fn unknown_names_are_warned_about_with_the_nearest_known_one() {
             "f:3: clients.max_client: unknown option, ignored; did you mean 'max_clients'?",
             "f:4: clients.peer: unknown option, ignored; it belongs in section 'mesh'",
             "f:5: clients.zzz: unknown option, ignored; known are: listen, max_clients, retry_interval_s, retry_count, \
-         session_grace_s, storage, storage_max_kib, storage_max_age_s, copies, allow_client",
+         session_grace_s, storage, storage_max_kib, storage_max_age_s, copies, hosts_file, allow_client",
             "f:6: unknown section 'zzz', ignored; known are: node, clients, mesh, default_server, extra_server",
         ]
     );

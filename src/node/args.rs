@@ -43,12 +43,15 @@ pub struct CheckConfigArgs {
 /// Show this router's identity and its mesh key's fingerprint, or make a key
 ///
 /// The identity is made where there is none yet. Routers with the same
-/// fingerprint belong to one mesh. Secrets are shown by --new-mesh-key alone.
+/// fingerprint belong to one mesh. Secrets are shown by --new-mesh-key and
+/// --show-mesh-key alone. To let another router in, copy the key's file to it, or
+/// paste the line of --show-mesh-key into one there.
 #[derive(clap::Args, Debug, Clone)]
 #[command(
     verbatim_doc_comment,
     after_help = "Examples:\n  fau3 keys\n  (umask 077; fau3 keys --new-mesh-key > mesh.key)    \
-                        then copy the file to every router"
+                        then copy the file to every router\n  \
+                        fau3 keys --show-mesh-key    one line, to be pasted into a file there"
 )]
 pub struct KeysArgs {
     /// The UCI file that says where the keys are
@@ -60,4 +63,7 @@ pub struct KeysArgs {
     /// Print a fresh mesh key, ready to be saved as the key file
     #[arg(long)]
     pub new_mesh_key: bool,
+    /// Print the mesh key in one line, which is a key file, too
+    #[arg(long, conflicts_with = "new_mesh_key")]
+    pub show_mesh_key: bool,
 }

@@ -35,6 +35,9 @@ pub fn keys(args: &KeysArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let (config, _) = Config::load(args.config.as_deref(), &args.set).map_err(Failure::usage)?;
+    if args.show_mesh_key {
+        return show_mesh_key(&config);
+    }
     let key = KeyFile::load_or_create(&config.node.identity).map_err(Failure::new)?;
     println!("identity    {}", config.node.identity.display());
     println!("peer id     {}", key.peer_id());
@@ -52,5 +55,21 @@ pub fn keys(args: &KeysArgs) -> Result<(), Failure> {
     for (mesh_key, what) in mesh_keys.iter().zip(["fingerprint", "also taken "]) {
         println!("{what} {}", mesh_key.fingerprint());
     }
+    Ok(())
+}
+
+/// One line, and nothing else, so that it can be pasted or piped.
+fn show_mesh_key(config: &Config) -> Result<(), Failure> {
+    let path = &config.mesh.key;
+    let keys = identity::read_mesh_keys(path).map_err(Failure::new)?;
+    // While the key is being changed: the one that is spoken with.
+    let key = keys.first().ok_or_else(|| {
+        Failure::new(format!(
+            "{0}: there is no such file, so the well-known key would be used. Make one with: \
+             (umask 077; fau3 keys --new-mesh-key > {0})",
+            path.display()
+        ))
+    })?;
+    println!("{}", key.to_line());
     Ok(())
 }

@@ -43,47 +43,50 @@ impl MeshKey {
         format!("{}\n{}\n{}\n", HEAD[0], HEAD[1], hex(&self.0))
     }
 
-    /// Reads a key file's text; white space around lines is let pass.
+    /// One key or two, one behind the other: while a key is being changed,
+    /// routers speak with the first and understand both. A key is three lines as
+    /// in its file, or the last of them alone, as people paste it; white space
+    /// around lines is let pass.
     ///
     /// # Errors
     /// Says what is wrong, without telling what stands there.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let key = Self::next(&mut lines)?;
-        lines.next().map_or(Ok(key), |_| Err("there is more than three lines"))
-    }
-
-    /// One key or two, one behind the other: while a key is being changed,
-    /// routers speak with the first and understand both.
-    ///
-    /// # Errors
-    /// As [`Self::parse`].
     pub fn parse_all(text: &str) -> Result<Vec<Self>, &'static str> {
         let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
         let mut keys = vec![Self::next(&mut lines)?];
         if lines.peek().is_some() {
             keys.push(Self::next(&mut lines)?);
         }
-        lines.next().map_or(Ok(keys), |_| Err("there are more than two keys of three lines each"))
+        lines.next().map_or(Ok(keys), |_| Err("there are more than two keys"))
+    }
+
+    /// The key in one line, 64 hexadecimal digits: as secret as the file.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        hex(&self.0)
     }
 
     fn next<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Result<Self, &'static str> {
-        if lines.next() != Some(HEAD[0]) {
-            return Err("its first line is not /key/swarm/psk/1.0.0/");
+        let first = lines.next().unwrap_or_default();
+        if let Some(key) = Self::from_digits(first) {
+            return Ok(key);
+        }
+        if first != HEAD[0] {
+            return Err("its first line is neither /key/swarm/psk/1.0.0/ nor 64 hexadecimal digits");
         }
         if lines.next() != Some(HEAD[1]) {
             return Err("its second line is not /base16/");
         }
-        let digits = lines.next().unwrap_or_default().as_bytes();
-        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err("its third line is not 64 hexadecimal digits");
-        }
-        let value = |digit: u8| char::from(digit).to_digit(16).map_or(0, |value| value as u8);
-        let mut key = [0; 32];
-        for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
-            *byte = value(pair[0]) << 4 | value(pair[1]);
-        }
-        Ok(Self(key))
+        Self::from_digits(lines.next().unwrap_or_default())
+            .ok_or("its third line is not 64 hexadecimal digits")
+    }
+
+    fn from_digits(line: &str) -> Option<Self> {
+        let value = |digit: &u8| char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+        let values: Vec<u8> = line.bytes().map(|digit| value(&digit)).collect::<Option<_>>()?;
+        let bytes: Vec<u8> =
+            values.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+        (values.len() == 64).then_some(())?;
+        Some(Self(bytes.try_into().ok()?))
     }
 }
 
@@ -138,9 +141,23 @@ mod tests {
     #[test]
     fn the_format_is_that_of_libp2ps_swarm_key() {
         let digits: String = (0..32).map(|byte| format!("{byte:02X}")).collect();
-        let key = MeshKey::parse(&format!("/key/swarm/psk/1.0.0/\r\n/base16/\r\n{digits}")).unwrap();
+        let text = format!("/key/swarm/psk/1.0.0/\r\n/base16/\r\n{digits}");
+        let key = MeshKey::parse_all(&text).unwrap().remove(0);
         assert_eq!(key.bytes()[..4], [0, 1, 2, 3]);
         assert_eq!(key.bytes()[31], 31);
+    }
+
+    #[test]
+    fn one_pasted_line_is_a_key_too() {
+        let key = MeshKey(std::array::from_fn(|at| at as u8 * 7));
+        let line = key.to_line();
+        assert_eq!(line.len(), 64);
+        assert_eq!(MeshKey::parse_all(&line).unwrap(), [key.clone()]);
+        assert_eq!(MeshKey::parse_all(&format!("  {}\r\n\n", line.to_uppercase())).unwrap(), [key.clone()]);
+        // Also beside one that stands as in its file.
+        let other = MeshKey([2; 32]);
+        let both = format!("{line}\n{}", other.to_file_text());
+        assert_eq!(MeshKey::parse_all(&both).unwrap(), [key, other]);
     }
 
     #[test]
@@ -160,11 +177,13 @@ mod tests {
         let digits = "ab".repeat(32);
         for (bad, why) in [
             (String::new(), "first line"),
-            (digits.clone(), "first line"),
+            (digits[1..].to_owned(), "first line"),
+            (format!("{digits}ab"), "first line"),
+            (format!("{}x", &digits[1..]), "first line"),
             (format!("/key/swarm/psk/1.0.0/\n/bin/\n{digits}"), "second line"),
             (format!("{head}{}", &digits[1..]), "third line"),
             (format!("{head}{}", "äb".repeat(21) + "c"), "third line"),
-            (format!("{head}{digits}\n{digits}"), "first line"),
+            (format!("{head}{digits}\n{}", &digits[1..]), "first line"),
             (format!("{head}{digits}\n").repeat(3), "more than two"),
         ] {
             std::fs::write(&path, &bad).unwrap();
