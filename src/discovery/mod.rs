@@ -151,7 +151,7 @@ impl Discovery {
 }
 
 /// A name that may be shown and logged as it is; `None` for any other.
-fn believable_name(text: &str) -> Option<String> {
+pub(crate) fn believable_name(text: &str) -> Option<String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     ((1..=NAME_LEN_MAX).contains(&text.len()) && text.bytes().all(allowed)).then(|| text.to_owned())
 }

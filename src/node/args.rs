@@ -51,7 +51,7 @@ pub struct CheckConfigArgs {
     verbatim_doc_comment,
     after_help = "Examples:\n  fau3 keys\n  (umask 077; fau3 keys --new-mesh-key > mesh.key)    \
                         then copy the file to every router\n  \
-                        fau3 keys --show-mesh-key    one line, to be pasted into a file there"
+                        fau3 keys --show-mesh-key"
 )]
 pub struct KeysArgs {
     /// The UCI file that says where the keys are

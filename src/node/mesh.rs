@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use fau3_election::{Datagram, Incarnation, RouterId, SavedState};
@@ -13,7 +13,7 @@ use libp2p_identity::PeerId;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
-use super::identity::{NodeState, router_of, state_path};
+use super::identity::{Error, NodeState, router_of, state_path};
 use super::report::MeshReport;
 use crate::discovery::{Discovery, News, Told};
 use crate::mesh::{BeaconTarget, Down, Frame, Mesh, MeshEvent, MeshEvents, SendOutcome};
@@ -36,6 +36,8 @@ pub struct MeshSide {
     told: mpsc::Sender<Told>,
     /// Beside the identity.
     state_file: PathBuf,
+    /// Held by whoever changes it.
+    state_turn: Arc<Mutex<()>>,
     written: mpsc::Receiver<u64>,
     write_done: mpsc::Sender<u64>,
     /// The frame that was encoded last: it often goes to several routers.
@@ -78,6 +80,7 @@ impl MeshSide {
             events,
             discovery,
             state_file: state_path(identity),
+            state_turn: Arc::default(),
             written,
             write_done,
             encoded: None,
@@ -198,6 +201,11 @@ impl MeshSide {
         self.found.iter().map(found).collect()
     }
 
+    /// Where names and their owners are kept.
+    pub(super) fn state_file(&self) -> &Path {
+        &self.state_file
+    }
+
     /// Where it meets other routers.
     pub(super) fn addresses(&self) -> &[SocketAddr] {
         self.mesh.addresses()
@@ -254,13 +262,44 @@ impl MeshSide {
 
     /// Writes the state file, in a thread of its own: flash is slow.
     pub(super) fn persist(&self, ticket: u64, state: SavedState) {
-        let (path, done) = (self.state_file.clone(), self.write_done.clone());
+        let done = self.write_done.clone();
+        self.change_state(
+            move |kept| kept.with(&state),
+            move |saved| {
+                if let Err(error) = saved {
+                    warn!("{error}. After the next start an epoch's number may be used again");
+                }
+                let _ = done.blocking_send(ticket);
+            },
+        );
+    }
+
+    /// Writes whose each name is into the state file.
+    pub(super) fn persist_names(&self, bound: BTreeMap<String, RouterId>) {
+        self.change_state(
+            move |kept| kept.with_names(&bound),
+            |saved| {
+                if let Err(error) = saved {
+                    warn!("{error}. After the next start a name's owner may be forgotten");
+                }
+            },
+        );
+    }
+
+    /// Writes what `change` makes of the state file, then says how that went.
+    /// One change at a time: none undoes another.
+    fn change_state(
+        &self,
+        change: impl FnOnce(NodeState) -> NodeState + Send + 'static,
+        say: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) {
+        let (path, turn) = (self.state_file.clone(), self.state_turn.clone());
         tokio::task::spawn_blocking(move || {
-            let saved = NodeState::load(&path).and_then(|kept| kept.with(&state).save(&path));
-            if let Err(error) = saved {
-                warn!("{error}. After the next start an epoch's number may be used again");
-            }
-            let _ = done.blocking_send(ticket);
+            let saved = {
+                let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+                NodeState::load(&path).and_then(|kept| change(kept).save(&path))
+            };
+            say(saved);
         });
     }
 

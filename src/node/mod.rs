@@ -10,6 +10,7 @@ mod hosts;
 mod lan;
 mod listen;
 mod mesh;
+mod names;
 mod others;
 mod report;
 mod shown;
@@ -285,7 +286,7 @@ impl Node {
             Output::Told { by, contact } => mesh.told(by, contact),
             Output::View(view) => {
                 info!("{}", view_text(&view));
-                self.shown.list(&self.router, self.clock.now(), mesh);
+                self.shown.mesh(&self.router, self.clock.now(), mesh);
             }
             Output::Warning(warning) => self.shown.warning(warning),
             _ => {}
@@ -316,19 +317,19 @@ impl Node {
             next = mesh.try_next();
         }
         if is_news {
-            self.show_list();
+            self.show_mesh();
         }
     }
 
     /// Looks at what nobody tells of.
     fn look(&mut self) {
         self.shown.look();
-        self.show_list();
+        self.show_mesh();
     }
 
-    fn show_list(&self) {
+    fn show_mesh(&mut self) {
         if let Some(mesh) = &self.mesh {
-            self.shown.list(&self.router, self.clock.now(), mesh);
+            self.shown.mesh(&self.router, self.clock.now(), mesh);
         }
     }
 

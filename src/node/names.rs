@@ -99,7 +99,10 @@ mod tests {
         // when B claims it, then that is a conflict, told once,
         let conflict = Conflict { name: "kitchen".into(), owner: A, claimed_by: B };
         let seen = see(&mut names, &[("kitchen", B)]);
-        assert_eq!((seen.is_new, &seen.conflicts, &seen.untold), (false, &vec![conflict.clone()], &vec![conflict.clone()]));
+        assert_eq!(
+            (seen.is_new, &seen.conflicts, &seen.untold),
+            (false, &vec![conflict.clone()], &vec![conflict.clone()])
+        );
         let seen = see(&mut names, &[("kitchen", A), ("kitchen", B)]);
         assert_eq!((&seen.conflicts, seen.untold.len()), (&vec![conflict.clone()], 0));
         // and in the next life told again.
@@ -126,7 +129,10 @@ mod tests {
         assert_eq!(names.bound().len(), NAMES_MAX);
         assert_eq!(see(&mut names, &[("r260", B)]), Seen::default(), "not bound, and so free");
         assert_eq!(see(&mut names, &[("r1", B)]).conflicts.len(), 1, "what is bound stays bound");
-        assert_eq!(see(&mut Names::default(), &[("", A), ("two words", A), ("\u{1b}[2J", A)]), Seen::default());
+        assert_eq!(
+            see(&mut Names::default(), &[("", A), ("two words", A), ("\u{1b}[2J", A)]),
+            Seen::default()
+        );
         let crowd = (0..NAMES_MAX * 2).map(|number| (format!("r{number}"), A)).collect();
         assert_eq!(Names::new(crowd).bound().len(), NAMES_MAX);
     }

@@ -5,17 +5,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use fau3_election::{Coordinator, Role, RouterId, ServerEntry, ServerList, Time, View, Warning};
+use fau3_election::{Coordinator, Role, RouterId, ServerEntry, Time, View, Warning};
 use tracing::{error, warn};
 
 use super::hosts::HostsFile;
 use super::mesh::{Found, MeshSide};
-use super::{Identity, lan};
+use super::names::{Conflict, Names};
+use super::{Identity, identity, lan};
 use crate::config::Config;
 use crate::control::Control;
 use crate::gateway::fau3d::ExtraServers;
 use crate::router::{MeshStatus, Router};
 use crate::wire::fau3d::ExtraServer;
+
+/// Conflicts about names that one warning tells of.
+const CONFLICTS_SHOWN_MAX: usize = 3;
 
 /// Where changes are shown.
 pub struct Shown {
@@ -27,6 +31,7 @@ pub struct Shown {
     hosts: Option<HostsFile>,
     /// Own addresses on the LAN.
     own: BTreeSet<IpAddr>,
+    names: Names,
 }
 
 impl Shown {
@@ -34,6 +39,7 @@ impl Shown {
     /// file if one is configured.
     #[must_use]
     pub fn new(config: &Config, control: Control, servers: ExtraServers, identity: Identity) -> Self {
+        let names = identity::state_at_start(&config.node.identity).bound_names();
         let listen = || config.clients.listen.iter().map(|address| address.ip).collect();
         let hosts = config.clients.hosts_file.as_ref();
         Self {
@@ -43,6 +49,7 @@ impl Shown {
             identity,
             default_server: config.default_server.name.clone(),
             own: BTreeSet::new(),
+            names: Names::new(names),
         }
     }
 
@@ -64,17 +71,42 @@ impl Shown {
         }
     }
 
-    /// The view has changed, and with it perhaps the list; or how routers are
-    /// found has.
-    pub(super) fn list(&self, router: &Router, now: Time, doors: &MeshSide) {
+    /// The mesh has changed: who leads, who is there, how routers are found.
+    pub(super) fn mesh(&mut self, router: &Router, now: Time, doors: &MeshSide) {
         let Some(mesh) = router.snapshot(now).mesh else { return };
+        self.names(&mesh, doors);
+        self.list(&mesh, doors);
+    }
+
+    /// Each name belongs to whom it was first seen with.
+    fn names(&mut self, mesh: &MeshStatus, doors: &MeshSide) {
+        let seen = self.names.see(mesh.routers.iter().map(|router| (&*router.name, router.router)));
+        if seen.is_new {
+            doors.persist_names(self.names.bound().clone());
+        }
+        let text = |conflict: &Conflict| {
+            format!(
+                "router {} claims the name {} (node.name), which is that of {}: rename one of them. If it stands \
+                 in for the other one, stop this router, remove the name from \"names\" in {}, and start it again",
+                conflict.claimed_by,
+                conflict.name,
+                conflict.owner,
+                doors.state_file().display()
+            )
+        };
+        seen.untold.iter().for_each(|conflict| warn!("{}", text(conflict)));
+        let shown: Vec<_> = seen.conflicts.iter().take(CONFLICTS_SHOWN_MAX).map(text).collect();
+        self.control.set_warning("name conflict", (!shown.is_empty()).then(|| shown.join("; ")));
+    }
+
+    fn list(&self, mesh: &MeshStatus, doors: &MeshSide) {
         let own = Found {
             peer_id: self.identity.peer_id.clone(),
             addresses: lan::found_at(doors.addresses(), &self.own).into_iter().collect(),
         };
         let mut found = doors.found();
         found.insert(self.identity.router_id, own);
-        self.servers.set(mesh.list.version().number, &extra_servers(&mesh.list, &mesh, &found));
+        self.servers.set(mesh.list.version().number, &extra_servers(mesh, &found));
     }
 
     pub(super) fn warning(&self, warning: Warning) {
@@ -88,11 +120,7 @@ impl Shown {
 }
 
 /// The list as it is answered, with what is known of its routers.
-fn extra_servers(
-    list: &ServerList,
-    mesh: &MeshStatus,
-    found: &BTreeMap<RouterId, Found>,
-) -> Vec<ExtraServer> {
+fn extra_servers(mesh: &MeshStatus, found: &BTreeMap<RouterId, Found>) -> Vec<ExtraServer> {
     let server = |entry: &ServerEntry| {
         let is_meant = |name: &str, id| entry.id.map_or(name == entry.name, |meant| meant == id);
         let known = mesh.routers.iter().find(|known| is_meant(&known.name, known.router));
@@ -106,7 +134,7 @@ fn extra_servers(
             addresses: addresses.copied().map(multiaddress).collect(),
         }
     };
-    list.entries().iter().map(server).collect()
+    mesh.list.entries().iter().map(server).collect()
 }
 
 fn is_link_local(address: &SocketAddr) -> bool {

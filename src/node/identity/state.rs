@@ -2,6 +2,7 @@
 //! has started, and what later parts add. Written at start and when one of the
 //! rarer things changes, at no other time: flash wears.
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,9 @@ pub struct NodeState {
     /// The newest ExtraServers list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_servers: Option<SavedList>,
+    /// Names of routers and their ids in hexadecimal digits: whose each is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, String>,
     /// All else that stands there.
     #[serde(flatten)]
     other: Map<String, Value>,
@@ -55,9 +59,10 @@ impl NodeState {
     #[must_use]
     pub fn saved(&self) -> SavedState {
         let list = self.extra_servers.clone().unwrap_or_default();
-        let id = |id: &str| u128::from_str_radix(id, 16).ok().map(|id| RouterId(id.to_be_bytes()));
-        let entry =
-            |server: SavedServer| ServerEntry { id: server.id.as_deref().and_then(id), name: server.name };
+        let entry = |server: SavedServer| ServerEntry {
+            id: server.id.as_deref().and_then(parse_id),
+            name: server.name,
+        };
         SavedState {
             counter: self.counter,
             epoch_ceiling: self.epoch_ceiling.unwrap_or(0),
@@ -84,6 +89,19 @@ impl NodeState {
         }
     }
 
+    /// Whose each name is.
+    #[must_use]
+    pub fn bound_names(&self) -> BTreeMap<String, RouterId> {
+        let bound = |(name, id): (&String, &String)| Some((name.clone(), parse_id(id)?));
+        self.names.iter().filter_map(bound).collect()
+    }
+
+    /// The same with these names.
+    #[must_use]
+    pub fn with_names(self, bound: &BTreeMap<String, RouterId>) -> Self {
+        Self { names: bound.iter().map(|(name, id)| (name.clone(), id.to_string())).collect(), ..self }
+    }
+
     /// Reads a state file; as after the first installation if there is none.
     ///
     /// # Errors
@@ -102,6 +120,10 @@ impl NodeState {
         let text = format!("{:#}\n", serde_json::json!(self));
         file::replace(path, text.as_bytes()).map_err(Error::write(path))
     }
+}
+
+fn parse_id(digits: &str) -> Option<RouterId> {
+    u128::from_str_radix(digits, 16).ok().map(|id| RouterId(id.to_be_bytes()))
 }
 
 /// Where the state of the router with this identity file is kept.
@@ -226,6 +248,18 @@ mod tests {
         // When an older one is written later, counter and ceiling stay.
         let older = SavedState { counter: 6, epoch_ceiling: 2_000, ..state.clone() };
         assert_eq!(NodeState::load(&path).unwrap().with(&older).saved(), state);
+    }
+
+    #[test]
+    fn names_come_back_with_those_whose_they_are_and_nothing_else_changes() {
+        let folder = Folder::new();
+        let path = folder.path().join("state");
+        let kept = NodeState { counter: 7, epoch_ceiling: Some(9), ..NodeState::default() };
+        let bound = BTreeMap::from([("kitchen".to_owned(), RouterId([0x0a; 16]))]);
+        kept.clone().with_names(&bound).save(&path).unwrap();
+        let read = NodeState::load(&path).unwrap();
+        assert_eq!(read.bound_names(), bound);
+        assert_eq!(read.with_names(&BTreeMap::new()), kept);
     }
 
     #[test]
