@@ -17,9 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What the status warns of about names.
 fn conflict(node: &Node) -> Option<String> {
     let status = node.status();
-    let warnings =
+    let mut warnings =
         status["warnings"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned());
-    warnings.filter(|text| text.contains("claims the name")).next()
+    warnings.find(|text| text.contains("claims the name"))
 }
 
 fn state(node: &Node) -> Value {
