@@ -110,8 +110,7 @@ impl Router {
     fn forget_settled(&mut self, key: SessionKey) {
         if mutated!(self.settings, SettledForgotten) {
             let own = self.origin;
-            let Self { sessions, origins, .. } = self;
-            sessions[key].settled.retain(|origin, _| origins.top(origin) > 0 || *origin == own);
+            self.sessions[key].settled.retain(|origin, _| *origin == own);
         }
         if self.sessions[key].settled.len() > SETTLED_ORIGINS_FEW {
             let (tops, own) = (self.tops(), self.origin);
