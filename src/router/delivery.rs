@@ -90,7 +90,7 @@ impl Router {
         }
     }
 
-    fn settle(&mut self, key: SessionKey, record: &Arc<Record>) {
+    pub(super) fn settle(&mut self, key: SessionKey, record: &Arc<Record>) {
         let Session { settled, room, client_id, .. } = &mut self.sessions[key];
         let Some(room) = room.as_ref().and_then(|room| self.rooms.get(room)) else { return };
         for id in self.log.ids_of(record) {

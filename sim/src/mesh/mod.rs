@@ -3,7 +3,7 @@
 //! faults that befall them.
 //!
 //! Drives [`fau3::router::Router`] exactly as a node's shell does. Nothing here
-//! decides what a router does; `judge` and `observe` hold what comes out
+//! decides what a router does: `judge` and `observe` hold what comes out
 //! against what was said (`ledger`), which no router knows.
 
 mod connections;
@@ -251,17 +251,17 @@ impl World {
         let Some(router) = &mut machine.router else { return };
         router.handle(local, input);
         self.drain(node);
-    }
-
-    fn drain(&mut self, node: usize) {
-        while let Some(output) = self.machines[node].router.as_mut().and_then(Router::poll_output) {
-            self.carry_out(node, output);
-        }
         let machine = &self.machines[node];
         let Some(router) = &machine.router else { return };
         let local = machine.clock.local(self.now);
         if let Some(due) = router.poll_timeout().filter(|due| *due <= local) {
             self.broken(SPIN, format!("r{node} wants to be called at {due} and it is {local}"));
+        }
+    }
+
+    fn drain(&mut self, node: usize) {
+        while let Some(output) = self.machines[node].router.as_mut().and_then(Router::poll_output) {
+            self.carry_out(node, output);
         }
         self.schedule(node);
     }
