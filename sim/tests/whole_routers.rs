@@ -57,6 +57,7 @@ fn wrong_variants_of_the_router_are_caught() {
         Mutant::WaitingSettled,
         Mutant::ReplicatedNotRemembered,
         Mutant::OrderNotWaited,
+        Mutant::AttachmentByArrival,
     ];
     for mutant in Mutant::ALL {
         if cfg!(debug_assertions) && rare.contains(&mutant) {
