@@ -8,6 +8,9 @@
 //! [`check`](mod@check) (all graphs, all short histories), [`mutants`] (wrong variants that
 //! must be caught), [`report`] (numbers), [`timeline`] and [`svg`] (for people).
 //!
+//! [`mesh`] is a second world on the same engine and the same faults: whole
+//! routers with connections, disks and clients.
+//!
 //! What all this cannot show: that real networks and flash behave as modelled;
 //! anything about the shell around the election (sockets, authentication,
 //! when a connection counts as closed); meshes of more than 64 routers; and rules that

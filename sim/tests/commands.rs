@@ -19,6 +19,11 @@ fn every_command_has_help_with_an_example() {
         assert_eq!(help.status.code(), Some(0));
         assert!(text(&help).contains(&format!("Example: fau3-sim {command}")), "{command}");
     }
+    for command in ["run", "sweep", "replay", "mutants"] {
+        let help = fau3_sim(&["mesh", command, "--help"]);
+        assert_eq!(help.status.code(), Some(0));
+        assert!(text(&help).contains(&format!("Example: fau3-sim mesh {command}")), "{command}");
+    }
 }
 
 #[test]
@@ -55,6 +60,15 @@ fn a_picture_that_cannot_be_written_is_a_failure_with_a_hint() {
     let replay = fau3_sim(&["replay", "--seed", "0", "--svg", "/no/such/folder/run.svg"]);
     assert_eq!(replay.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&replay.stderr).contains("name a file in a folder that exists"));
+}
+
+#[test]
+fn a_run_of_whole_routers_says_what_was_said_and_heard() {
+    let run = fau3_sim(&["mesh", "run", "--seed", "0"]);
+    assert_eq!(run.status.code(), Some(0), "{}", text(&run));
+    for word in ["subscribes to room", "confirms 0", "hears 0 of", "trace hash", "no rule broken"] {
+        assert!(text(&run).contains(word), "{word}");
+    }
 }
 
 #[test]

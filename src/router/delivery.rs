@@ -90,7 +90,7 @@ impl Router {
         }
     }
 
-    fn settle(&mut self, key: SessionKey, record: &Arc<Record>) {
+    pub(super) fn settle(&mut self, key: SessionKey, record: &Arc<Record>) {
         let Session { settled, room, client_id, .. } = &mut self.sessions[key];
         let Some(room) = room.as_ref().and_then(|room| self.rooms.get(room)) else { return };
         for id in self.log.ids_of(record) {
@@ -110,8 +110,7 @@ impl Router {
     fn forget_settled(&mut self, key: SessionKey) {
         if mutated!(self.settings, SettledForgotten) {
             let own = self.origin;
-            let Self { sessions, origins, .. } = self;
-            sessions[key].settled.retain(|origin, _| origins.top(origin) > 0 || *origin == own);
+            self.sessions[key].settled.retain(|origin, _| *origin == own);
         }
         if self.sessions[key].settled.len() > SETTLED_ORIGINS_FEW {
             let (tops, own) = (self.tops(), self.origin);

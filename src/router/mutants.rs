@@ -44,7 +44,7 @@ pub enum Mutant {
     WaitingSettled,
     /// What came from other routers is not remembered when its sender brings it again.
     ReplicatedNotRemembered,
-    /// What is settled of a life is forgotten while nothing of that life is held here.
+    /// What is settled of other lives' records is forgotten with the next one.
     SettledForgotten,
 }
 

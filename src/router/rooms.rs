@@ -134,6 +134,7 @@ impl Router {
         self.log.push(position, Moment::before(self.now, age_ms), record.clone());
         if is_twin {
             self.log.add_twin(&record);
+            self.twin_came(&record);
             self.previous_came(record.id);
         } else if !self.waits_for_previous(position, &record) {
             let id = record.id;
@@ -141,6 +142,19 @@ impl Router {
             self.previous_came(id);
         } else if !mutated!(self.settings, WaitingSettled) {
             self.rooms.entry(record.room.clone()).or_default().announce(&record);
+        }
+    }
+
+    /// A message is known by one more id, which counts as passed only where the
+    /// message is settled: else no client would hear it.
+    fn twin_came(&mut self, record: &Arc<Record>) {
+        let room = self.rooms.entry(record.room.clone()).or_default();
+        room.announce(record);
+        let members: Vec<SessionKey> = room.members.iter().copied().collect();
+        for key in members {
+            if self.log.is_settled(&self.sessions[key].settled, record) {
+                self.settle(key, record);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use fau3_election::{RouterId, Time};
 
 use super::World;
 use super::events::Event;
+use super::judge::CONNECTED;
 use super::machine::NONE;
 use crate::engine::nodes_of;
 
@@ -240,7 +241,7 @@ impl World {
         let Some(to) = self.machines.iter().position(|machine| machine.id == router) else { return true };
         let connection = self.machines[node].peers[to];
         if connection == NONE {
-            self.broken("connected", format!("r{node} sends to r{to} without a connection"));
+            self.broken(CONNECTED, format!("r{node} sends to r{to} without a connection"));
             return true;
         }
         let encoded = self.setup.encoded.then(|| self.encoded.of(&message));

@@ -22,10 +22,13 @@ pub(super) const SPIN: &str = "spin";
 pub(super) const REST: &str = "rest";
 pub(super) const SAME_RECORDS: &str = "same-records";
 pub(super) const SAME_SESSIONS: &str = "same-sessions";
+pub(super) const CONNECTED: &str = "connected";
+/// Not of a router's doing but of its frames: what is sent is what is read.
+pub(super) const CODEC: &str = "codec";
 pub(super) const SERVED: &str = "served";
 
 /// All rules: name, and what it says.
-pub const NAMES: [(&str, &str); 14] = [
+pub const NAMES: [(&str, &str); 16] = [
     (
         DELIVERED,
         "final: every message answered FAU3_STORED was heard by all who were subscribed in its room all the time",
@@ -48,6 +51,8 @@ pub const NAMES: [(&str, &str); 14] = [
     (REST, "final: with nothing said, routers say little to each other"),
     (SAME_RECORDS, "final: all routers hold the same records"),
     (SAME_SESSIONS, "final: all routers know the same sessions, each at the same place"),
+    (CODEC, "always: routers and clients read what routers write, as it was meant"),
+    (CONNECTED, "always: nothing is sent where no connection stands"),
     (SERVED, "final: every client is connected, subscribed, and has nothing left to send"),
 ];
 

@@ -3,7 +3,7 @@
 //! faults that befall them.
 //!
 //! Drives [`fau3::router::Router`] exactly as a node's shell does. Nothing here
-//! decides what a router does; `judge` and `observe` hold what comes out
+//! decides what a router does: `judge` and `observe` hold what comes out
 //! against what was said (`ledger`), which no router knows.
 
 mod connections;
@@ -25,14 +25,15 @@ use fau3_election::Time;
 
 use crate::engine::{EventQueue, Mail, Network, NodeSet, Quality, Random, TraceHash, nodes_of};
 use crate::invariants::Violation;
-use crate::sweep::{Plan, Ran, Swept, sweep_of};
+use crate::sweep::{Ran, Swept, sweep_of};
 use connections::{Connection, Encoded};
 use device::Device;
 use events::Event;
-use judge::{BOUNDS, Judge, SPIN};
+use judge::{BOUNDS, CODEC, CONNECTED, Judge, SPIN};
 use line::{Down, Line};
 use machine::Machine;
 
+pub use crate::sweep::Plan;
 pub use fau3::router::Mutant;
 pub use judge::NAMES;
 pub use setup::{CLIENTS_MAX, ROUTERS_MAX, Setup};
@@ -250,17 +251,17 @@ impl World {
         let Some(router) = &mut machine.router else { return };
         router.handle(local, input);
         self.drain(node);
-    }
-
-    fn drain(&mut self, node: usize) {
-        while let Some(output) = self.machines[node].router.as_mut().and_then(Router::poll_output) {
-            self.carry_out(node, output);
-        }
         let machine = &self.machines[node];
         let Some(router) = &machine.router else { return };
         let local = machine.clock.local(self.now);
         if let Some(due) = router.poll_timeout().filter(|due| *due <= local) {
             self.broken(SPIN, format!("r{node} wants to be called at {due} and it is {local}"));
+        }
+    }
+
+    fn drain(&mut self, node: usize) {
+        while let Some(output) = self.machines[node].router.as_mut().and_then(Router::poll_output) {
+            self.carry_out(node, output);
         }
         self.schedule(node);
     }
@@ -317,7 +318,7 @@ impl World {
                 });
             }
             Output::Invalid { reason, .. } => {
-                self.broken("codec", format!("r{node} finds a client invalid: {reason}"))
+                self.broken(CODEC, format!("r{node} finds a client invalid: {reason}"))
             }
             Output::Told { .. } => {} // All routers know where the others are.
             Output::Warning(warning) => self.note(Some(node), || format!("warns: {warning:?}")),
@@ -327,7 +328,7 @@ impl World {
     fn carry_to_client(&mut self, node: usize, conn: ConnId, frame: ToClient) {
         let line = conn.0 as u32;
         if self.lines[line as usize].is_ended {
-            self.broken("ended", format!("r{node} sends on {conn:?}, which has ended"));
+            self.broken(CONNECTED, format!("r{node} sends on {conn:?}, which has ended"));
         }
         self.trace.fold(self.now.as_micros() << 8 | node as u64 | 0x80);
         match &frame {

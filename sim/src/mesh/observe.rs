@@ -11,7 +11,7 @@ use fau3_election::{RouterId, Time};
 
 use super::World;
 use super::device::room_id;
-use super::judge::{AGAIN, COPIES, KNOWN, ONCE, ORDER, OWN_ECHO, ROOM};
+use super::judge::{AGAIN, CODEC, COPIES, KNOWN, ONCE, ORDER, OWN_ECHO, ROOM};
 use super::ledger::Presence;
 
 /// A router that a client's session reached so long before knows it.
@@ -117,9 +117,9 @@ impl World {
         message: Result<Message, fau3e::Invalid>,
     ) {
         if let Err(invalid) = &message {
-            self.broken("codec", format!("r{from} sends r{node} what is no message: {}", invalid.reason));
+            self.broken(CODEC, format!("r{from} sends r{node} what is no message: {}", invalid.reason));
         } else if message.as_ref().ok() != Some(&**sent) {
-            self.broken("codec", format!("r{node} reads {message:?} where r{from} wrote {sent:?}"));
+            self.broken(CODEC, format!("r{node} reads {message:?} where r{from} wrote {sent:?}"));
         }
         self.note_frame(node, from, sent);
         self.feed(node, Input::FromPeer { router, message });

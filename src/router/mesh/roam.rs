@@ -64,8 +64,8 @@ impl Router {
         };
         let known = self.sessions[key].version;
         // Nobody but this router writes what it holds.
-        let is_newer = heard.version > known || mutated!(self.settings, AttachmentByArrival);
-        let is_newer = is_newer && heard.version.holder != self.origin;
+        let is_newer = heard.version > known && heard.version.holder != self.origin;
+        let is_newer = is_newer || mutated!(self.settings, AttachmentByArrival);
         let has_moved = self.room_heard(key, &heard);
         if is_newer {
             self.take_over_state(key, &heard);
