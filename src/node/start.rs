@@ -109,19 +109,21 @@ async fn build(
     let settings = settings(&config.clients);
     let (store, restored) = if settings.disk { open_store(config)? } else { (None, Restored::default()) };
     let (records, sessions) = (restored.records.len(), restored.sessions.len());
-    let (router, mesh) = if config.mesh.enabled {
+    let (router, incarnation, mesh) = if config.mesh.enabled {
         let election = others::election(config, &key);
-        let mesh = others::join(config, &key, election.incarnation(), control).await?;
-        (Router::in_mesh(election, settings, restored), Some(mesh))
+        let incarnation = election.incarnation();
+        let mesh = others::join(config, &key, incarnation, control).await?;
+        (Router::in_mesh(election, settings, restored), incarnation, Some(mesh))
     } else {
         let incarnation = identity::start_incarnation(&config.node.identity);
         let origin = Origin { router: key.router_id(), incarnation };
-        (Router::new(origin, settings, restored), None)
+        (Router::new(origin, settings, restored), incarnation, None)
     };
     info!(
         name = config.node.name,
         peer_id = key.peer_id(),
         router = %key.router_id(),
+        %incarnation,
         records,
         sessions,
         "fau3 {}",

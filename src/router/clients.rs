@@ -151,6 +151,7 @@ impl Router {
         self.detached.remove(&(session.detached_at, key));
         session.version = version;
         session.place = Place::HereOrNowhere;
+        session.is_held = false;
         let mut link = Link::new(conn, block, self.now);
         link.schedule(self.now, session.monitor_period_s, session.ping_period_s);
         link.probe_at = self.now + PROBE_INTERVAL;

@@ -145,6 +145,8 @@ pub(super) struct Session {
     pub(super) entered: SessionVersion,
     /// Where the client is while it has no connection here.
     pub(super) place: Place,
+    /// Its holder, another router, says that it is connected there.
+    pub(super) is_held: bool,
     /// The newest record that it has sent.
     pub(super) last: Option<RecordId>,
     pub(super) room: Option<RoomId>,
@@ -169,6 +171,7 @@ impl Session {
             version,
             entered: version,
             place: Place::HereOrNowhere,
+            is_held: false,
             last: None,
             room: None,
             monitor_period_s: 0,

@@ -71,6 +71,7 @@ impl Router {
             self.take_over_state(key, &heard);
         } else if heard.version == known && heard.detached_ms.is_none() {
             // It was thought lost while its router was out of reach.
+            self.sessions[key].is_held = true;
             self.place(key, None);
         }
         if is_newer || has_moved {
@@ -115,6 +116,7 @@ impl Router {
         session.ping_period_s = heard.ping_period_s;
         session.since = Moment::before(self.now, heard.age_ms);
         session.last = heard.last;
+        session.is_held = heard.detached_ms.is_none();
         if let Some(conn) = session.link.as_ref().map(|link| link.conn) {
             session.takeovers.push_back(self.now);
             session.takeovers.truncate(super::super::settings::TAKEOVERS_MAX);
@@ -204,13 +206,15 @@ impl Router {
         holder != self.origin && life == Some(holder.incarnation.random)
     }
 
-    /// Routers came or went: clients of those that went are waited for.
+    /// Routers came or went: clients of those that went are waited for, and
+    /// those of who came are where it has said they are.
     pub(super) fn holders_changed(&mut self) {
-        let elsewhere = self.sessions.iter().filter(|(_, session)| session.place == Place::Elsewhere);
-        let elsewhere: Vec<SessionKey> = elsewhere.map(|(key, _)| key).collect();
-        for key in elsewhere {
-            if !self.is_holder_reachable(key) {
-                self.place(key, Some(0));
+        let held = self.sessions.iter().filter(|(_, session)| session.is_held);
+        let held: Vec<SessionKey> = held.map(|(key, _)| key).collect();
+        for key in held {
+            let is_there = self.sessions[key].place == Place::Elsewhere;
+            if is_there != self.is_holder_reachable(key) {
+                self.place(key, is_there.then_some(0));
             }
         }
     }

@@ -78,6 +78,8 @@ pub(super) struct MeshNet {
     pub(super) messages: Vec<(R, R, Message)>,
     /// Routers that answer nothing: frames to them stay in their queue.
     pub(super) deaf: BTreeSet<R>,
+    /// No beacons arrive; connections work.
+    pub(super) silent: bool,
 }
 
 impl MeshNet {
@@ -100,6 +102,7 @@ impl MeshNet {
             settings,
             messages: Vec::new(),
             deaf: BTreeSet::new(),
+            silent: false,
         };
         (0..routers).for_each(|router| net.start(R(router)));
         net.run(secs(4));
@@ -274,6 +277,11 @@ impl MeshNet {
         self.nodes[at.0].router.as_ref().unwrap()
     }
 
+    /// Clients that a router knows to be connected to others.
+    pub(super) fn elsewhere(&self, at: R) -> usize {
+        self.router(at).snapshot(self.now).mesh.unwrap().elsewhere.len()
+    }
+
     /// Lets time pass.
     pub(super) fn run(&mut self, span: Duration) {
         let until = self.now + span;
@@ -312,7 +320,7 @@ impl MeshNet {
             Event::Input(at, input) => self.feed(at, input),
             Event::Frame(conn, frame) => self.arrive(conn, &frame),
             Event::Beacon { from, to, bytes } => {
-                if !self.cut.contains(&(from.min(to), from.max(to))) {
+                if !self.silent && !self.cut.contains(&(from.min(to), from.max(to))) {
                     self.feed(to, Input::Beacon(bytes));
                 }
             }

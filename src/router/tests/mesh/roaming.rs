@@ -174,3 +174,20 @@ fn an_unconfirmed_message_can_be_brought_to_another_router() {
     assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
     assert_eq!(heard(&net, listener), ["word"]);
 }
+
+#[test]
+fn a_client_of_a_router_that_is_not_on_the_map_yet_is_there_once_it_is() {
+    // Given: a router that starts with a client, and whose beacons come late.
+    let mut net = MeshNet::new(2);
+    net.kill(R(1));
+    net.run(secs(5));
+    net.silent = true;
+    net.start(R(1));
+    net.listener("client", R(1), "room");
+    net.run(secs(2));
+    assert_eq!(net.elsewhere(R(0)), 0, "nobody has heard its router yet");
+    // When they are heard. Then: its client is shown where it is.
+    net.silent = false;
+    net.run(secs(2));
+    assert_eq!(net.elsewhere(R(0)), 1);
+}
