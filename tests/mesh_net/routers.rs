@@ -94,7 +94,7 @@ impl Mesh {
     }
 
     /// The one of `who` that leads, and its epoch, if each sees just them.
-    fn agreement(&self, who: &[usize]) -> Option<(usize, Option<u64>)> {
+    pub(crate) fn agreement(&self, who: &[usize]) -> Option<(usize, Option<u64>)> {
         let seen: Vec<Seen> = who.iter().map(|&number| self.router(number).sees()).collect::<Option<_>>()?;
         let epoch = seen[0].epoch;
         let is_one = seen.iter().all(|sees| sees.members == who.len() && sees.epoch == epoch);
