@@ -5,6 +5,7 @@
 //! cargo bench --bench soak                    # an hour, a fault every 20 s
 //! cargo bench --bench soak -- --quick         # a minute, a fault every 6 s
 //! cargo bench --bench soak -- --seconds 600 --fault-every 10 --seed 7
+//! cargo bench --bench soak -- --quick --set clients.copies=1       # routers that promise less: this loses some
 //! ```
 //!
 //! Clients talk at a rate at which all records of a run fit into what routers store. Half of each interval the fault
@@ -38,7 +39,8 @@ use faults::Fault;
 use ledger::{Counters, Ledger};
 use routers::Mesh;
 
-const USAGE: &str = "usage: cargo bench --bench soak -- [--quick] [--seconds N] [--fault-every N] [--seed N]";
+const USAGE: &str = "usage: cargo bench --bench soak -- [--quick] [--seconds N] [--fault-every N] [--seed N] \
+                     [--set SECTION.OPTION=VALUE]...";
 /// Routers that start find each other and agree within this.
 const START_MAX: Duration = Duration::from_secs(20);
 const ROUTERS: usize = 5;
@@ -53,10 +55,15 @@ const MEND_MAX: Duration = Duration::from_secs(60);
 /// Between two looks at how far things are.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Seconds, and seconds between faults: enough for each kind of fault, on average.
+const QUICK: (u64, u64) = (60, 6);
+
 struct Options {
     span: Duration,
     fault_every: Duration,
     seed: u64,
+    /// For all routers.
+    set: Vec<String>,
 }
 
 /// What the faults did to the mesh.
@@ -79,31 +86,34 @@ fn main() -> ExitCode {
 
 /// Cargo says `--bench` when it benches, and nothing when it runs this as one of the tests: then it is quick.
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
-    let (mut seconds, mut fault_every, mut seed) = (3_600, 20, 1);
-    let mut is_quick = true;
+    let (mut seconds, mut fault_every, mut seed, mut set) = (3_600, 20, 1, Vec::new());
+    let mut is_bench = false;
     while let Some(argument) = arguments.next() {
-        let mut number = || {
-            let value = arguments.next().ok_or(format!("{argument} needs a number"))?;
-            value.parse::<u64>().map_err(|_| format!("{argument}: {value:?} is not a number"))
-        };
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
-            "--bench" => is_quick = false,
-            "--quick" => (seconds, fault_every) = (60, 6),
-            "--seconds" => seconds = number()?,
-            "--fault-every" => fault_every = number()?.max(2),
-            "--seed" => seed = number()?,
+            "--bench" => is_bench = true,
+            "--quick" => (seconds, fault_every) = QUICK,
+            "--seconds" => seconds = number(&value()?)?,
+            "--fault-every" => fault_every = number(&value()?)?.max(2),
+            "--seed" => seed = number(&value()?)?,
+            "--set" => set.push(value()?),
             other => return Err(format!("unknown option {other}")),
         }
     }
-    if is_quick {
-        (seconds, fault_every) = (60, 6);
+    if !is_bench {
+        (seconds, fault_every) = QUICK;
     }
     let (span, fault_every) = (Duration::from_secs(seconds), Duration::from_secs(fault_every));
-    Ok(Options { span, fault_every, seed })
+    Ok(Options { span, fault_every, seed, set })
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a number"))
 }
 
 fn run(options: &Options) -> ExitCode {
-    let Some(mesh) = Mesh::start(ROUTERS) else { return ExitCode::from(1) };
+    let set: Vec<&str> = options.set.iter().map(String::as_str).collect();
+    let Some(mesh) = Mesh::start_with(ROUTERS, ROUTERS, &set) else { return ExitCode::FAILURE };
     let mut chance = Chance(options.seed);
     mesh.settled(&mesh.all());
     let ledger = Arc::new(Ledger::default());
