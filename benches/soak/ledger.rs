@@ -10,6 +10,9 @@ use serde_json::Value;
 use crate::LOOK_EVERY;
 use crate::common::wait_for;
 
+/// Records named in the end of each kind that went wrong.
+const LINES_MAX: usize = 30;
+
 /// Shared by all clients.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -30,12 +33,17 @@ struct Book {
     /// What each heard last of each other, by its number.
     latest: BTreeMap<(usize, usize), usize>,
     out_of_order: usize,
+    /// What was heard twice, by whom, when.
+    doubled: Vec<String>,
+    /// When the talking began.
+    began: Option<Instant>,
 }
 
 struct Said {
     by: usize,
     /// Which of the sender's.
     number: usize,
+    at: Duration,
     confirmed: bool,
 }
 
@@ -53,7 +61,7 @@ pub(crate) struct Summary {
     confirmed: usize,
     deliveries: usize,
     lost: Vec<String>,
-    doubled: usize,
+    doubled: Vec<String>,
     astray: usize,
     out_of_order: usize,
     roams: usize,
@@ -77,6 +85,7 @@ impl Ledger {
     }
 
     pub(crate) fn talk(&self, talking: bool) {
+        self.book().began.get_or_insert_with(Instant::now);
         self.talking.store(talking, Ordering::SeqCst);
     }
 
@@ -101,7 +110,8 @@ impl Ledger {
         let mut book = self.book();
         let number = book.said.values().filter(|said| said.by == by).count() + 1;
         let text = format!("{number} of client {by}");
-        book.said.insert(text.clone(), Said { by, number, confirmed: false });
+        let at = book.now();
+        book.said.insert(text.clone(), Said { by, number, at, confirmed: false });
         text
     }
 
@@ -112,8 +122,15 @@ impl Ledger {
     /// A client has heard what it does not remember.
     pub(crate) fn heard(&self, client: usize, text: &str) {
         let mut book = self.book();
-        *book.heard.entry(client).or_default().entry(text.to_owned()).or_default() += 1;
-        let Some(&Said { by, number, .. }) = book.said.get(text) else { return };
+        let now = book.now();
+        let count = book.heard.entry(client).or_default().entry(text.to_owned()).or_default();
+        *count += 1;
+        let is_again = *count > 1;
+        let Some(&Said { by, number, at, .. }) = book.said.get(text) else { return };
+        if is_again {
+            let line = format!("{text}, said after {at:.1?}, heard again by client {client} after {now:.1?}");
+            return book.doubled.push(line);
+        }
         let latest = book.latest.entry((client, by)).or_default();
         let is_late = number < *latest;
         *latest = number.max(*latest);
@@ -139,23 +156,25 @@ impl Ledger {
             said: book.said.len(),
             confirmed: book.said.values().filter(|said| said.confirmed).count(),
             out_of_order: book.out_of_order,
+            doubled: book.doubled.clone(),
             roams: self.roams.load(Ordering::Relaxed),
             ..Summary::default()
         };
         for (text, said) in book.said.iter().filter(|(_, said)| said.confirmed) {
             let room = book.rooms.get(&said.by);
-            let mut listeners =
-                book.rooms.iter().filter(|(client, at)| Some(*at) == room && **client != said.by);
-            if listeners
-                .any(|(client, _)| !book.heard.get(client).is_some_and(|heard| heard.contains_key(text)))
-            {
-                summary.lost.push(text.clone());
+            let listeners = book.rooms.iter().filter(|(client, at)| Some(*at) == room && **client != said.by);
+            let is_deaf =
+                |client: &usize| !book.heard.get(client).is_some_and(|heard| heard.contains_key(text));
+            let deaf: Vec<usize> = listeners.map(|(client, _)| *client).filter(is_deaf).collect();
+            if !deaf.is_empty() {
+                summary
+                    .lost
+                    .push(format!("{text}, said after {:.1?}, not heard by clients {deaf:?}", said.at));
             }
         }
         for (client, heard) in &book.heard {
-            for (text, count) in heard {
+            for text in heard.keys() {
                 summary.deliveries += 1;
-                summary.doubled += *count as usize - 1;
                 let said = book.said.get(text);
                 let is_right = said.is_some_and(|said| {
                     said.by != *client && book.rooms.get(&said.by) == book.rooms.get(client)
@@ -164,6 +183,12 @@ impl Ledger {
             }
         }
         summary
+    }
+}
+
+impl Book {
+    fn now(&self) -> Duration {
+        self.began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 }
 
@@ -187,7 +212,7 @@ impl Summary {
             ("records confirmed", self.confirmed, self.confirmed == self.said && self.said > 0),
             ("records heard, each listener counted", self.deliveries, self.deliveries > 0),
             ("confirmed and then lost", lost, lost <= excused),
-            ("heard twice", self.doubled, self.doubled == 0),
+            ("heard twice", self.doubled.len(), self.doubled.is_empty()),
             ("heard by its sender, or in another room", self.astray, self.astray == 0),
             ("heard out of order (late, across a cut)", self.out_of_order, true),
             ("confirmed by a single router", counters.confirmed_single as usize, true),
@@ -197,9 +222,8 @@ impl Summary {
         for (what, count, is_right) in rows {
             println!("{what:<42}{count:>8}{}", if is_right { "" } else { "  WRONG" });
         }
-        for text in self.lost.iter().take(20) {
-            println!("lost: {text}");
-        }
+        self.lost.iter().take(LINES_MAX).for_each(|line| println!("lost: {line}"));
+        self.doubled.iter().take(LINES_MAX).for_each(|line| println!("twice: {line}"));
         rows.iter().all(|(_, _, is_right)| *is_right)
     }
 }
