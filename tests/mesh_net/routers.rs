@@ -6,6 +6,9 @@
 //! mesh.router(leader).kill();
 //! ```
 
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,8 +24,8 @@ use crate::moment::Moment;
 const SERVES_MAX: Duration = Duration::from_secs(20);
 /// Between two looks at what routers say.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Longer than a router listens after its start.
-const SETTLED: Duration = Duration::from_millis(2_250);
+/// A router that does not answer within this stands still.
+const ANSWERS_MAX: Duration = Duration::from_secs(2);
 
 /// Some routers; router i is on host i.
 pub(crate) struct Mesh {
@@ -43,11 +46,22 @@ pub(crate) struct Router {
 }
 
 /// Who leads, as one router sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
+    /// It says so of itself.
     pub(crate) leads: bool,
-    pub(crate) epoch: Option<u64>,
-    pub(crate) members: usize,
+    /// One of the routers is not ready to lead: it still listens after its start.
+    pub(crate) waits: bool,
+    pub(crate) leader: Leader,
+    /// Names of all in reach, its own included.
+    pub(crate) members: BTreeSet<String>,
+}
+
+/// The coordinator's name, and its epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Leader {
+    name: Value,
+    epoch: Value,
 }
 
 impl Mesh {
@@ -93,39 +107,38 @@ impl Mesh {
         (0..self.routers.len()).collect()
     }
 
-    /// The one of `who` that leads, and its epoch, if each sees just them.
-    fn agreement(&self, who: &[usize]) -> Option<(usize, Option<u64>)> {
+    /// The one of `who` that leads, if each sees just them, and it so; whether
+    /// all of them are ready to lead, so that none takes over when it gets so.
+    pub(crate) fn agreement(&self, who: &[usize]) -> Option<(usize, bool)> {
+        let names: BTreeSet<String> = who.iter().map(|&number| name(number)).collect();
         let seen: Vec<Seen> = who.iter().map(|&number| self.router(number).sees()).collect::<Option<_>>()?;
-        let epoch = seen[0].epoch;
-        let is_one = seen.iter().all(|sees| sees.members == who.len() && sees.epoch == epoch);
+        let is_one = seen.iter().all(|sees| sees.members == names && sees.leader == seen[0].leader);
         let mut leaders = who.iter().zip(&seen).filter(|(_, sees)| sees.leads).map(|(&number, _)| number);
-        let leader = leaders.next().filter(|_| is_one)?;
-        leaders.next().is_none().then_some((leader, epoch))
+        let leader = leaders.next().filter(|&leader| is_one && seen[0].leader.name == name(leader))?;
+        leaders.next().is_none().then_some((leader, seen.iter().all(|sees| !sees.waits)))
     }
 
     /// Waits until these routers are one component with one leader: which one.
     pub(crate) fn agreed(&self, who: &[usize], within: Duration) -> usize {
-        self.agreed_for(Duration::ZERO, who, within)
+        self.wait(within, || self.agreement(who).map(|(leader, _)| leader))
     }
 
     /// The same after a start, when each that gets ready may take over from the
     /// one before.
     pub(crate) fn settled(&self, who: &[usize]) -> usize {
-        self.agreed_for(SETTLED, who, START_MAX)
+        self.wait(START_MAX, || {
+            self.agreement(who).filter(|(_, all_ready)| *all_ready).map(|(leader, _)| leader)
+        })
     }
 
-    fn agreed_for(&self, span: Duration, who: &[usize], within: Duration) -> usize {
-        let start = Instant::now();
-        let (mut leader, mut since) = (None, start);
+    fn wait(&self, within: Duration, agreement: impl Fn() -> Option<usize>) -> usize {
+        let since = Instant::now();
         loop {
-            let now = self.agreement(who);
-            if now != leader {
-                (leader, since) = (now, Instant::now());
+            if let Some(leader) = agreement() {
+                return leader;
             }
-            match leader {
-                Some((leader, _)) if since.elapsed() >= span => return leader,
-                _ => assert!(start.elapsed() < within, "no agreement within {within:?}"),
-            }
+            let seen = || self.routers.iter().map(|router| router.lock().unwrap().sees()).collect::<Vec<_>>();
+            assert!(since.elapsed() < within, "no agreement within {within:?}: {:#?}", seen());
             std::thread::sleep(LOOK_EVERY);
         }
     }
@@ -264,23 +277,28 @@ impl Router {
         self.past.clone() + &self.life()
     }
 
-    /// What the log says of itself in this life: `name`, `peer_id`, `router`.
-    pub(crate) fn own(&self, field: &str) -> String {
-        let life = self.life();
-        let line = life.lines().find(|line| line.contains("INFO fau3 ")).expect("it says who it is");
-        let start = line.split_once(&format!(" {field}=")).expect("such a field").1;
-        start.split(' ').next().unwrap().trim_matches('"').to_owned()
+    /// Its id in the mesh.
+    pub(crate) fn id(&self) -> String {
+        self.status()["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Who leads, as it said last in this life.
+    /// Who leads, as it says now; `None`: it is gone, or stands still.
     pub(crate) fn sees(&self) -> Option<Seen> {
-        self.life().lines().rev().find_map(seen)
+        let status = self.program.as_ref().and_then(|_| self.ask().ok())?;
+        let routers = status["routers"].as_array()?;
+        let names = routers.iter().map(|router| router["name"].as_str());
+        Some(Seen {
+            leads: status["mode"] == "server",
+            waits: routers.iter().any(|router| router["mode"] == "waiting"),
+            leader: Leader { name: status["coordinator"].clone(), epoch: status["epoch"].clone() },
+            members: names.map(|name| name.map(str::to_owned)).collect::<Option<_>>()?,
+        })
     }
 
     /// When it led: from, to; `None`: still.
     pub(crate) fn reigns(&self) -> Vec<(Moment, Option<Moment>)> {
         let log = self.log();
-        let views = log.lines().filter_map(|line| Some((Moment::of_line(line)?, seen(line)?.leads, true)));
+        let views = log.lines().filter_map(|line| Some((Moment::of_line(line)?, leads(line)?, true)));
         // Who is away does not lead; who was frozen goes on as it was.
         let away = self.absences.iter().flat_map(|&(from, to)| {
             [Some((from, false, false)), to.map(|to| (to, true, false))].into_iter().flatten()
@@ -299,12 +317,21 @@ impl Router {
         reigns
     }
 
-    /// `status` as its control socket answers it.
+    /// Its status.
+    ///
+    /// # Panics
+    /// If it does not answer.
     pub(crate) fn status(&self) -> Value {
-        let control = self.dir.path().join("control.sock");
-        let asked = finish(fau3(&["status", "--json", "--control", control.to_str().unwrap()]));
-        assert!(asked.status.success(), "{asked}");
-        serde_json::from_str(&asked.stdout).unwrap()
+        self.ask().unwrap_or_else(|error| panic!("{error}; it said:\n{}", self.life()))
+    }
+
+    fn ask(&self) -> std::io::Result<Value> {
+        let mut socket = UnixStream::connect(self.dir.path().join("control.sock"))?;
+        socket.set_read_timeout(Some(ANSWERS_MAX))?;
+        socket.write_all(b"status\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(serde_json::from_str(&answer)?)
     }
 
     /// Its resident memory (proc(5), `VmRSS`).
@@ -315,12 +342,14 @@ impl Router {
     }
 }
 
-/// A line that tells who leads.
-fn seen(line: &str) -> Option<Seen> {
-    let (before, after) = line.split_once("; routers in reach: ")?;
-    let epoch = before.split_once(", epoch ").map(|(_, number)| number.parse().unwrap());
-    let members = after.split(',').next()?.parse().ok()?;
-    Some(Seen { leads: before.contains("this router leads"), epoch, members })
+/// Whether it leads, if a line tells.
+fn leads(line: &str) -> Option<bool> {
+    let (before, _) = line.split_once("; routers in reach: ")?;
+    Some(before.contains("this router leads"))
+}
+
+fn name(number: usize) -> String {
+    format!("router-{number}")
 }
 
 /// As it runs with nothing configured but what keeps it apart from others.
@@ -329,7 +358,7 @@ fn command(net: &Net, host: usize, dir: &Path, options: &[String]) -> Command {
     let mut command = net.command(host, env!("CARGO_BIN_EXE_fau3"));
     command.arg("node");
     for option in [
-        format!("node.name=router-{host}"),
+        format!("node.name={}", name(host)),
         format!("node.data_dir={}", at("data")),
         format!("node.identity={}", at("identity.key")),
         format!("node.control={}", at("control.sock")),
@@ -355,5 +384,5 @@ fn write_secret(path: &PathBuf, text: &str) {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
-    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
 }

@@ -17,7 +17,7 @@ fn a_router_whose_disk_is_wiped_gets_everything_and_is_somebody_else() {
         there.say(&mut said);
     }
     ears.iter().for_each(|ear| ear.hears(&said, HEARD_MAX));
-    let before = mesh.router(2).own("router");
+    let before = mesh.router(2).id();
     // when one loses its power and its disk, and things are said meanwhile
     let mut router = mesh.router(2);
     router.kill();
@@ -34,7 +34,7 @@ fn a_router_whose_disk_is_wiped_gets_everything_and_is_somebody_else() {
     // then it comes back as a router that was never seen before
     mesh.router(2).start();
     mesh.agreed(&[0, 1, 2], START_MAX);
-    assert_ne!(mesh.router(2).own("router"), before);
+    assert_ne!(mesh.router(2).id(), before);
     // and gets everything
     let count = u64::try_from(said.values().map(Vec::len).sum::<usize>()).unwrap();
     wait_for("it holds all records", HEARD_MAX, || mesh.router(2).status()["records"]["count"] == count);
@@ -59,7 +59,7 @@ fn a_router_that_forgot_its_lives_but_not_its_name_repeats_no_id() {
     }
     ears.iter().for_each(|ear| ear.hears(&said, HEARD_MAX));
     // when all but its identity is lost
-    let before = mesh.router(2).own("router");
+    let before = mesh.router(2).id();
     let mut router = mesh.router(2);
     router.kill();
     for entry in std::fs::read_dir(router.dir()).unwrap().map(Result::unwrap) {
@@ -72,7 +72,7 @@ fn a_router_that_forgot_its_lives_but_not_its_name_repeats_no_id() {
     drop(router);
     mesh.agreed(&[0, 1, 2], START_MAX);
     // then it is the same router, and its new records are new to all
-    assert_eq!(mesh.router(2).own("router"), before);
+    assert_eq!(mesh.router(2).id(), before);
     for _ in 0..3 {
         mouth.say(&mut said);
     }
