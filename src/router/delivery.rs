@@ -37,6 +37,9 @@ impl Router {
                 continue;
             }
             let uuid = record.playlist_uuid(&session.client_id);
+            if link.playlists.iter().any(|playlist| playlist.uuid == uuid) {
+                continue; // Looked at again, since more is owed than was known.
+            }
             let Some(link) = &mut session.link else { return };
             link.frames += 1;
             let wait = Wait::ToLeave(link.frames);

@@ -114,7 +114,7 @@ impl Router {
     /// Everything that has been said so far, here or where others have told of
     /// it: what comes before a Subscribe is not for this client.
     fn all_settled(&self) -> BTreeMap<Origin, Settled> {
-        let settled = |prefix| Settled { prefix, beyond: BTreeSet::new() };
+        let settled = |prefix| Settled { before: prefix, prefix, beyond: BTreeSet::new() };
         self.tops().into_iter().map(|(origin, top)| (origin, settled(top))).collect()
     }
 

@@ -29,8 +29,8 @@ type NameJson = (String, u32, u64, u64);
 /// A session's version as JSON: generation, router, counter, random, revision.
 type VersionJson = (u64, String, u32, u64, u64);
 /// A session's settled records of one origin as JSON: router, counter, random,
-/// prefix, those beyond it.
-type SettledJson = (String, u32, u64, u64, Vec<u64>);
+/// those before it, prefix, those beyond it.
+type SettledJson = (String, u32, u64, u64, u64, Vec<u64>);
 
 /// A row of `records` as it was at the clock `now_ms`.
 pub(super) fn record(row: &Row<'_>, now_ms: i64) -> Result<StoredRecord, BadRow> {
@@ -91,9 +91,9 @@ pub(super) fn session(row: &Row<'_>) -> Result<SavedSession, BadRow> {
     let room: Option<String> = row.get("room")?;
     let settled: String = row.get("settled")?;
     let settled: Vec<SettledJson> = serde_json::from_str(&settled).map_err(|e| bad("settled", e))?;
-    let settled = settled.into_iter().map(|(router, counter, random, prefix, beyond)| {
+    let settled = settled.into_iter().map(|(router, counter, random, before, prefix, beyond)| {
         let beyond = beyond.into_iter().collect();
-        Ok((origin(&router, counter, random)?, Settled { prefix, beyond }))
+        Ok((origin(&router, counter, random)?, Settled { before, prefix, beyond }))
     });
     Ok(SavedSession {
         client_id: named(row, "client_id", ClientId::new)?,
@@ -111,7 +111,8 @@ pub(super) fn session(row: &Row<'_>) -> Result<SavedSession, BadRow> {
 pub(super) fn replace_session(conn: &Connection, session: &SavedSession) -> Result<(), rusqlite::Error> {
     let settled = session.settled.iter().map(|(origin, settled)| {
         let Incarnation { counter, random } = origin.incarnation;
-        (origin.router.to_string(), counter, random, settled.prefix, settled.beyond.iter().copied().collect())
+        let beyond = settled.beyond.iter().copied().collect();
+        (origin.router.to_string(), counter, random, settled.before, settled.prefix, beyond)
     });
     let settled: Vec<SettledJson> = settled.collect();
     conn.prepare_cached("INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(

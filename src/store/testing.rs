@@ -92,7 +92,7 @@ pub(super) fn client(id: &str) -> ClientId {
 }
 
 pub(super) fn session(id: &str, prefix: u64) -> SavedSession {
-    let settled = Settled { prefix, beyond: [prefix + 2, u64::MAX].into() };
+    let settled = Settled { before: prefix / 2, prefix, beyond: [prefix + 2, u64::MAX].into() };
     SavedSession {
         client_id: client(id),
         room: (prefix > 0).then(|| RoomId::new("комната").unwrap()),

@@ -61,6 +61,10 @@ pub const SETTLED_BEYOND_MAX: usize = 256;
 /// and some beyond it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Settled {
+    /// What was said up to this sequence is not for the client: it came before
+    /// the client entered its room. At most `prefix`. Of two routers where it did so,
+    /// without their knowing of each other, the lower one counts.
+    pub before: u64,
     /// Every record of the client's room up to this sequence.
     pub prefix: u64,
     /// Settled ones beyond; at most [`SETTLED_BEYOND_MAX`].

@@ -30,6 +30,8 @@ pub(super) struct Fetches(BTreeMap<Origin, Fetch>);
 #[derive(Debug)]
 struct Fetch {
     from: RouterId,
+    /// The first one that was asked for.
+    sequence: u64,
     /// Until when an answer is awaited.
     until: Time,
 }
@@ -88,18 +90,29 @@ impl Router {
             (failed, *next, *router != origin.router, mesh.fetches.count(*router), *router)
         });
         let Some((router, next)) = best else { return };
-        let fetch = Fetch { from: router, until: self.now + ANSWER_WAIT };
+        let fetch = Fetch { from: router, sequence: next, until: self.now + ANSWER_WAIT };
         mesh.fetches.0.insert(origin, fetch);
         self.stats.fetches += 1;
         self.tell_peer(router, Arc::new(Message::Want(RecordId { origin, sequence: next })));
     }
 
-    /// An answer came, or a push that does as one.
-    pub(super) fn fetched(&mut self, router: RouterId, origin: Origin) {
+    /// The record that was asked for came, from whomever.
+    pub(super) fn fetched(&mut self, id: &RecordId) {
         let Some(mesh) = &mut self.mesh else { return };
-        if mesh.fetches.0.get(&origin).is_some_and(|fetch| fetch.from == router) {
-            mesh.fetches.0.remove(&origin);
+        if mesh.fetches.0.get(&id.origin).is_some_and(|fetch| fetch.sequence == id.sequence) {
+            mesh.fetches.0.remove(&id.origin);
         }
+    }
+
+    /// A router has said what it holds: what it was asked for and lacks is not
+    /// awaited from it any more.
+    pub(super) fn fetches_answered(&mut self, router: RouterId) {
+        let Some(mesh) = &mut self.mesh else { return };
+        let Some(peer) = mesh.peers.get(router) else { return };
+        mesh.fetches.0.retain(|origin, fetch| {
+            let before = fetch.sequence - 1;
+            fetch.from != router || peer.next_above(origin, before) == Some(fetch.sequence)
+        });
     }
 
     pub(super) fn fetches_due(&mut self) {

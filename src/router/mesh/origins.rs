@@ -40,7 +40,9 @@ impl Held {
             }
         }
         if runs.is_empty() {
-            runs.push((self.top + 1, self.top));
+            // What is on its way to the disk has not gone: it comes next.
+            let next = self.positions.first_key_value().map_or(self.top + 1, |(sequence, _)| *sequence);
+            runs.push((next, next - 1));
         }
         runs
     }
@@ -142,6 +144,8 @@ mod tests {
         assert_eq!(runs(&origins), [(1, 2), (5, 5)]);
         let below: Vec<_> = origins.holdings(Some(15)).iter().map(|holding| holding.top).collect();
         assert_eq!(below, [2], "what is not on the disk yet is not offered");
+        let none = origins.holdings(Some(0));
+        assert_eq!((none[0].floor, none[0].top), (1, 0), "nor said to have been there and gone");
         assert_eq!(origins.from(&id(2)).collect::<Vec<_>>(), [12, 15]);
         [1, 2, 5].iter().for_each(|sequence| origins.remove(&id(*sequence)));
         assert_eq!((runs(&origins), origins.top(&id(0).origin)), (vec![(6, 5)], 5));

@@ -9,7 +9,7 @@ use crate::router::Router;
 use crate::router::mutants::mutated;
 use crate::router::settings::UNCOMMITTED_MAX;
 use crate::wire::fau3e::{Message, Playlist};
-use crate::wire::{Origin, Record, Uuid, fau3d::Status};
+use crate::wire::{Record, Uuid, fau3d::Status};
 
 impl Router {
     /// A record was taken in here, from a client or from `via`: the next
@@ -74,15 +74,12 @@ impl Router {
     /// Records came from another router.
     pub(super) fn records_heard(&mut self, router: RouterId, playlist: Playlist) {
         let mut all_held = true;
-        let mut last: Option<Origin> = None;
         for (record, age_ms) in playlist.records {
             let origin = record.id.origin;
             if let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) {
                 peer.got(origin, record.id.sequence);
             }
-            if last.replace(origin) != Some(origin) {
-                self.fetched(router, origin);
-            }
+            self.fetched(&record.id);
             let confirm = playlist.confirm.map(|uuid| (router, uuid));
             all_held &= self.take_in_from(router, record, age_ms, confirm);
         }

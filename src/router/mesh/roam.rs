@@ -5,6 +5,7 @@
 //! newer. What is settled only grows while the client stays in a room, so two
 //! states of it are put together rather than chosen between.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use fau3_election::Time;
@@ -14,7 +15,7 @@ use crate::router::record::Moment;
 use crate::router::settings::SESSIONS_MAX;
 use crate::router::{CloseReason, Router, SessionKey};
 use crate::wire::fau3e::{SessionState, SessionVersion};
-use crate::wire::{RoomId, Settled};
+use crate::wire::{RoomId, SETTLED_BEYOND_MAX, Settled};
 use fau3_election::RouterId;
 
 /// Where a session's client is.
@@ -132,21 +133,30 @@ impl Router {
     fn room_heard(&mut self, key: SessionKey, heard: &SessionState) -> bool {
         let session = &mut self.sessions[key];
         if session.room == heard.room {
+            let is_same_entering = session.entered == heard.entered;
             session.entered = session.entered.max(heard.entered);
-            let mut has_grown = false;
+            let mut joined = Joined::Unchanged;
             let merged = if mutated!(self.settings, SettledNotMerged) { None } else { Some(&heard.settled) };
             for (origin, settled) in merged.into_iter().flatten() {
-                has_grown |= session.settled.entry(*origin).or_default().join(settled);
+                joined = joined.max(session.settled.entry(*origin).or_default().join(settled));
             }
-            if has_grown {
-                let Self { sessions, log, .. } = self;
-                let session = &mut sessions[key];
-                if let Some(link) = &mut session.link {
-                    let settled = &session.settled;
-                    link.playlists.retain(|playlist| !log.is_settled(settled, &playlist.what));
+            // An origin that one of them did not know when the client came there:
+            // nothing of it had been said before.
+            let unknown =
+                session.settled.iter_mut().filter(|(origin, _)| !heard.settled.contains_key(origin));
+            for (_, settled) in unknown.filter(|_| !is_same_entering) {
+                joined = joined.max(settled.join(&Settled::default()));
+            }
+            let Self { sessions, log, .. } = self;
+            let session = &mut sessions[key];
+            if let Some(link) = &mut session.link {
+                let settled = &session.settled;
+                if joined == Joined::Reopened {
+                    link.next = 0; // From the first one again.
                 }
+                link.playlists.retain(|playlist| !log.is_settled(settled, &playlist.what));
             }
-            return has_grown;
+            return joined > Joined::Unchanged;
         }
         if heard.entered <= session.entered {
             return false;
@@ -261,18 +271,80 @@ impl Router {
 }
 
 impl Settled {
-    /// Puts another state of the same together with this one. True if this one
-    /// has grown.
-    fn join(&mut self, other: &Self) -> bool {
-        let before = (self.prefix, self.beyond.len());
-        self.prefix = self.prefix.max(other.prefix);
-        self.beyond.extend(&other.beyond);
-        let beyond = self.beyond.split_off(&(self.prefix + 1));
-        let grown = self.prefix > before.0 || beyond.len() > before.1;
-        self.beyond = beyond;
-        while self.beyond.len() > crate::wire::SETTLED_BEYOND_MAX {
-            self.prefix = self.beyond.pop_first().unwrap_or(self.prefix);
+    /// Puts another state of the same together with this one: what either has
+    /// settled since the client came there, and before that only what neither
+    /// was to deliver. The same in whatever order states come. Says how this
+    /// one has changed.
+    fn join(&mut self, other: &Self) -> Joined {
+        let (low, high) = if self.before <= other.before { (&*self, other) } else { (other, &*self) };
+        let mut joined = low.clone();
+        joined.beyond.extend(&high.beyond);
+        if high.before <= joined.prefix {
+            joined.prefix = joined.prefix.max(high.prefix);
+        } else {
+            // Between the two lies what one of them still had to deliver.
+            let from = (high.before + 1).max(high.prefix.saturating_sub(SETTLED_BEYOND_MAX as u64));
+            joined.beyond.extend(from..=high.prefix);
         }
-        grown
+        joined.beyond = joined.beyond.split_off(&(joined.prefix + 1));
+        while joined.beyond.len() > SETTLED_BEYOND_MAX {
+            joined.prefix = joined.beyond.pop_first().unwrap_or(joined.prefix);
+        }
+        while joined.beyond.remove(&(joined.prefix + 1)) {
+            joined.prefix += 1;
+        }
+        let result = match joined.prefix.cmp(&self.prefix) {
+            _ if joined == *self => Joined::Unchanged,
+            Ordering::Less => Joined::Reopened,
+            _ => Joined::Grown,
+        };
+        *self = joined;
+        result
+    }
+}
+
+/// What putting two states together has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Joined {
+    Unchanged,
+    /// More is settled.
+    Grown,
+    /// Something is to be delivered that was not, since the client had come
+    /// earlier than was known here.
+    Reopened,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(before: u64, prefix: u64, beyond: &[u64]) -> Settled {
+        Settled { before, prefix, beyond: beyond.iter().copied().collect() }
+    }
+
+    #[test]
+    fn states_of_one_entering_grow_together() {
+        let mut one = settled(3, 5, &[8]);
+        assert_eq!(one.join(&settled(3, 6, &[])), Joined::Grown);
+        assert_eq!(one, settled(3, 6, &[8]));
+        assert_eq!(one.join(&settled(3, 7, &[])), Joined::Grown);
+        assert_eq!(one, settled(3, 8, &[]));
+        assert_eq!(one.join(&settled(3, 7, &[])), Joined::Unchanged);
+    }
+
+    #[test]
+    fn what_was_owed_since_the_earlier_entering_stays_owed_in_whatever_order_states_meet() {
+        // Given: a client that came when 3 had been said, and heard 4; and, where
+        // nobody knew of it, when 7 had been said, and heard 8.
+        let (first, second) = (settled(3, 4, &[]), settled(7, 8, &[]));
+        let both = settled(3, 4, &[8]);
+        let (mut a, mut b) = (first.clone(), second.clone());
+        assert_eq!((a.join(&second), b.join(&first)), (Joined::Grown, Joined::Reopened));
+        assert_eq!((&a, &b), (&both, &both));
+        // Then: meeting either again changes nothing.
+        assert_eq!(
+            (a.join(&second), a.join(&first), a.join(&b)),
+            (Joined::Unchanged, Joined::Unchanged, Joined::Unchanged)
+        );
     }
 }

@@ -172,6 +172,7 @@ impl Router {
         }
         self.told(router, neighbours);
         self.confirm_by_holdings(router);
+        self.fetches_answered(router);
         self.fetch_missing();
         if !is_news {
             self.ask_if_something_was_lost(router);

@@ -131,7 +131,7 @@ fn client<'a>(session: &'a SessionState, origins: &mut Origins) -> raw::Client<'
         |version: SessionVersion| (version.generation, origins.place(&version.holder), version.revision);
     let (version, entered) = (version(session.version), version(session.entered));
     let settled = session.settled.iter().map(|(origin, settled)| {
-        (origins.place(origin), settled.prefix, settled.beyond.iter().copied().collect())
+        (origins.place(origin), settled.before, settled.prefix, settled.beyond.iter().copied().collect())
     });
     raw::Client {
         client_id: session.client_id.as_str().into(),
@@ -302,12 +302,15 @@ fn session(raw: raw::Client<'static>, origins: &Places) -> Result<SessionState, 
         Ok(SessionVersion { generation, holder: origins.origin(place)?, revision })
     };
     if raw.settled.len() > STATE_HOLDINGS_MAX
-        || raw.settled.iter().any(|(_, _, beyond)| beyond.len() > SETTLED_BEYOND_MAX)
+        || raw
+            .settled
+            .iter()
+            .any(|(_, before, prefix, beyond)| before > prefix || beyond.len() > SETTLED_BEYOND_MAX)
     {
-        return Err(fault("State: too much is settled beyond gaps"));
+        return Err(fault("State: what is settled is out of order, or too much beyond gaps"));
     }
-    let settled = raw.settled.into_iter().map(|(place, prefix, beyond)| {
-        Ok((origins.origin(place)?, Settled { prefix, beyond: beyond.into_iter().collect() }))
+    let settled = raw.settled.into_iter().map(|(place, before, prefix, beyond)| {
+        Ok((origins.origin(place)?, Settled { before, prefix, beyond: beyond.into_iter().collect() }))
     });
     let room = raw.room_id.map(|room| RoomId::new(&room)).transpose();
     Ok(SessionState {

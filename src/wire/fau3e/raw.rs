@@ -64,8 +64,9 @@ pub(super) struct Frame<'a> {
 
 /// A place among the frame's origins, and a sequence.
 pub(super) type Name = (u16, u64);
-/// Place among the origins, prefix, and what is settled beyond it.
-pub(super) type Settled = (u16, u64, Vec<u64>);
+/// Place among the origins, what came before the client, prefix, and what is
+/// settled beyond it.
+pub(super) type Settled = (u16, u64, u64, Vec<u64>);
 /// Generation, place among the origins, revision.
 pub(super) type Version = (u64, u16, u64);
 

@@ -55,7 +55,7 @@ fn session(name: &str) -> SessionState {
         version,
         entered: SessionVersion { revision: 1, ..version },
         settled: BTreeMap::from([
-            (origin(1), Settled { prefix: 5, beyond: BTreeSet::from([7, 9]) }),
+            (origin(1), Settled { before: 2, prefix: 5, beyond: BTreeSet::from([7, 9]) }),
             (origin(9), Settled::default()),
         ]),
         last: Some(id(1, 4)),
