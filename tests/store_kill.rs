@@ -144,6 +144,7 @@ fn session(position: u64) -> SavedSession {
         settled: std::collections::BTreeMap::new(),
         version,
         entered: version,
+        moved_over: version,
         last: None,
     }
 }

@@ -62,6 +62,8 @@ pub struct SavedSession {
     pub version: SessionVersion,
     /// The version at which it entered its room.
     pub entered: SessionVersion,
+    /// The newest version that was known when it moved there from another one.
+    pub moved_over: SessionVersion,
     /// The newest record that it has sent.
     pub last: Option<RecordId>,
 }
@@ -143,6 +145,8 @@ pub(super) struct Session {
     pub(super) version: SessionVersion,
     /// The version at which it entered its room.
     pub(super) entered: SessionVersion,
+    /// The newest version that was known when it moved there from another one.
+    pub(super) moved_over: SessionVersion,
     /// Where the client is while it has no connection here.
     pub(super) place: Place,
     /// Its holder, another router, says that it is connected there.
@@ -170,6 +174,7 @@ impl Session {
             since: Moment::before(now, 0),
             version,
             entered: version,
+            moved_over: version,
             place: Place::HereOrNowhere,
             is_held: false,
             last: None,
@@ -190,6 +195,7 @@ impl Session {
             ping_period_s: saved.ping_period_s,
             settled: saved.settled,
             entered: saved.entered,
+            moved_over: saved.moved_over,
             last: saved.last,
             ..Self::new(saved.client_id, now, saved.version)
         }
@@ -204,6 +210,7 @@ impl Session {
             settled: self.settled.clone(),
             version: self.version,
             entered: self.entered,
+            moved_over: self.moved_over,
             last: self.last,
         }
     }

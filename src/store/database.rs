@@ -49,7 +49,7 @@ const SCHEMA: &str = "
     CREATE TABLE sessions (
         client_id TEXT PRIMARY KEY, room TEXT, monitor_period_s INTEGER NOT NULL,
         ping_period_s INTEGER NOT NULL, settled TEXT NOT NULL, version TEXT NOT NULL,
-        entered TEXT NOT NULL, last TEXT) STRICT, WITHOUT ROWID;
+        entered TEXT NOT NULL, moved_over TEXT NOT NULL, last TEXT) STRICT, WITHOUT ROWID;
     CREATE TABLE remembered (
         position INTEGER PRIMARY KEY, born_ms INTEGER NOT NULL, key BLOB NOT NULL) STRICT;
     CREATE TABLE life (

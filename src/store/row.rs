@@ -103,6 +103,7 @@ pub(super) fn session(row: &Row<'_>) -> Result<SavedSession, BadRow> {
         settled: settled.collect::<Result<BTreeMap<_, _>, BadRow>>()?,
         version: version(row, "version")?,
         entered: version(row, "entered")?,
+        moved_over: version(row, "moved_over")?,
         last: row.get::<_, Option<String>>("last")?.as_deref().map(record_id).transpose()?,
     })
 }
@@ -115,8 +116,8 @@ pub(super) fn replace_session(conn: &Connection, session: &SavedSession) -> Resu
         (origin.router.to_string(), counter, random, settled.before, settled.prefix, beyond)
     });
     let settled: Vec<SettledJson> = settled.collect();
-    conn.prepare_cached("INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
-        params![
+    conn.prepare_cached("INSERT OR REPLACE INTO sessions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
+        .execute(params![
             session.client_id.as_str(),
             session.room.as_ref().map(RoomId::as_str),
             session.monitor_period_s,
@@ -124,9 +125,9 @@ pub(super) fn replace_session(conn: &Connection, session: &SavedSession) -> Resu
             serde_json::json!(settled).to_string(),
             version_json(&session.version),
             version_json(&session.entered),
+            version_json(&session.moved_over),
             session.last.as_ref().map(name_json),
-        ],
-    )?;
+        ])?;
     Ok(())
 }
 

@@ -101,6 +101,7 @@ pub(super) fn session(id: &str, prefix: u64) -> SavedSession {
         settled: BTreeMap::from([(origin(), settled)]),
         version: SessionVersion { generation: prefix, holder: origin(), revision: u64::MAX },
         entered: SessionVersion { generation: 1, holder: origin(), revision: prefix },
+        moved_over: SessionVersion { generation: 0, holder: origin(), revision: 5 },
         last: (prefix > 0).then(|| RecordId { origin: origin(), sequence: prefix }),
     }
 }

@@ -95,6 +95,7 @@ impl Router {
         let key = self.session_of(heard.client_id.clone());
         let session = &mut self.sessions[key];
         session.entered = heard.entered;
+        session.moved_over = heard.moved_over;
         session.settled = heard.settled.clone();
         if let Some(room) = heard.room.clone() {
             session.room = Some(room.clone());
@@ -132,7 +133,10 @@ impl Router {
     /// later. True if that changed anything.
     fn room_heard(&mut self, key: SessionKey, heard: &SessionState) -> bool {
         let session = &mut self.sessions[key];
-        if session.room == heard.room {
+        if heard.version <= session.moved_over {
+            return false; // Of a time before it came to the room.
+        }
+        if session.room == heard.room && session.version > heard.moved_over {
             let is_same_entering = session.entered == heard.entered;
             session.entered = session.entered.max(heard.entered);
             let mut joined = Joined::Unchanged;
@@ -164,6 +168,7 @@ impl Router {
         self.audience_without(key);
         let session = &mut self.sessions[key];
         session.entered = heard.entered;
+        session.moved_over = heard.moved_over;
         session.settled = heard.settled.clone();
         if let Some(link) = &mut session.link {
             link.next = 0;
@@ -264,6 +269,7 @@ impl Router {
             detached_ms: (!is_connected).then_some(u64::try_from(detached_ms).unwrap_or(u64::MAX)),
             version: session.version,
             entered: session.entered,
+            moved_over: session.moved_over,
             settled: session.settled.clone(),
             last: session.last,
         }

@@ -129,7 +129,8 @@ fn neighbour(neighbour: &Neighbour) -> (Id, Cow<'_, str>, Bytes<'_>, u16) {
 fn client<'a>(session: &'a SessionState, origins: &mut Origins) -> raw::Client<'a> {
     let mut version =
         |version: SessionVersion| (version.generation, origins.place(&version.holder), version.revision);
-    let (version, entered) = (version(session.version), version(session.entered));
+    let [version, entered, moved_over] =
+        [session.version, session.entered, session.moved_over].map(&mut version);
     let settled = session.settled.iter().map(|(origin, settled)| {
         (origins.place(origin), settled.before, settled.prefix, settled.beyond.iter().copied().collect())
     });
@@ -142,6 +143,7 @@ fn client<'a>(session: &'a SessionState, origins: &mut Origins) -> raw::Client<'
         detached_ms: session.detached_ms,
         version,
         entered,
+        moved_over,
         settled: settled.collect(),
         last: session.last.as_ref().map(|id| origins.name(id)),
     }
@@ -322,6 +324,7 @@ fn session(raw: raw::Client<'static>, origins: &Places) -> Result<SessionState, 
         detached_ms: raw.detached_ms,
         version: version(raw.version)?,
         entered: version(raw.entered)?,
+        moved_over: version(raw.moved_over)?,
         settled: settled.collect::<Result<_, Fault>>()?,
         last: origins.name(raw.last)?,
     })

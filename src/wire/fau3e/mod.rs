@@ -153,6 +153,9 @@ pub struct SessionState {
     /// The version at which it entered its room: what is settled counts from
     /// there, and two that entered alike may be put together.
     pub entered: SessionVersion,
+    /// The newest version that was known there when it moved to its room from
+    /// another one: states up to it say nothing of its time in this room.
+    pub moved_over: SessionVersion,
     /// What is settled for it, for each origin.
     pub settled: BTreeMap<Origin, Settled>,
     /// The newest record that it has sent.

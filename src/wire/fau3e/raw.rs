@@ -85,6 +85,7 @@ pub(super) struct Client<'a> {
     pub(super) detached_ms: Option<u64>,
     pub(super) version: Version,
     pub(super) entered: Version,
+    pub(super) moved_over: Version,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(super) settled: Vec<Settled>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -54,6 +54,7 @@ fn session(name: &str) -> SessionState {
         detached_ms: Some(0),
         version,
         entered: SessionVersion { revision: 1, ..version },
+        moved_over: SessionVersion { generation: 7, ..version },
         settled: BTreeMap::from([
             (origin(1), Settled { before: 2, prefix: 5, beyond: BTreeSet::from([7, 9]) }),
             (origin(9), Settled::default()),
