@@ -42,13 +42,13 @@ enum End {
 impl Bench {
     pub(crate) fn killed(&self) -> Result<Vec<Row>> {
         let rounds = self.ended(End::Killed)?;
-        Ok(rounds.rows("coordinator killed (-9) until the next serves", "s", 0.2, 0.4))
+        Ok(in_ms(&rounds).rows("coordinator killed (-9) until the next serves", "ms", 200.0, 400.0))
     }
 
     pub(crate) fn terminated(&self) -> Result<Vec<Row>> {
         let rounds = self.ended(End::Terminated)?;
-        let medians = rounds.map(|rounds| median(rounds.iter().copied()));
-        Ok(vec![medians.row("coordinator ended (SIGTERM) until the next serves", "s", Reach::AtMost(0.1))])
+        let medians = in_ms(&rounds).map(|rounds| median(rounds.iter().copied()));
+        Ok(vec![medians.row("coordinator ended (SIGTERM) until the next serves", "ms", Reach::AtMost(100.0))])
     }
 
     pub(crate) fn unplugged(&self) -> Result<Vec<Row>> {
@@ -195,7 +195,12 @@ fn two_leaders(cluster: &Cluster, healed: Instant) -> Result<Duration> {
     Ok(at - healed)
 }
 
+/// Seconds as milliseconds.
+fn in_ms(rounds: &Pair<Vec<f64>>) -> Pair<Vec<f64>> {
+    rounds.map(|rounds| rounds.iter().map(|seconds| seconds * 1_000.0).collect())
+}
+
 fn told(program: &Program, what: &str, time: Duration) -> f64 {
-    progress(program, &format!("{what} {:.3} s", time.as_secs_f64()));
+    progress(program, &format!("{what} {:.4} s", time.as_secs_f64()));
     time.as_secs_f64()
 }
