@@ -23,7 +23,8 @@ mod idle;
 mod latency;
 mod leaders;
 mod member;
-#[allow(dead_code)] // Tests use more of it.
+// Tests use more of it, and fail where it fails.
+#[allow(dead_code, clippy::unwrap_used)]
 #[path = "../../tests/common/netns.rs"]
 mod netns;
 mod program;
