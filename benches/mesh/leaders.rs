@@ -1,6 +1,7 @@
 //! Who leads, and how long nobody or more than one does: each round on a fresh mesh of three, in its own namespaces.
 //!
-//! Times begin before the fault is made: those of a cut cable or of a rule of the switch hold the milliseconds that
+//! A fault comes at a moment of its own in each round: the same one again and again would always meet the same moment
+//! between two heartbeats or adverts. Times begin before the fault is made: those of a cut cable or of a rule of the switch hold the milliseconds that
 //! `ip` and `nft` take.
 
 use std::{
@@ -26,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const APART: Duration = Duration::from_secs(4);
 /// After the heal, or under a lasting fault, the leaders are watched for so long.
 const WATCH: Duration = Duration::from_secs(6);
+/// The longer one of the programs' periods, from one advert to the next; heartbeats come four times in it.
+const PERIOD: Duration = Duration::from_secs(1);
 /// What happens under loss is stated for ten minutes.
 const STATED_MINUTES: f64 = 10.0;
 /// Percent of packets lost, and take-overs in ten minutes that may come of it.
@@ -58,9 +61,10 @@ impl Bench {
 
     /// From the coordinator's end until another one leads, in seconds.
     fn ended(&self, end: End) -> Result<Pair<Vec<f64>>> {
-        self.beside(self.amounts.rounds, |program, _| {
+        self.beside(self.amounts.rounds, |program, round| {
             let mut cluster = Cluster::settled(program, ROUTERS)?;
             let leader = cluster.settle()?;
+            wait_a_part(round);
             let at = match end {
                 End::Killed => cluster.member(leader)?.kill(),
                 End::Terminated => cluster.member(leader)?.terminate(),
@@ -77,14 +81,16 @@ impl Bench {
 
     /// The coordinator's frames are dropped, later they are not.
     pub(crate) fn isolated(&self) -> Result<Vec<Row>> {
-        let rounds = self.beside(self.amounts.rounds, |program, _| {
+        let rounds = self.beside(self.amounts.rounds, |program, round| {
             let cluster = Cluster::settled(program, ROUTERS)?;
             let leader = cluster.settle()?;
+            wait_a_part(round);
             let others = cluster.others(leader);
             let cut = Instant::now();
             cluster.net.partition(&[leader], &others);
             let next = cluster.next_leader(&others, cut, PATIENCE)?;
             thread::sleep(APART);
+            wait_a_part(round);
             if cluster.leaders().len() != 2 {
                 return Err(cluster.explain("a partition has not two leaders"));
             }
@@ -134,6 +140,7 @@ impl Bench {
             let cluster = Cluster::settled(program, ROUTERS)?;
             let leader = cluster.settle()?;
             let deaf = cluster.others(leader)[0];
+            wait_a_part(round);
             let cut = Instant::now();
             if round % 2 == 0 {
                 cluster.net.one_way(leader, deaf);
@@ -154,13 +161,14 @@ impl Bench {
 
     /// From the start of the one that shall lead until it does.
     pub(crate) fn hand_back(&self) -> Result<Vec<Row>> {
-        let rounds = self.beside(self.amounts.rounds, |program, _| {
+        let rounds = self.beside(self.amounts.rounds, |program, round| {
             let mut cluster = Cluster::new(program, ROUTERS, 0)?.ranked();
             let best = ROUTERS - 1;
             for host in 0..best {
                 cluster.start(host)?;
             }
             cluster.settle()?;
+            wait_a_part(round);
             let at = cluster.start(best)?;
             let leads = cluster.next_leader(&[best], at, PATIENCE)?;
             Ok(told(program, "the best one led after", leads - at))
@@ -168,6 +176,12 @@ impl Bench {
         let medians = rounds.map(|rounds| median(rounds.iter().copied()));
         Ok(vec![medians.row("hand-back: start of the better one until it leads", "s", Reach::AtMost(3.0))])
     }
+}
+
+/// A part of [`PERIOD`] that differs in each round; together the rounds are spread evenly over it.
+fn wait_a_part(round: u32) {
+    const GOLDEN_RATIO: f64 = 0.618_034;
+    thread::sleep(PERIOD.mul_f64((f64::from(round) + 0.5) * GOLDEN_RATIO % 1.0));
 }
 
 /// How often someone began to lead in so many minutes of loss.

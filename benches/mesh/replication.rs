@@ -172,7 +172,7 @@ fn follow(cluster: &mut Cluster, backlog: u32) -> Result<(f64, f64)> {
     }
 }
 
-/// How many records a router holds, asked through its control socket.
+/// How many records a router holds, payloads and all, asked through its control socket.
 fn held(socket: &Path) -> Result<u64> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -180,5 +180,8 @@ fn held(socket: &Path) -> Result<u64> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let status: serde_json::Value = serde_json::from_str(&answer)?;
-    Ok(status["records"]["count"].as_u64().ok_or("a status without records")?)
+    let records = &status["records"];
+    let figures = records["count"].as_u64().zip(records["bytes"].as_u64());
+    let (count, bytes) = figures.ok_or("a status without records")?;
+    Ok(count.min(bytes / RECORD_BYTES as u64))
 }
