@@ -96,6 +96,10 @@ fn loss_is_what_was_asked_for() {
     // Within five standard deviations.
     assert!(arrived.abs_diff(700) < 73, "{arrived} of 1000 arrived");
     net.heal();
+    net.loss_everywhere(20);
+    let arrived = arrive(&net, 0, to, 1_000, SHORT_PATIENCE);
+    assert!(arrived.abs_diff(800) < 64, "once on its way, not at both ends: {arrived} of 1000 arrived");
+    net.heal();
     assert_eq!(arrive(&net, 0, to, 1_000, SHORT_PATIENCE), 1_000);
 }
 

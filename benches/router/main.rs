@@ -15,22 +15,20 @@
 //! Exit status: 0 measured, 1 something was lost, doubled, out of order or could not be measured, 2 wrong usage.
 //! Figures that miss their reach are marked in the table and do not fail the run, since a busy machine can do that.
 
-mod board;
-mod client;
-mod dialect;
-mod fau3;
-mod load;
+#[path = "../common/mod.rs"]
+mod common;
 mod mqtt;
 mod process;
-mod table;
-mod tally;
 mod works;
 
-use std::{env, fs, path::PathBuf, process::ExitCode, time::Instant};
+use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 
-use dialect::Result;
+use common::{
+    dialect::Result,
+    proc::{load_average, raise_file_limit},
+    table::{self, Row},
+};
 use process::Program;
-use table::Row;
 use works::{Amounts, Bench};
 
 const USAGE: &str = "usage: cargo bench --bench router -- [--quick] [--only start|memory|fan-out|streams] \
@@ -95,7 +93,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> std::result::Result<Options
 
 fn run(options: Options) -> ExitCode {
     let begun = Instant::now();
-    process::raise_file_limit();
+    raise_file_limit();
     let mut bench = Bench {
         ours: Program::Fau3(options.fau3),
         peer: options.mosquitto.map(Program::Mosquitto).or_else(Program::find_mosquitto),
@@ -146,9 +144,7 @@ fn conclude(bench: &Bench, begun: Instant) {
     if bench.amounts.rounds < Amounts::FULL.rounds {
         println!("A quick run: its figures say nothing about speed.");
     }
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').take(3).collect::<Vec<_>>().join(" ");
-    println!("{:.0} s in all; load average at the end: {load}", begun.elapsed().as_secs_f64());
+    println!("{:.0} s in all; load average at the end: {}", begun.elapsed().as_secs_f64(), load_average());
 }
 
 const NO_PEER: &str = "\

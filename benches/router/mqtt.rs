@@ -1,7 +1,7 @@
 //! MQTT 3.1.1 (OASIS standard, 29 October 2014) from the client's side, for the peer that fau3 is measured against:
 //! rooms are topics, records are QoS 1, live frames QoS 0.
 
-use crate::dialect::{Dialect, Event, Kind, Payload, Result, STAMP_BYTES, Stamp, filler, message_id};
+use crate::common::dialect::{Dialect, Event, Kind, Payload, Result, STAMP_BYTES, Stamp, filler, message_id};
 
 const CONNECT: u8 = 0x10;
 const CONNACK: u8 = 0x20;

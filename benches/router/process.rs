@@ -1,9 +1,8 @@
-//! The servers as processes: start, pin to a processor, read what they cost from `/proc` (proc_pid_stat(5),
-//! proc_pid_status(5)), stop.
+//! The servers as processes: start, pin to a processor, read what they cost, stop.
 
 use std::{
     env, fs,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio, id},
     rc::Rc,
@@ -12,9 +11,12 @@ use std::{
 };
 
 use crate::{
-    client::Session,
-    dialect::{Dialect, Result},
-    fau3::Fau3,
+    common::{
+        client::Session,
+        dialect::{Dialect, Result},
+        fau3::Fau3,
+        proc::{cpu_s, find, status_kib},
+    },
     mqtt::Mqtt,
 };
 
@@ -22,8 +24,6 @@ use crate::{
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// Pause between two tries to reach a server that is starting.
 const RETRY_PAUSE: Duration = Duration::from_micros(500);
-/// Linux counts processor time for user space in hundredths of a second, on every architecture that we meet.
-const TICKS_PER_SECOND: f64 = 100.0;
 /// More than any work here connects.
 const MAX_CLIENTS: u32 = 2000;
 
@@ -143,7 +143,7 @@ impl Server {
     fn wait_until_it_answers(&mut self, program: &Program, begun: Instant) -> Result<()> {
         let dialect = program.dialect();
         loop {
-            let Err(error) = Session::open(&*dialect, self.port, "bench-first") else {
+            let Err(error) = Session::open(&*dialect, loopback(self.port), "bench-first") else {
                 self.started_in = begun.elapsed();
                 return Ok(());
             };
@@ -175,10 +175,7 @@ impl Server {
     }
 
     fn status(&self, field: &str) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(field));
-        let value = line.and_then(|line| line.split_whitespace().next());
-        Ok(value.ok_or_else(|| format!("no {field} of a server that ended{}", self.log()))?.parse()?)
+        Ok(status_kib(self.child.id(), field).map_err(|error| format!("{error}{}", self.log()))?)
     }
 
     /// The last that it said, for an error's text.
@@ -199,18 +196,6 @@ impl Drop for Server {
     }
 }
 
-/// Seconds of processor time of process `pid`.
-fn cpu_s(pid: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name, in parentheses, may hold anything; utime and stime are the 12th and 13th field after it.
-    let (_, fields) = stat.rsplit_once(')').ok_or("malformed /proc/PID/stat")?;
-    let mut times = fields.split_whitespace().skip(11).map(str::parse::<f64>);
-    match (times.next(), times.next()) {
-        (Some(user), Some(system)) => Ok((user? + system?) / TICKS_PER_SECOND),
-        _ => Err("malformed /proc/PID/stat".into()),
-    }
-}
-
 /// Seconds of processor time of the generator itself.
 pub(crate) fn own_cpu_s() -> Result<f64> {
     cpu_s(id())
@@ -227,21 +212,11 @@ pub(crate) fn separate_processors() -> Option<usize> {
     pinned.is_ok_and(|output| output.status.success()).then_some(processors - 1)
 }
 
-/// As many open files as the system lets us, for the servers too: they inherit it.
-pub(crate) fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
-        eprintln!("cannot raise the limit of open files: {error}");
-    }
+/// Where a server that listens on `port` is reached.
+pub(crate) fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
-fn find(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let system = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    env::split_paths(&path).chain(system).map(|folder| folder.join(program)).find(|path| path.is_file())
 }

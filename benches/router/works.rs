@@ -4,13 +4,15 @@
 use std::{thread, time::Duration};
 
 use crate::{
-    board::{Outcome, Pacing, Shape},
-    client::Session,
-    dialect::{Kind, Result},
-    load::Load,
-    process::{Program, Server, own_cpu_s},
-    table::{Figure, Reach, Row, count, number},
-    tally::{Faults, median, quantile},
+    common::{
+        board::{Outcome, Pacing, Shape},
+        client::Session,
+        dialect::{Kind, Result},
+        load::{Doors, Load},
+        table::{Figure, Reach, Row, count, number},
+        tally::{Faults, median, quantile},
+    },
+    process::{Program, Server, loopback, own_cpu_s},
 };
 
 /// Records that a sender may have in flight, whichever server.
@@ -163,7 +165,7 @@ impl Bench {
             Shape { rooms: 1, listeners_per_room: 1, kind: Kind::Record, payload_bytes: RECORD_BYTES };
         let measured = self.alternate(1, |program| {
             let server = Server::start(program, self.processor)?;
-            let load = Load::connect(&program.dialect(), server.port, shape)?;
+            let load = Load::connect(&program.dialect(), Doors::one(loopback(server.port)), shape)?;
             let outcome =
                 load.run(records, Pacing::Window(WINDOW_OFFERED), LIMIT).map_err(with_log(&server))?;
             let (now, most) = (server.resident_kib()?, server.resident_max_kib()?);
@@ -235,7 +237,7 @@ impl Bench {
         limit: Duration,
     ) -> Result<Round> {
         let server = Server::start(program, self.processor)?;
-        let load = Load::connect(&program.dialect(), server.port, shape)?;
+        let load = Load::connect(&program.dialect(), Doors::one(loopback(server.port)), shape)?;
         let mut faults = load.run(messages.div_ceil(20), pacing, limit).map_err(with_log(&server))?.faults;
         let (server_before, own_before) = (server.cpu_s()?, own_cpu_s()?);
         let outcome = load.run(messages, pacing, limit).map_err(with_log(&server))?;
@@ -258,8 +260,9 @@ fn idle_clients(program: &Program, server: &Server, clients: u32) -> Result<Vec<
     let dialect = program.dialect();
     (0..clients)
         .map(|client| {
-            let mut session = Session::open(&*dialect, server.port, &format!("bench-idle-{client}"))
-                .map_err(|error| format!("client {client}: {error}{}", server.log()))?;
+            let mut session =
+                Session::open(&*dialect, loopback(server.port), &format!("bench-idle-{client}"))
+                    .map_err(|error| format!("client {client}: {error}{}", server.log()))?;
             session.subscribe(&*dialect, client / 10, Kind::Record)?;
             Ok(session)
         })

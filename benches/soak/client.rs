@@ -173,7 +173,7 @@ impl Life {
     fn is_confirmed(&mut self, uuid: &str, status: i64) {
         if uuid.starts_with("subscribe ") {
             assert_eq!(status, 0, "the Subscribe is refused");
-            self.ledger.listens(self.number);
+            self.ledger.listens(self.number, self.host);
         } else if self.unconfirmed.as_ref().is_some_and(|(text, _)| text == uuid) {
             // Anything else is to be sent again.
             if status == FAU3_STORED {

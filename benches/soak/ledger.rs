@@ -1,6 +1,6 @@
 //! What was said, confirmed and heard, by whom; and what that makes in the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,7 +26,8 @@ pub(crate) struct Ledger {
 struct Book {
     /// Who is in which room.
     rooms: BTreeMap<usize, usize>,
-    listening: BTreeSet<usize>,
+    /// When each began to listen, and at which router.
+    listening: BTreeMap<usize, Vec<(Duration, usize)>>,
     said: BTreeMap<String, Said>,
     /// How often each has heard what, by the text.
     heard: BTreeMap<usize, BTreeMap<String, u32>>,
@@ -76,8 +77,10 @@ impl Ledger {
         self.book().rooms.insert(client, room);
     }
 
-    pub(crate) fn listens(&self, client: usize) {
-        self.book().listening.insert(client);
+    pub(crate) fn listens(&self, client: usize, router: usize) {
+        let mut book = self.book();
+        let now = book.now();
+        book.listening.entry(client).or_default().push((now, router));
     }
 
     pub(crate) fn until_all_listen(&self, count: usize, within: Duration) {
@@ -167,9 +170,13 @@ impl Ledger {
                 |client: &usize| !book.heard.get(client).is_some_and(|heard| heard.contains_key(text));
             let deaf: Vec<usize> = listeners.map(|(client, _)| *client).filter(is_deaf).collect();
             if !deaf.is_empty() {
-                summary
-                    .lost
-                    .push(format!("{text}, said after {:.1?}, not heard by clients {deaf:?}", said.at));
+                let deaf: Vec<String> =
+                    deaf.into_iter().map(|client| book.whereabouts(client, said.at)).collect();
+                summary.lost.push(format!(
+                    "{text}, said after {:.1?}, not heard by {}",
+                    said.at,
+                    deaf.join("; ")
+                ));
             }
         }
         for (client, heard) in &book.heard {
@@ -187,6 +194,16 @@ impl Ledger {
 }
 
 impl Book {
+    /// Where a client listened at that time, and next.
+    fn whereabouts(&self, client: usize, at: Duration) -> String {
+        let listened = self.listening.get(&client).map_or(&[][..], Vec::as_slice);
+        let next = listened.partition_point(|(since, _)| *since <= at);
+        let from = next.saturating_sub(1);
+        let places =
+            listened[from..].iter().take(3).map(|(since, router)| format!("at {router} from {since:.2?}"));
+        format!("client {client} ({})", places.collect::<Vec<_>>().join(", "))
+    }
+
     fn now(&self) -> Duration {
         self.began.map_or(Duration::ZERO, |began| began.elapsed())
     }

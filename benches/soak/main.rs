@@ -131,10 +131,13 @@ fn run(options: &Options) -> ExitCode {
     let mending = suffer(&mesh, options, &mut chance, &mut counters);
     ledger.talk(false);
     let is_heard = ledger.until_all_is_heard(MEND_MAX);
-    (0..ROUTERS).for_each(|number| counters.add(&mesh.router(number).status()));
+    let last: Vec<_> = (0..ROUTERS).map(|number| mesh.router(number).status()).collect();
+    last.iter().for_each(|status| counters.add(status));
     // Each client checks what it heard when it ends.
     drop(clients);
     mending.print();
+    let held: Vec<_> = last.iter().map(|status| status["records"]["count"].to_string()).collect();
+    println!("records held, router by router: {}", held.join(", "));
     if !is_heard {
         println!("not all was heard {MEND_MAX:?} after the last fault");
     }

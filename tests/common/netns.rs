@@ -45,6 +45,8 @@ struct Faults {
     cut: BTreeSet<(usize, usize)>,
     /// Percent of what goes to and of what comes from a host.
     loss: Vec<(usize, u8)>,
+    /// Percent of all that crosses the switch.
+    loss_everywhere: u8,
 }
 
 impl Net {
@@ -96,6 +98,11 @@ impl Net {
         Ipv4Addr::new(10, 83, 0, self.number(host))
     }
 
+    /// An IPv4 address of the same network that no host has of its own.
+    pub(crate) fn virtual_ipv4(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 83, 0, 200)
+    }
+
     /// A host's IPv6 address, besides its link-local one.
     pub(crate) fn ipv6(&self, host: usize) -> Ipv6Addr {
         Ipv6Addr::new(0xfd83, 0, 0, 0, 0, 0, 0, self.number(host).into())
@@ -124,6 +131,13 @@ impl Net {
             faults.loss.retain(|(other, _)| *other != host);
             faults.loss.push((host, percent));
         });
+    }
+
+    /// Of what goes from any host to any other, so much is lost at random, of
+    /// a broadcast for each of those that it goes to.
+    pub(crate) fn loss_everywhere(&self, percent: u8) {
+        assert!(percent <= 100, "percent");
+        self.change(|faults| faults.loss_everywhere = percent);
     }
 
     /// All these faults are over.
@@ -236,6 +250,9 @@ impl Faults {
             for side in ["iifname", "oifname"] {
                 writeln!(rules, "{side} {} numgen random mod 100 < {percent} drop", port(*host)).unwrap();
             }
+        }
+        if self.loss_everywhere > 0 {
+            writeln!(rules, "numgen random mod 100 < {} drop", self.loss_everywhere).unwrap();
         }
         rules.push_str("}\n}\n");
         rules

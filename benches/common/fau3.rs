@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
-use crate::dialect::{Dialect, Event, Kind, Payload, Result, STAMP_BYTES, Stamp, filler, message_id};
+use super::dialect::{Dialect, Event, Kind, Payload, Result, STAMP_BYTES, Stamp, filler, message_id};
 
 const TEXT: u8 = 0x1;
 const BINARY: u8 = 0x2;

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{
+use super::{
     dialect::{Dialect, Event, Kind, Payload, Stamp, message_id},
     tally::{Faults, Heard},
 };

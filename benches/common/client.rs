@@ -2,13 +2,13 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{Ipv4Addr, TcpStream as StdStream},
+    net::{SocketAddr, TcpStream as StdStream},
     time::Duration,
 };
 
 use tokio::net::TcpStream;
 
-use crate::dialect::{Dialect, Event, Kind, Payload, Result};
+use super::dialect::{Dialect, Event, Kind, Payload, Result};
 
 /// How long a server may take to open a session.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,9 +22,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects to `port` on loopback and waits until the server has answered.
-    pub(crate) fn open(dialect: &dyn Dialect, port: u16, client: &str) -> Result<Session> {
-        let stream = StdStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    /// Connects to the server at `door` and waits until it has answered.
+    pub(crate) fn open(dialect: &dyn Dialect, door: SocketAddr, client: &str) -> Result<Session> {
+        let stream = StdStream::connect_timeout(&door, PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut session = Session { stream, input: Vec::new() };

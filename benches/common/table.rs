@@ -7,6 +7,8 @@ use std::fmt::Write;
 pub(crate) enum Reach {
     /// Ours is at most so much, in the row's unit.
     AtMost(f64),
+    /// Ours is at least so much, in the row's unit.
+    AtLeast(f64),
     /// Ours is at least so many times the peer's.
     TimesPeerAtLeast(f64),
     /// Ours is at most so many times the peer's.
@@ -75,6 +77,7 @@ impl Figure {
     fn is_met(&self) -> Option<bool> {
         match self.reach {
             Reach::AtMost(most) => Some(self.ours <= most),
+            Reach::AtLeast(least) => Some(self.ours >= least),
             Reach::TimesPeerAtLeast(times) => self.ratio().map(|ratio| ratio >= times),
             Reach::TimesPeerAtMost(times) => self.ratio().map(|ratio| ratio <= times),
             Reach::Informative => None,
@@ -85,6 +88,7 @@ impl Figure {
         let with_unit = |value: f64| format!("{} {}", number(value), self.unit).trim_end().to_owned();
         let reach = match self.reach {
             Reach::AtMost(most) => format!("<= {}", with_unit(most)),
+            Reach::AtLeast(least) => format!(">= {}", with_unit(least)),
             Reach::TimesPeerAtLeast(times) => format!(">= {times:.2} x peer"),
             Reach::TimesPeerAtMost(times) => format!("<= {times:.2} x peer"),
             Reach::Informative => none(),

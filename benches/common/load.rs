@@ -7,6 +7,7 @@
 use std::{
     cell::RefCell,
     future::pending,
+    net::SocketAddr,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -17,7 +18,7 @@ use tokio::{
     time::{sleep, sleep_until},
 };
 
-use crate::{
+use super::{
     board::{Board, Outcome, Pacing, Shape},
     client::{Client, Session},
     dialect::{Dialect, Kind, Result},
@@ -29,7 +30,21 @@ const STALL: Duration = Duration::from_secs(7);
 /// How often limit and stall are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Clients connected to one server. Dropping it closes their connections.
+/// Where clients connect.
+#[derive(Clone, Copy)]
+pub(crate) struct Doors {
+    pub(crate) senders: SocketAddr,
+    pub(crate) listeners: SocketAddr,
+}
+
+impl Doors {
+    /// The same for all.
+    pub(crate) fn one(door: SocketAddr) -> Doors {
+        Doors { senders: door, listeners: door }
+    }
+}
+
+/// Clients connected to servers. Dropping it closes their connections.
 pub(crate) struct Load {
     board: Rc<RefCell<Board>>,
     tasks: LocalSet,
@@ -37,8 +52,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Connects everyone to the server at `port` and subscribes the listeners.
-    pub(crate) fn connect(dialect: &Rc<dyn Dialect>, port: u16, shape: Shape) -> Result<Load> {
+    /// Connects everyone and subscribes the listeners.
+    pub(crate) fn connect(dialect: &Rc<dyn Dialect>, doors: Doors, shape: Shape) -> Result<Load> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let tasks = LocalSet::new();
         let board = Rc::new(RefCell::new(Board::new(dialect.clone(), shape)));
@@ -46,13 +61,14 @@ impl Load {
         {
             let _entered = runtime.enter();
             for room in 0..shape.rooms {
-                let open = |role: &str| Session::open(&**dialect, port, &format!("bench-{room}-{role}"));
+                let open =
+                    |door, role: &str| Session::open(&**dialect, door, &format!("bench-{room}-{role}"));
                 for listener in 0..shape.listeners_per_room {
-                    let mut session = open(&format!("listener-{listener}"))?;
+                    let mut session = open(doors.listeners, &format!("listener-{listener}"))?;
                     session.subscribe(&**dialect, room, shape.kind)?;
                     tasks.spawn_local(listen(session.into_client()?, board.clone(), room, listener));
                 }
-                let mut session = open("sender")?;
+                let mut session = open(doors.senders, "sender")?;
                 if speaker_subscribes {
                     session.subscribe(&**dialect, room, shape.kind)?;
                 }
