@@ -119,7 +119,7 @@ impl Router {
         if let (Some(record), Some(conn)) = (record, conn)
             && self.settings.copies > 1
         {
-            if self.has_peers() {
+            if self.has_peers() || self.a_peer_may_appear() {
                 return self.await_copies(&record, conn, true);
             }
             self.stats.confirmed_single += 1;
@@ -134,7 +134,7 @@ impl Router {
         let position = self.log.next_position();
         self.origins.insert(&record.id, position, self.now);
         let disk = self.settings.disk;
-        let needs_copies = self.settings.copies > 1 && self.has_peers();
+        let needs_copies = self.settings.copies > 1 && (self.has_peers() || self.a_peer_may_appear());
         if disk {
             let waiter = if needs_copies { Waiter::Copies } else { Waiter::Client(conn) };
             self.commit_record(position, record.clone(), 0, false, waiter);

@@ -17,6 +17,11 @@ use crate::wire::{Record, Uuid, fau3d::Status};
 const ANSWER_WAIT: Duration = Duration::from_millis(250);
 /// Routers asked for one record; that makes a second at most.
 const ASKED_MAX: usize = 4;
+/// For how long a router that has just started, or whose neighbours have not
+/// spoken yet, waits for one to ask: it does not know yet that it is alone.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often it looks whether there is one now.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 
 /// Records that wait for others to hold them, by what their sender said. At
 /// most [`AWAITED_MAX`](crate::router::UNCOMMITTED_MAX).
@@ -38,6 +43,8 @@ struct Awaited {
     tried: BTreeSet<RouterId>,
     /// When the next one is asked; `None` once all have been.
     next_at: Option<Time>,
+    /// Until when one to ask may still appear.
+    patient_until: Time,
 }
 
 impl Copies {
@@ -83,6 +90,7 @@ impl Router {
             held_by: BTreeSet::new(),
             tried: BTreeSet::new(),
             next_at: Some(self.now),
+            patient_until: self.now + PATIENCE,
         };
         mesh.copies.awaited.insert(record.key(), awaited);
         let confirmer = self.next_confirmer(record.key());
@@ -93,7 +101,7 @@ impl Router {
     /// Whom to ask next, and by what its answer will be known.
     fn next_confirmer(&mut self, message: u128) -> Option<(RouterId, Uuid)> {
         let uuid = self.fresh_uuid();
-        let now = self.now;
+        let (now, may_appear) = (self.now, self.a_peer_may_appear());
         let mesh = self.mesh.as_mut()?;
         let awaited = mesh.copies.awaited.get_mut(&message)?;
         let untried = mesh
@@ -106,10 +114,21 @@ impl Router {
         });
         let next = next.map(|(router, _)| router).filter(|_| awaited.tried.len() < ASKED_MAX);
         awaited.next_at = next.map(|_| now + ANSWER_WAIT);
+        if next.is_none() && awaited.tried.is_empty() && may_appear && now < awaited.patient_until {
+            awaited.next_at = Some(now + LOOK_EVERY);
+        }
         let router = next?;
         awaited.tried.insert(router);
         mesh.copies.asked.insert(uuid, message);
         Some((router, uuid))
+    }
+
+    /// Whether a router to ask may still appear: this one has just started, or
+    /// others are connected that have not said what they hold.
+    pub(in crate::router) fn a_peer_may_appear(&self) -> bool {
+        let Some(mesh) = &self.mesh else { return false };
+        let listens = self.now.since(Time::ZERO) < mesh.election.config().detection();
+        listens || mesh.peers.iter().any(|(_, peer)| !peer.has_spoken)
     }
 
     /// It is on the disk here.

@@ -87,3 +87,33 @@ fn a_router_that_dies_with_the_record_is_replaced_by_the_next() {
     assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
     assert_eq!(net.router(R(0)).stats().confirmed_single, 1);
 }
+
+#[test]
+fn a_router_that_has_just_started_waits_for_a_neighbour_before_it_confirms_alone() {
+    // Given: two routers, one of which has just started, its connection yet to come.
+    let mut net = MeshNet::new(2);
+    net.kill(R(1));
+    net.run(secs(5));
+    net.cut(R(0), R(1));
+    net.start(R(1));
+    let talker = net.listener("talker", R(1), "room");
+    let uuid = net.say(talker, "room", "word");
+    net.run(ms(300));
+    assert!(net[talker].statuses(&uuid).is_empty());
+    // When: it comes. Then: a second router holds the record.
+    net.mend(R(0), R(1));
+    net.run(ms(100));
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
+    assert_eq!(net.router(R(1)).stats().confirmed_single, 0);
+    // Where none comes, it says so after a second.
+    net.kill(R(1));
+    net.kill(R(0));
+    net.start(R(1));
+    net.attach(talker, R(1));
+    let uuid = net.say(talker, "room", "another");
+    net.run(ms(990));
+    assert!(net[talker].statuses(&uuid).is_empty());
+    net.run(ms(20));
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
+    assert_eq!(net.router(R(1)).stats().confirmed_single, 1);
+}
