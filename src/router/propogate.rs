@@ -213,7 +213,10 @@ impl Router {
         let client_id = session.client_id.clone();
         let previous = self.latest(session.last, self.log.newest_of(&client_id));
         let id = RecordId { origin: self.origin, sequence: self.sequence + 1 };
-        Record::new(id, previous, self.lamport + 1, Message { room, client_id, message_uuid, payload })
+        // By the mesh's clock a router that has just come, and lacks what was said
+        // before, does not count behind it.
+        let lamport = (self.lamport + 1).max(self.mesh_clock_ms());
+        Record::new(id, previous, lamport, Message { room, client_id, message_uuid, payload })
     }
 
     /// The later one of what a client's session says that it said last, and what

@@ -31,9 +31,13 @@ impl Router {
     /// A version for a client that attaches here now: newer than any that is
     /// known.
     pub(in crate::router) fn attachment(&self, known: SessionVersion) -> SessionVersion {
-        let clock_ms = self.mesh.as_ref().map_or(0, |mesh| mesh.clock.now(self.now));
-        let generation = clock_ms.max(known.generation + 1);
+        let generation = self.mesh_clock_ms().max(known.generation + 1);
         SessionVersion { generation, holder: self.origin, revision: 0 }
+    }
+
+    /// 0 without a mesh.
+    pub(in crate::router) fn mesh_clock_ms(&self) -> u64 {
+        self.mesh.as_ref().map_or(0, |mesh| mesh.clock.now(self.now))
     }
 
     /// Something about a session that is held here has changed; the others
