@@ -19,6 +19,8 @@ pub mod failure;
 #[cfg(feature = "net")]
 pub mod gateway;
 #[cfg(feature = "net")]
+pub mod identity;
+#[cfg(feature = "net")]
 pub mod mesh;
 #[cfg(feature = "net")]
 pub mod node;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::ROUTERS;
-use crate::node::identity::generate_mesh_key;
+use crate::identity::generate_mesh_key;
 
 /// Free ports are looked for this often.
 const PORT_TRIES: usize = 32;

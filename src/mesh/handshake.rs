@@ -18,7 +18,7 @@ use super::api::{Protocol, Refusal};
 use super::frame::{Decoder, Kind, header};
 use super::pipe::{Fate, Pipe};
 use super::psk::{self, Key, Psk};
-use crate::node::identity::router_of;
+use crate::identity::router_of;
 
 const NOISE: &str = "/noise";
 const YAMUX: &str = "/yamux/1.0.0";
@@ -300,7 +300,7 @@ impl Hello {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::node::identity::router_id;
+    use crate::identity::router_id;
 
     #[test]
     fn a_greeting_comes_back_as_it_was_and_may_grow() {

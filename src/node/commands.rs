@@ -1,9 +1,9 @@
 //! `fau3 check-config` and `fau3 keys`.
 
-use super::identity::{self, KeyFile};
 use super::{CheckConfigArgs, KeysArgs};
 use crate::config::{Config, uci};
 use crate::failure::Failure;
+use crate::identity::{self, KeyFile};
 
 /// Says what is wrong in a file, all of it, or that nothing is.
 ///

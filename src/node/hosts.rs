@@ -123,7 +123,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::node::identity::Folder;
+    use crate::identity::Folder;
 
     fn ips(texts: &[&str]) -> BTreeSet<IpAddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()

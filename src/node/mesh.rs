@@ -13,9 +13,9 @@ use libp2p_identity::PeerId;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
-use super::identity::{Error, NodeState, router_of, state_path};
 use super::report::MeshReport;
 use crate::discovery::{Discovery, News, Told};
+use crate::identity::{Error, NodeState, router_of, state_path};
 use crate::mesh::{BeaconTarget, Down, Frame, Mesh, MeshEvent, MeshEvents, SendOutcome};
 use crate::router::Input;
 use crate::wire::fau3e::{Contact, FRAME_BYTES_MAX, Message, decode, encode};

@@ -1,8 +1,6 @@
 //! The shell around the pure router: the one task that feeds it and carries out
 //! what it asks for. Decides nothing itself; knows doors, store and clock.
 
-pub mod identity;
-
 mod args;
 mod clock;
 mod commands;

@@ -7,12 +7,12 @@ use std::time::Duration;
 use fau3_election::{Election, Incarnation, ServerEntry, Time};
 use tracing::{info, warn};
 
-use super::identity::{self, KeyFile, MeshKey};
 use super::mesh::MeshSide;
 use crate::config::Config;
 use crate::control::Control;
 use crate::discovery::{Discovery, Own};
 use crate::failure::Failure;
+use crate::identity::{self, KeyFile, MeshKey};
 use crate::mesh::{Key, Mesh, MeshSettings, PROTOCOLS, Transport};
 
 /// The election of a new life, with what the last one kept.

@@ -11,10 +11,11 @@ use tracing::{error, warn};
 use super::hosts::HostsFile;
 use super::mesh::{Found, MeshSide};
 use super::names::{Conflict, Names};
-use super::{Identity, identity, lan};
+use super::{Identity, lan};
 use crate::config::Config;
 use crate::control::Control;
 use crate::gateway::fau3d::ExtraServers;
+use crate::identity;
 use crate::router::{MeshStatus, Router};
 use crate::wire::fau3d::ExtraServer;
 

@@ -12,13 +12,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
-use super::identity::{self, KeyFile};
 use super::listen::bind;
 use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, others};
 use crate::config::{Clients, Config, LogLevel, Storage, Warning};
 use crate::control::Control;
 use crate::failure::Failure;
 use crate::gateway::{Hall, fau3d};
+use crate::identity::{self, KeyFile};
 use crate::router::{Origin, Restored, Router, Settings};
 use crate::store::{Bounds, Store, volatile_warning};
 

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fau3::identity::router_id;
 use fau3::mesh::{
     Down, Frame, Key, Mesh, MeshEvent, MeshEvents, MeshSettings, PROTOCOLS, SendOutcome, Transport,
 };
-use fau3::node::identity::router_id;
 use fau3_election::{Incarnation, RouterId};
 use libp2p_identity::{Keypair, PeerId};
 use tokio::time::timeout;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use fau3::identity::MeshKey;
 use fau3::mesh::{Frame, Key, Mesh as Door, MeshEvent, MeshSettings, PROTOCOLS, Transport};
-use fau3::node::identity::MeshKey;
 use libp2p_identity::Keypair;
 
 use crate::clients::{Ear, Mouth, Sayings};

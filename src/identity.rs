@@ -15,7 +15,7 @@ use libp2p_identity::{Keypair, PeerId, PublicKey};
 use sha2::{Digest, Sha256};
 
 #[cfg(test)]
-pub(in crate::node) use file::tests::Folder;
+pub(crate) use file::tests::Folder;
 pub use mesh_key::{MeshKey, generate_mesh_key, read_mesh_keys};
 pub use state::{NodeState, random, start_incarnation, state_at_start, state_path};
 

@@ -101,16 +101,16 @@ fn folder(path: &Path) -> &Path {
 }
 
 #[cfg(test)]
-pub(in crate::node) mod tests {
+pub(crate) mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
 
     /// A folder of its own, gone at the end.
-    pub(in crate::node) struct Folder(PathBuf);
+    pub(crate) struct Folder(PathBuf);
 
     impl Folder {
-        pub(in crate::node) fn new() -> Self {
+        pub(crate) fn new() -> Self {
             static NUMBER: AtomicU32 = AtomicU32::new(0);
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
             let dir = std::env::temp_dir().join(format!("fau3-identity-{}-{number}", std::process::id()));
@@ -119,7 +119,7 @@ pub(in crate::node) mod tests {
             Self(dir)
         }
 
-        pub(in crate::node) fn path(&self) -> &Path {
+        pub(crate) fn path(&self) -> &Path {
             &self.0
         }
     }
