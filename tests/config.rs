@@ -120,7 +120,7 @@ fn the_design_s_file_names_every_option_there_is() {
 
 #[test]
 fn the_package_s_file_is_the_defaults_and_shows_every_option() {
-    let text = include_str!("../openwrt/fau3.config");
+    let text = include_str!("../openwrt/fau3/files/etc/config/fau3");
     assert_eq!(read(text, &[]), Config::defaults(&around()));
     assert_eq!(warnings(text), [""; 0]);
     // Also with every example in it made real, nothing is misspelt.
