@@ -8,6 +8,10 @@
 mod common;
 
 mod corpus;
+mod defaults;
+mod files;
+mod hosts;
 mod root;
+mod rpcd;
 mod service;
 mod validation;
