@@ -186,3 +186,143 @@ impl World {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Setup;
+    use super::*;
+
+    /// A world in which everyone has heard everything, and two messages of one
+    /// speaker that one listener is to hear again.
+    struct Told {
+        world: World,
+        listener: usize,
+        late: usize,
+        newer: usize,
+        /// Who took both in, who is to pass the late one over, and who brings it.
+        taker: usize,
+        passing: usize,
+        bringing: usize,
+    }
+
+    impl Told {
+        fn new() -> Self {
+            let mut world = World::new(Setup::healthy(1, 3, 4));
+            assert_eq!(world.run().violation, None);
+            let ledger = &mut world.judge.ledger;
+            let heard = |number: &usize, listener: usize| ledger.said[*number].heard.contains_key(&listener);
+            let (listener, speaker) = (0, 1);
+            let mut both = ledger.of_speaker(speaker, 0, usize::MAX).iter().copied();
+            let mut both = both.by_ref().filter(|number| heard(number, listener)).skip(3);
+            let (late, newer) = both.next().zip(both.next()).unwrap();
+            ledger.hearings.clear();
+            for number in [late, newer] {
+                ledger.said[number].heard.clear();
+            }
+            let taker = |number: usize| {
+                let taker = world.judge.ledger.said[number].ids[0].origin.router;
+                world.machines.iter().position(|machine| machine.id == taker).unwrap()
+            };
+            let taker = Some(taker(late)).filter(|first| *first == taker(newer)).unwrap();
+            let (passing, bringing) = ((taker + 1) % 3, (taker + 2) % 3);
+            Self { world, listener, late, newer, taker, passing, bringing }
+        }
+
+        fn newer(&mut self) {
+            self.world.heard_in_order(self.listener, self.passing, self.newer);
+        }
+
+        /// Whether a rule is broken when it hears the late one.
+        fn late(&mut self) -> bool {
+            self.world.heard_in_order(self.listener, self.bringing, self.late);
+            self.world.judge.violation.as_ref().is_some_and(|violation| violation.invariant == ORDER)
+        }
+
+        fn said(&mut self, number: usize) -> &mut super::super::ledger::Said {
+            &mut self.world.judge.ledger.said[number]
+        }
+    }
+
+    #[test]
+    fn a_message_behind_a_newer_one_breaks_the_rule_where_nothing_excuses_it() {
+        let mut told = Told::new();
+        told.newer();
+        assert!(told.late());
+    }
+
+    #[test]
+    fn a_partition_excuses_what_was_passed_over_in_it_and_nothing_after() {
+        let mut told = Told::new();
+        told.world.apart_until[told.taker][told.passing] = Time::MAX;
+        told.newer();
+        assert!(!told.late());
+        assert_eq!(told.world.tally.late, 1);
+        // Another router's does not count, nor one that comes later.
+        let mut told = Told::new();
+        told.world.apart_until[told.taker][told.bringing] = Time::MAX;
+        told.newer();
+        told.world.apart_until[told.taker][told.passing] = Time::MAX;
+        assert!(told.late());
+    }
+
+    #[test]
+    fn bounds_excuse_the_router_that_has_let_a_message_go() {
+        let mut told = Told::new();
+        let (late, newer, passing) = (told.late, told.newer, told.passing);
+        told.said(late).ids.iter_mut().for_each(|id| id.sequence += 1_000_000);
+        told.newer();
+        assert!(!told.late());
+        assert_eq!(told.world.tally.late_expired, 1);
+        // But not one that does not know of it.
+        let mut told = Told::new();
+        told.said(late).ids.iter_mut().for_each(|id| id.sequence += 1_000_000);
+        told.said(late).came_at.remove(&passing);
+        let now = told.world.now;
+        for said in &mut told.world.judge.ledger.said[newer..] {
+            said.came_at.insert(passing, now);
+        }
+        told.newer();
+        assert!(told.late());
+    }
+
+    #[test]
+    fn a_router_that_lacks_a_message_waits_for_it() {
+        for (waited_ms, is_excused) in [(1_000, false), (2_000, true)] {
+            let mut told = Told::new();
+            let (late, newer, passing, now) = (told.late, told.newer, told.passing, told.world.now);
+            told.said(late).came_at.remove(&passing);
+            for said in &mut told.world.judge.ledger.said[newer..] {
+                said.came_at.insert(passing, now);
+            }
+            told.newer();
+            told.world.now = now + Duration::from_millis(waited_ms);
+            assert_eq!(!told.late(), is_excused, "after {waited_ms} ms");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_what_the_taker_of_the_newer_one_could_not_name() {
+        for (before_ms, is_excused) in [(0, true), (3_000, false)] {
+            let mut told = Told::new();
+            let (late, newer, passing, now) = (told.late, told.newer, told.passing, told.world.now);
+            let taker = told.taker;
+            // It came to the taker after that, and to where the newer one came from
+            // so long before that one.
+            told.said(late).came_at.insert(taker, now);
+            let at = told.said(late).came_at[&passing];
+            told.said(newer).came_at.insert(passing, at + Duration::from_millis(before_ms));
+            told.newer();
+            assert_eq!(!told.late(), is_excused, "{before_ms} ms before");
+        }
+    }
+
+    #[test]
+    fn every_router_that_passes_a_message_over_needs_an_excuse() {
+        let mut told = Told::new();
+        let newest = *told.world.judge.ledger.of_speaker(1, told.newer + 1, usize::MAX).first().unwrap();
+        told.world.apart_until[told.taker][told.passing] = Time::MAX;
+        told.newer();
+        told.world.heard_in_order(told.listener, told.taker, newest);
+        assert!(told.late());
+    }
+}
