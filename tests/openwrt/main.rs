@@ -11,6 +11,7 @@ mod corpus;
 mod defaults;
 mod files;
 mod hosts;
+mod luci;
 mod root;
 mod rpcd;
 mod service;
