@@ -90,6 +90,18 @@ fn whoever_interrupts_it_finds_nothing_left() {
 }
 
 #[test]
+fn its_routers_end_with_it_even_if_it_is_killed() {
+    // Given a demonstration with its three routers,
+    let dir = TempDir::new("demo-killed");
+    let mut program = demo(&["--quick"], &dir);
+    program.wait_until_it_says("2. Anna");
+    assert_eq!(processes_of(&dir).len(), 3);
+    // when it is killed, and cannot end them, then they end by themselves.
+    program.kill();
+    wait_for("the routers' end", Duration::from_secs(5), || processes_of(&dir).is_empty());
+}
+
+#[test]
 fn a_router_that_ends_by_itself_is_told_and_the_logs_are_kept() {
     // Given a demonstration whose routers have just started,
     let dir = TempDir::new("demo-failed");

@@ -1,5 +1,6 @@
 //! Three routers as processes of their own, in a folder of their own. Whatever
-//! ends the demonstration, they and the folder go with it.
+//! ends the demonstration, they go with it, and so does the folder, unless it is
+//! killed (-9).
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
@@ -56,8 +57,9 @@ impl Fleet {
     pub(super) fn start(&mut self, router: usize) -> io::Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log(router))?;
         let mut command = Command::new(&self.program);
-        command.arg("node").args(self.options(router));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.args(["node", "--until-input-ends"]).args(self.options(router));
+        // Nothing is ever written: it ends when this process does, also by kill -9.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         // Ctrl-C is for the demonstration alone, which then ends its routers.
         command.process_group(0);
         self.processes[router].child = Some(command.spawn()?);

@@ -25,6 +25,9 @@ pub struct NodeArgs {
     /// error
     #[arg(long)]
     pub syslog: bool,
+    /// Ends when standard input does: with the program that started it, however that ends
+    #[arg(long, hide = true)]
+    pub until_input_ends: bool,
 }
 
 /// Check a configuration file, and say what would be right

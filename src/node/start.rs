@@ -153,19 +153,37 @@ fn settings(clients: &Clients) -> Settings {
     }
 }
 
-/// Returns when a signal asks for the end; SIGHUP re-reads the configuration.
+/// Returns when a signal, or the end of standard input where that counts, asks
+/// for the end; SIGHUP re-reads the configuration.
 async fn wait_for_the_end(config: &mut Config, reload: &Reload<'_>) -> Result<(), Failure> {
     let listen_for = |kind| signal(kind).map_err(|error| Failure::new(format!("no signals: {error}")));
     let mut terminate = listen_for(SignalKind::terminate())?;
     let mut interrupt = listen_for(SignalKind::interrupt())?;
     let mut hangup = listen_for(SignalKind::hangup())?;
+    let mut input_ends = Box::pin(input_ends(reload.args.until_input_ends));
     loop {
         tokio::select! {
+            () = &mut input_ends => return Ok(()),
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hangup.recv() => reload.run(config).await,
         }
     }
+}
+
+/// Returns when nobody holds the other end of standard input any more; never, where that is `false`.
+async fn input_ends(counts: bool) {
+    if !counts {
+        return std::future::pending().await;
+    }
+    let (reader, ended) = oneshot::channel::<()>();
+    // A thread of its own, for it waits until the end of the process if need be.
+    std::thread::spawn(move || {
+        let _reader = reader;
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+    });
+    // An error: the reader has gone.
+    let _ = ended.await;
 }
 
 /// What it takes to read the configuration again.
