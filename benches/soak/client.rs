@@ -135,6 +135,7 @@ impl Life {
             && sent.elapsed() >= RESEND_AFTER
         {
             *sent = now;
+            self.ledger.sent(text, self.host);
             connection.send(&propogate(&self.room, text, text.as_bytes()));
         }
     }
@@ -190,7 +191,7 @@ impl Life {
         self.remembered.retain(|_, at| at.elapsed() < REMEMBERED_FOR);
         if self.remembered.insert(heard.uuid.clone(), Instant::now()).is_none() {
             let text = String::from_utf8(heard.payload.clone()).expect("what some client said");
-            self.ledger.heard(self.number, &text);
+            self.ledger.heard(self.number, &text, self.host);
         }
     }
 }

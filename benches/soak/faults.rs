@@ -3,13 +3,14 @@
 use std::fmt;
 
 use crate::chance::Chance;
-use crate::ledger::Counters;
+
 use crate::routers::Mesh;
+use crate::summary::Counters;
 
 /// Percent of packets lost at a host whose link is bad.
 const LOSS_PERCENT: u8 = 30;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Fault {
     Kill(usize),
     Terminate(usize),
@@ -60,6 +61,24 @@ impl Fault {
             Self::Part(count) => net.partition(&all[..count], &all[count..]),
             Self::OneWay(from, to) => net.one_way(from, to),
             Self::Loss(number) => net.loss(number, LOSS_PERCENT),
+        }
+    }
+
+    /// Whether it keeps this router, of so many, from all others.
+    pub(crate) fn isolates(&self, router: usize, routers: usize) -> bool {
+        (0..routers).filter(|other| *other != router).all(|other| self.parts(router, other))
+    }
+
+    /// Whether it lets nothing from one of the two to the other, nor around; or takes one of them away.
+    pub(crate) fn parts(&self, a: usize, b: usize) -> bool {
+        match *self {
+            Self::Kill(number)
+            | Self::Terminate(number)
+            | Self::Freeze(number)
+            | Self::Unplug(number)
+            | Self::Isolate(number) => a == number || b == number,
+            Self::Part(count) => (a < count) != (b < count),
+            Self::OneWay(..) | Self::Loss(_) => false,
         }
     }
 

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use crate::LOOK_EVERY;
 use crate::common::wait_for;
+use crate::faults::Fault;
+use crate::history::History;
+use crate::moment::Moment;
+use crate::summary::{Single, Summary};
+use crate::{LOOK_EVERY, ROUTERS};
 
-/// Records named in the end of each kind that went wrong.
-const LINES_MAX: usize = 30;
+/// What a router logs about a record that only it holds.
+const ALONE: &str = "confirmed by this router alone: ";
 
 /// Shared by all clients.
 #[derive(Default)]
@@ -33,11 +35,14 @@ struct Book {
     heard: BTreeMap<usize, BTreeMap<String, u32>>,
     /// What each heard last of each other, by its number.
     latest: BTreeMap<(usize, usize), usize>,
-    out_of_order: usize,
+    /// What came after the same sender's next one: across a cut, and otherwise.
+    late_across_a_cut: usize,
+    late: Vec<String>,
     /// What was heard twice, by whom, when.
     doubled: Vec<String>,
     /// When the talking began.
-    began: Option<Instant>,
+    began: Option<(Instant, Moment)>,
+    history: History,
 }
 
 struct Said {
@@ -45,27 +50,9 @@ struct Said {
     /// Which of the sender's.
     number: usize,
     at: Duration,
+    /// Which routers it was sent to, and when last.
+    sent_to: BTreeMap<usize, Duration>,
     confirmed: bool,
-}
-
-/// What routers have counted in all their lives.
-#[derive(Default)]
-pub(crate) struct Counters {
-    confirmed_single: u64,
-    expired: u64,
-}
-
-/// What it comes to.
-#[derive(Default)]
-pub(crate) struct Summary {
-    said: usize,
-    confirmed: usize,
-    deliveries: usize,
-    lost: Vec<String>,
-    doubled: Vec<String>,
-    astray: usize,
-    out_of_order: usize,
-    roams: usize,
 }
 
 impl Ledger {
@@ -88,7 +75,7 @@ impl Ledger {
     }
 
     pub(crate) fn talk(&self, talking: bool) {
-        self.book().began.get_or_insert_with(Instant::now);
+        self.book().began.get_or_insert_with(|| (Instant::now(), Moment::now()));
         self.talking.store(talking, Ordering::SeqCst);
     }
 
@@ -114,22 +101,64 @@ impl Ledger {
         let number = book.said.values().filter(|said| said.by == by).count() + 1;
         let text = format!("{number} of client {by}");
         let at = book.now();
-        book.said.insert(text.clone(), Said { by, number, at, confirmed: false });
+        book.said.insert(text.clone(), Said { by, number, at, sent_to: BTreeMap::new(), confirmed: false });
         text
+    }
+
+    /// It is sent, for the first time or again.
+    pub(crate) fn sent(&self, text: &str, router: usize) {
+        let mut book = self.book();
+        let now = book.now();
+        book.said.get_mut(text).expect("it was said").sent_to.insert(router, now);
+    }
+
+    pub(crate) fn begins(&self, fault: Fault) {
+        let mut book = self.book();
+        let now = book.now();
+        book.history.begins(now, fault);
+    }
+
+    pub(crate) fn fault_ends(&self) {
+        let mut book = self.book();
+        let now = book.now();
+        book.history.ends(now);
+    }
+
+    /// The records that a router says it confirmed alone.
+    pub(crate) fn singles(&self, router: usize, log: &str) -> Vec<Single> {
+        let book = self.book();
+        let single = |line: &str| {
+            let (_, rest) = line.split_once(ALONE)?;
+            let (why, text) = rest.split_once(" message_uuid=")?;
+            let (why, _) = why.split_once(" client_id=")?;
+            let at = Moment::of_line(line)?.since(book.began?.1);
+            let sent = book.said.get(text)?.sent_to.get(&router).copied().unwrap_or(at).min(at);
+            Some(Single {
+                text: text.to_owned(),
+                router,
+                sent,
+                at,
+                why: why.to_owned(),
+                after: book.history.before(at),
+                is_isolated: book.history.was_isolated(router, sent, at, ROUTERS),
+            })
+        };
+        log.lines().filter_map(single).collect()
     }
 
     pub(crate) fn confirmed(&self, text: &str) {
         self.book().said.get_mut(text).expect("it was said").confirmed = true;
     }
 
-    /// A client has heard what it does not remember.
-    pub(crate) fn heard(&self, client: usize, text: &str) {
+    /// A client has heard what it does not remember, from that router.
+    pub(crate) fn heard(&self, client: usize, text: &str, router: usize) {
         let mut book = self.book();
         let now = book.now();
         let count = book.heard.entry(client).or_default().entry(text.to_owned()).or_default();
         *count += 1;
         let is_again = *count > 1;
-        let Some(&Said { by, number, at, .. }) = book.said.get(text) else { return };
+        let Some(Said { by, number, at, sent_to, .. }) = book.said.get(text) else { return };
+        let (by, number, at, sent_to) = (*by, *number, *at, sent_to.keys().copied().collect::<Vec<_>>());
         if is_again {
             let line = format!("{text}, said after {at:.1?}, heard again by client {client} after {now:.1?}");
             return book.doubled.push(line);
@@ -137,7 +166,14 @@ impl Ledger {
         let latest = book.latest.entry((client, by)).or_default();
         let is_late = number < *latest;
         *latest = number.max(*latest);
-        book.out_of_order += usize::from(is_late);
+        if is_late && sent_to.iter().any(|from| book.history.were_parted(*from, router, at, now)) {
+            book.late_across_a_cut += 1;
+        } else if is_late {
+            let last = book.history.before(now);
+            book.late.push(format!(
+                "{text}, said after {at:.1?} at {sent_to:?}, heard by client {client} at {router} after {now:.1?} ({last})"
+            ));
+        }
     }
 
     /// Waits until all is confirmed and heard; whether that happened.
@@ -158,7 +194,8 @@ impl Ledger {
         let mut summary = Summary {
             said: book.said.len(),
             confirmed: book.said.values().filter(|said| said.confirmed).count(),
-            out_of_order: book.out_of_order,
+            late_across_a_cut: book.late_across_a_cut,
+            late: book.late.clone(),
             doubled: book.doubled.clone(),
             roams: self.roams.load(Ordering::Relaxed),
             ..Summary::default()
@@ -172,11 +209,8 @@ impl Ledger {
             if !deaf.is_empty() {
                 let deaf: Vec<String> =
                     deaf.into_iter().map(|client| book.whereabouts(client, said.at)).collect();
-                summary.lost.push(format!(
-                    "{text}, said after {:.1?}, not heard by {}",
-                    said.at,
-                    deaf.join("; ")
-                ));
+                let line = format!("{text}, said after {:.1?}, not heard by {}", said.at, deaf.join("; "));
+                summary.lost.push((text.clone(), line));
             }
         }
         for (client, heard) in &book.heard {
@@ -205,42 +239,6 @@ impl Book {
     }
 
     fn now(&self) -> Duration {
-        self.began.map_or(Duration::ZERO, |began| began.elapsed())
-    }
-}
-
-impl Counters {
-    /// A router's status at the end of a life, or now.
-    pub(crate) fn add(&mut self, status: &Value) {
-        let count = |name: &str| status["records"][name].as_u64().expect("a number");
-        self.confirmed_single += count("confirmed_single");
-        self.expired += count("expired");
-    }
-}
-
-impl Summary {
-    /// Prints a table; whether all is as it shall be.
-    pub(crate) fn print(&self, counters: &Counters) -> bool {
-        let lost = self.lost.len();
-        // What only one router held when it was confirmed may have gone with that one.
-        let excused = counters.confirmed_single.min(self.confirmed as u64 / 1_000) as usize;
-        let rows = [
-            ("records said", self.said, true),
-            ("records confirmed", self.confirmed, self.confirmed == self.said && self.said > 0),
-            ("records heard, each listener counted", self.deliveries, self.deliveries > 0),
-            ("confirmed and then lost", lost, lost <= excused),
-            ("heard twice", self.doubled.len(), self.doubled.is_empty()),
-            ("heard by its sender, or in another room", self.astray, self.astray == 0),
-            ("heard out of order (late, across a cut)", self.out_of_order, true),
-            ("confirmed by a single router", counters.confirmed_single as usize, true),
-            ("records dropped for age or bytes", counters.expired as usize, counters.expired == 0),
-            ("clients that went elsewhere", self.roams, true),
-        ];
-        for (what, count, is_right) in rows {
-            println!("{what:<42}{count:>8}{}", if is_right { "" } else { "  WRONG" });
-        }
-        self.lost.iter().take(LINES_MAX).for_each(|line| println!("lost: {line}"));
-        self.doubled.iter().take(LINES_MAX).for_each(|line| println!("twice: {line}"));
-        rows.iter().all(|(_, _, is_right)| *is_right)
+        self.began.map_or(Duration::ZERO, |(began, _)| began.elapsed())
     }
 }

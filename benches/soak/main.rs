@@ -20,6 +20,7 @@ mod client;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod faults;
+mod history;
 mod ledger;
 #[allow(dead_code, reason = "the tests need all of it")]
 #[path = "../../tests/mesh_net/moment.rs"]
@@ -27,6 +28,7 @@ mod moment;
 #[allow(dead_code, reason = "the tests need all of it")]
 #[path = "../../tests/mesh_net/routers.rs"]
 mod routers;
+mod summary;
 
 use std::env;
 use std::process::ExitCode;
@@ -36,8 +38,9 @@ use std::time::{Duration, Instant};
 use chance::Chance;
 use client::Client;
 use faults::Fault;
-use ledger::{Counters, Ledger};
+use ledger::Ledger;
 use routers::Mesh;
+use summary::Counters;
 
 const USAGE: &str = "usage: cargo bench --bench soak -- [--quick] [--seconds N] [--fault-every N] [--seed N] \
                      [--set SECTION.OPTION=VALUE]...";
@@ -112,7 +115,7 @@ fn number(text: &str) -> Result<u64, String> {
 }
 
 fn run(options: &Options) -> ExitCode {
-    let set: Vec<&str> = options.set.iter().map(String::as_str).collect();
+    let set: Vec<&str> = options.set.iter().map(String::as_str).chain(["node.log=debug"]).collect();
     let Some(mesh) = Mesh::start_with(ROUTERS, ROUTERS, &set) else { return ExitCode::FAILURE };
     let mut chance = Chance(options.seed);
     mesh.settled(&mesh.all());
@@ -128,7 +131,7 @@ fn run(options: &Options) -> ExitCode {
     );
     ledger.talk(true);
     let mut counters = Counters::default();
-    let mending = suffer(&mesh, options, &mut chance, &mut counters);
+    let mending = suffer(&mesh, &ledger, options, &mut chance, &mut counters);
     ledger.talk(false);
     let is_heard = ledger.until_all_is_heard(MEND_MAX);
     let last: Vec<_> = (0..ROUTERS).map(|number| mesh.router(number).status()).collect();
@@ -141,19 +144,32 @@ fn run(options: &Options) -> ExitCode {
     if !is_heard {
         println!("not all was heard {MEND_MAX:?} after the last fault");
     }
-    if ledger.summary().print(&counters) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let singles: Vec<_> = mesh
+        .all()
+        .into_iter()
+        .flat_map(|number| ledger.singles(number, &mesh.router(number).log()))
+        .collect();
+    if ledger.summary().print(&counters, &singles) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// One fault after the other.
-fn suffer(mesh: &Mesh, options: &Options, chance: &mut Chance, counters: &mut Counters) -> Mending {
+fn suffer(
+    mesh: &Mesh,
+    ledger: &Ledger,
+    options: &Options,
+    chance: &mut Chance,
+    counters: &mut Counters,
+) -> Mending {
     let (began, mut mending) = (Instant::now(), Mending::default());
     while began.elapsed() + options.fault_every <= options.span {
         let next = Instant::now() + options.fault_every;
         let fault = Fault::choose(mesh, chance);
         println!("{:>6.1} s: {fault}", began.elapsed().as_secs_f64());
+        ledger.begins(fault);
         fault.begin(mesh, counters);
         std::thread::sleep(options.fault_every / 2);
         fault.end(mesh);
+        ledger.fault_ends();
         mending.faults += 1;
         let ended = Instant::now();
         while Instant::now() < next {

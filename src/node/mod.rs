@@ -22,7 +22,7 @@ use std::time::Duration;
 use fau3_election::Time;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_until};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::gateway::{ClientLink, Event, Hall};
 use crate::router::{ConnId, Input, Output, Refusal, Router};
@@ -252,6 +252,11 @@ impl Node {
                     conn = conn.0,
                     %client_id,
                     "invalid message (FAU3_INVALID): {reason}; the next ones of this connection are only counted"
+                ),
+                Output::ConfirmedAlone { record, why } => debug!(
+                    client_id = %record.client_id,
+                    message_uuid = %record.message_uuid,
+                    "confirmed by this router alone: {why}"
                 ),
                 Output::Store(commit) => {
                     if let Some(store) = &self.store {

@@ -168,6 +168,14 @@ pub enum Output {
     },
     /// Put this on disk, all or nothing, and answer with [`Input::Stored`].
     Store(Box<Commit>),
+    /// Tell people who want to know exactly: FAU3_STORED was said of a record
+    /// that only this router holds, as far as it knows.
+    ConfirmedAlone {
+        /// Which one.
+        record: Arc<Record>,
+        /// Why no other one was waited for any longer.
+        why: Alone,
+    },
     /// Send a beacon.
     Beacon {
         /// To the address from which this router's come; `None`: to every
@@ -236,6 +244,24 @@ pub enum ToClient {
     },
     /// Live audio, marks included.
     Stream(Arc<[u8]>),
+}
+
+/// Why a router confirms what no other one holds (DESIGN.md, "Confirm").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alone {
+    /// No other router is connected.
+    NoRouter,
+    /// None of those that were asked has answered in time.
+    NoAnswer,
+}
+
+impl fmt::Display for Alone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoRouter => "no other router is connected",
+            Self::NoAnswer => "no other router has answered",
+        })
+    }
 }
 
 /// Why a connection is not let in.

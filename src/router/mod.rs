@@ -45,7 +45,7 @@ use status::MonitorList;
 
 pub use crate::wire::{Origin, Record, RecordId, Settled, propogate_key};
 pub use io::{
-    CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
+    Alone, CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
 };
 pub use mesh::{MeshStatus, RouterStatus};
 #[cfg(feature = "mutants")]

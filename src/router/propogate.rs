@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fau3_election::{RouterId, Time};
 
-use super::io::{ConnId, StoredRecord};
+use super::io::{Alone, ConnId, Output, StoredRecord};
 use super::mutants::mutated;
 use super::record::{Moment, Position};
 use super::settings::{REMEMBERED_MAX, UNCOMMITTED_MAX};
@@ -122,9 +122,17 @@ impl Router {
             if self.has_peers() || self.a_peer_may_appear() {
                 return self.await_copies(&record, conn, true);
             }
-            self.stats.confirmed_single += 1;
+            self.confirmed_alone(&record, Alone::NoRouter);
         }
         self.confirm(key, message_uuid, Status::STORED);
+    }
+
+    /// FAU3_STORED is said of what only this router holds.
+    pub(super) fn confirmed_alone(&mut self, record: &Arc<Record>, why: Alone) {
+        if self.settings.copies > 1 {
+            self.stats.confirmed_single += 1;
+            self.outputs.push_back(Output::ConfirmedAlone { record: record.clone(), why });
+        }
     }
 
     /// Stores, confirms, tells other routers and delivers, whichever of these
@@ -148,7 +156,7 @@ impl Router {
         }
         if !disk {
             if !needs_copies {
-                self.stats.confirmed_single += u64::from(self.settings.copies > 1);
+                self.confirmed_alone(&record, Alone::NoRouter);
                 self.confirm(key, record.message_uuid.clone(), Status::STORED);
             }
             self.publish(position, record, 0, false);
@@ -270,7 +278,9 @@ impl Router {
         }
         match waiter {
             Waiter::Client(conn) => {
-                self.stats.confirmed_single += u64::from(ok && self.settings.copies > 1);
+                if ok {
+                    self.confirmed_alone(&record, Alone::NoRouter);
+                }
                 let status = if ok { Status::STORED } else { Status::SERROR };
                 if let Some(&key) = self.by_conn.get(&conn) {
                     self.confirm(key, record.message_uuid.clone(), status);

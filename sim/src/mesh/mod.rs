@@ -321,6 +321,9 @@ impl World {
             Output::Invalid { reason, .. } => {
                 self.broken(CODEC, format!("r{node} finds a client invalid: {reason}"))
             }
+            Output::ConfirmedAlone { record, why } => {
+                self.note(Some(node), || format!("confirms {} alone: {why}", record.message_uuid));
+            }
             Output::Told { .. } => {} // All routers know where the others are.
             Output::Warning(warning) => self.note(Some(node), || format!("warns: {warning:?}")),
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fau3_election::{RouterId, Time};
 
 use crate::router::mutants::mutated;
-use crate::router::{ConnId, Router};
+use crate::router::{Alone, ConnId, Router};
 use crate::wire::{Record, Uuid, fau3d::Status};
 
 /// A router that has not answered after this long is passed over for the next
@@ -229,9 +229,11 @@ impl Router {
         if !awaited.is_committed || !(enough || awaited.next_at.is_none()) {
             return;
         }
-        let is_single = awaited.held_by.is_empty() && copies > 1;
         let Some(awaited) = mesh.copies.remove(message) else { return };
-        self.stats.confirmed_single += u64::from(is_single);
+        if awaited.held_by.is_empty() {
+            let why = if awaited.tried.is_empty() { Alone::NoRouter } else { Alone::NoAnswer };
+            self.confirmed_alone(&awaited.record, why);
+        }
         self.confirm_propogate(&awaited, Status::STORED);
     }
 

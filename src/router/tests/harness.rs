@@ -374,6 +374,7 @@ impl Net {
             | Output::ToPeer { .. }
             | Output::Persist { .. }
             | Output::View(_)
+            | Output::ConfirmedAlone { .. }
             | Output::Warning(_)
             | Output::Accept { .. } => {}
             Output::Refuse { conn, why } => {

@@ -69,6 +69,7 @@ impl Watch {
                 assert!(self.open.contains(conn), "{conn:?} is closed");
                 self.frame(router, *conn, frame);
             }
+            Output::ConfirmedAlone { .. } => {}
             Output::Beacon { .. }
             | Output::Told { .. }
             | Output::ToPeer { .. }

@@ -401,6 +401,7 @@ impl MeshNet {
             | Output::Invalid { .. }
             | Output::Told { .. }
             | Output::View(_)
+            | Output::ConfirmedAlone { .. }
             | Output::Warning(_) => {}
         }
     }
