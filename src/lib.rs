@@ -23,6 +23,8 @@ pub mod identity;
 #[cfg(feature = "net")]
 pub mod mesh;
 #[cfg(feature = "net")]
+mod net;
+#[cfg(feature = "net")]
 pub mod node;
 #[cfg(test)]
 mod random;

@@ -25,6 +25,8 @@ pub const CHECK_INTERVAL_MS: Number = Number { min: 50, max: 60_000 };
 pub const LISTEN_LEN_MAX: usize = 16;
 /// Entries of `clients.allow_client`.
 pub const ALLOW_CLIENT_LEN_MAX: usize = 10_000;
+/// Entries of `mesh.interface`.
+pub const INTERFACE_LEN_MAX: usize = 16;
 /// Entries of `mesh.peer`.
 pub const PEER_LEN_MAX: usize = 256;
 /// Sections `extra_server`.

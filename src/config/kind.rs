@@ -146,6 +146,17 @@ pub(super) const ROUTER_NAME: Text = Text {
     meaning: "a name of letters, digits, '.', '_' and '-'",
 };
 
+/// A network device (at most 15 bytes), or a logical network of OpenWrt's, which
+/// is given to `ubus`.
+pub(super) const INTERFACE: Text = Text {
+    len_max: 32,
+    test: |text| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@:".contains(&byte);
+        text.bytes().all(is_plain) && !text.starts_with('-')
+    },
+    meaning: "the name of an interface or a logical network",
+};
+
 /// A client's id, by the rule that clients meet when they connect.
 pub(super) struct Client;
 

@@ -101,6 +101,9 @@ pub struct Mesh {
     pub beacon_ms: u32,
     /// How other routers are found; empty: by `peer` alone.
     pub discovery: Vec<Discovery>,
+    /// Devices or logical networks on which multicast DNS is spoken; empty:
+    /// those of the LAN.
+    pub interface: Vec<String>,
     /// Routers to call in any case.
     pub peer: Vec<Peer>,
 }
@@ -191,6 +194,7 @@ impl Config {
                 key: places.mesh_key,
                 beacon_ms: 250,
                 discovery: vec![Discovery::Mdns],
+                interface: Vec::new(),
                 peer: Vec::new(),
             },
             default_server: DefaultServer {

@@ -3,7 +3,8 @@
 //! the defaults are in `Config::defaults`.
 
 use super::kind::{
-    Client, DISCOVERY, FLAG, FilePath, Kind, LISTEN, LOG, Maybe, PEER, Parsed, ROUTER_NAME, STORAGE, URL,
+    Client, DISCOVERY, FLAG, FilePath, INTERFACE, Kind, LISTEN, LOG, Maybe, PEER, Parsed, ROUTER_NAME,
+    STORAGE, URL,
 };
 use super::{Address, Config, WsUrl, bounds};
 
@@ -156,6 +157,7 @@ pub static SECTIONS: &[SectionSpec] = &[
             one!(mesh.key, Restart, PATH),
             one!(mesh.beacon_ms, Restart, bounds::BEACON_MS),
             list!("discovery" in mesh.discovery, Live, DISCOVERY_SHAPE, DISCOVERY),
+            list!("interface" in mesh.interface, Restart, open_list(bounds::INTERFACE_LEN_MAX), INTERFACE),
             list!("peer" in mesh.peer, Live, open_list(bounds::PEER_LEN_MAX), PEER),
         ],
     },

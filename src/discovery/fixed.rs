@@ -13,6 +13,7 @@ use tracing::debug;
 use super::reported::{Reported, send_all};
 use super::{ADDRESSES_MAX, Hint, News, Scan, Scanning, Source};
 use crate::config::{Peer, bounds};
+use crate::net::interface_number;
 
 /// The first look after something was found or has changed.
 const AFTER_FOUND: Duration = Duration::from_secs(30);
@@ -137,11 +138,6 @@ async fn look_up(name: &str, port: u16) -> BTreeSet<SocketAddr> {
     }
 }
 
-fn interface_number(name: &str) -> Option<u32> {
-    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None);
-    rustix::net::netdevice::name_to_index(socket.ok()?, name).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,7 +218,6 @@ mod tests {
 
     #[test]
     fn an_interface_that_is_not_there_has_no_number() {
-        assert_eq!(interface_number("gone0"), None);
         let address: crate::config::Address = "[fe80::1%gone0]:8902".parse().unwrap();
         assert_eq!(address.socket_addr(interface_number), None);
     }

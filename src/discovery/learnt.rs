@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::reported::send_all;
 use super::{ADDRESSES_MAX, Hint, News, Scan, Scanning, Source, believable_name, can_be_dialled};
+use crate::net::{is_link_local, is_private};
 
 /// What was told and waits.
 const TOLD_MAX: usize = 64;
@@ -77,7 +78,8 @@ fn hints(told: &Told) -> impl Iterator<Item = Hint> {
 /// of the one that tells it.
 fn near_by(address: SocketAddr, via: SocketAddr) -> Option<SocketAddr> {
     let address = with_own_zone(address, via)?;
-    let is_near = is_private(address.ip()) || is_same_network(address.ip(), via.ip());
+    let is_near =
+        is_private(address.ip()) || is_link_local(address.ip()) || is_same_network(address.ip(), via.ip());
     (is_near && can_be_dialled(address)).then_some(address)
 }
 
@@ -94,14 +96,6 @@ fn with_own_zone(address: SocketAddr, via: SocketAddr) -> Option<SocketAddr> {
         }
         (SocketAddr::V6(_), _) => None,
         (SocketAddr::V4(_), _) => Some(address),
-    }
-}
-
-/// RFC 1918, RFC 3927, RFC 4193, RFC 4291.
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 

@@ -115,7 +115,7 @@ impl Discovery {
         let mut scans: Vec<Box<dyn Scan>> = vec![Box::new(learnt), Box::new(Fixed::new(mesh.peer.clone()))];
         for way in &mesh.discovery {
             scans.push(match way {
-                config::Discovery::Mdns => Box::new(mdns::Mdns::new(own.clone())),
+                config::Discovery::Mdns => Box::new(mdns::Mdns::new(own.clone(), mesh.interface.clone())),
                 config::Discovery::Batman => Box::new(batman::Batman::new(own.mesh_port)),
             });
         }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 
+use crate::net::{is_link_local, is_private};
+
 /// One form for each address: IPv4 as such, also where an IPv6 socket shows
 /// it, and a zone for link-local addresses only.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
@@ -28,17 +30,8 @@ pub(super) fn mapped(address: SocketAddr) -> SocketAddr {
 /// Private, link-local, unique local, or this machine: RFC 1918, 3927, 4193,
 /// 4291.
 pub(super) fn is_lan(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => is_lan_v4(ip),
-        IpAddr::V6(ip) => match ip.to_ipv4_mapped() {
-            Some(ip) => is_lan_v4(ip),
-            None => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
-        },
-    }
-}
-
-fn is_lan_v4(ip: Ipv4Addr) -> bool {
-    ip.is_private() || ip.is_link_local() || ip.is_loopback()
+    let ip = ip.to_canonical();
+    is_private(ip) || is_link_local(ip) || ip.is_loopback()
 }
 
 /// Whether a router can be there at all.

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::net::is_private;
+
 /// Addresses taken of one router; interfaces with more are rare.
 const ADDRESSES_MAX: usize = 32;
 
-/// The addresses of interfaces that are up, of which [`is_lan`] holds. None
+/// The addresses of interfaces that are up, of which [`is_private`] holds. None
 /// where the system does not tell.
 pub(super) fn addresses() -> BTreeSet<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
@@ -15,17 +17,8 @@ pub(super) fn addresses() -> BTreeSet<IpAddr> {
 
 /// Of addresses, each with whether its interface is up.
 fn choose(addresses: impl Iterator<Item = (IpAddr, bool)>) -> BTreeSet<IpAddr> {
-    let chosen = addresses.filter(|(ip, is_up)| *is_up && is_lan(ip)).map(|(ip, _)| ip);
+    let chosen = addresses.filter(|(ip, is_up)| *is_up && is_private(*ip)).map(|(ip, _)| ip);
     chosen.take(ADDRESSES_MAX).collect()
-}
-
-/// Private IPv4 (RFC 1918) and unique local IPv6 (RFC 4193): what a LAN has,
-/// and means the same to all who are there, as link-local addresses do not.
-fn is_lan(ip: &IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private(),
-        IpAddr::V6(ip) => ip.is_unique_local(),
-    }
 }
 
 /// Those of `own` at which somebody is heard who listens on `listen`.

@@ -14,6 +14,7 @@ use crate::discovery::{Discovery, Own};
 use crate::failure::Failure;
 use crate::identity::{self, KeyFile, MeshKey};
 use crate::mesh::{Key, Mesh, MeshSettings, PROTOCOLS, Transport};
+use crate::net::interface_number;
 
 /// The election of a new life, with what the last one kept.
 pub(super) fn election(config: &Config, key: &KeyFile) -> Election {
@@ -79,10 +80,9 @@ pub(super) async fn join(
 }
 
 fn addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
-    let number = |zone: &str| super::listen::interface_number(zone);
     let address = |address: &crate::config::Address| {
         address
-            .socket_addr(number)
+            .socket_addr(interface_number)
             .ok_or_else(|| Failure::new(format!("mesh.listen: no interface for {address}")))
     };
     config.mesh.listen.iter().map(address).collect()

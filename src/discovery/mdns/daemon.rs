@@ -1,11 +1,15 @@
 //! The library's thread, from its start to its goodbye.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use mdns_sd::{DaemonEvent, HostnameResolutionEvent, IfKind, Receiver, Result, ServiceDaemon, ServiceEvent};
+use mdns_sd::{
+    DaemonEvent, HostnameResolutionEvent, IfKind, IfPredicate, Receiver, Result, ServiceDaemon, ServiceEvent,
+};
 use tokio::time::timeout;
 
 use super::announce;
+use super::interfaces::Interfaces;
 use crate::discovery::Own;
 
 /// How often interfaces that come and go are looked for, in seconds.
@@ -24,10 +28,13 @@ pub(super) struct Daemon {
 }
 
 impl Daemon {
-    pub(super) fn start(own: &Own) -> Result<Self> {
+    pub(super) fn start(own: &Own, interfaces: &Arc<Interfaces>) -> Result<Self> {
         let this = Self { daemon: ServiceDaemon::new()? };
-        // Nobody else is on these.
-        this.daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
+        let interfaces = interfaces.clone();
+        let others = IfPredicate::new(move |interface| !interfaces.has(&interface.name));
+        // Asked again at each look. On the loopback nobody else is.
+        let left_out = vec![IfKind::Predicate(others), IfKind::LoopbackV4, IfKind::LoopbackV6];
+        this.daemon.disable_interface(left_out)?;
         this.daemon.set_ip_check_interval(INTERFACES_INTERVAL_S)?;
         for service in announce::services(own)? {
             this.daemon.register(service)?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mdns_sd::{DaemonEvent, HostnameResolutionEvent, Receiver, ResolvedService, ServiceEvent};
@@ -12,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tracing::{debug, warn};
 
 use super::daemon::Daemon;
+use super::interfaces::Interfaces;
 use super::{ROUTERS_MAX, heard};
 use crate::discovery::rarely::Rarely;
 use crate::discovery::reported::{Reported, send_all};
@@ -77,6 +79,7 @@ impl Question {
 /// What is known of others, through all starts of the library.
 pub(super) struct Hearing {
     own: Own,
+    interfaces: Arc<Interfaces>,
     news: mpsc::Sender<News>,
     /// By the full name of what they announce.
     reported: Reported<String>,
@@ -94,9 +97,10 @@ pub(super) struct Hearing {
 }
 
 impl Hearing {
-    pub(super) fn new(own: Own, news: mpsc::Sender<News>) -> Self {
+    pub(super) fn new(own: Own, interfaces: Interfaces, news: mpsc::Sender<News>) -> Self {
         Self {
             own,
+            interfaces: Arc::new(interfaces),
             news,
             reported: Reported::new(ROUTERS_MAX),
             answered: BTreeSet::new(),
@@ -119,7 +123,7 @@ impl Hearing {
         self.answered.clear();
         self.half_known.clear();
         self.question_interval = QUESTION_INTERVAL_MIN;
-        let end = match Daemon::start(&self.own) {
+        let end = match Daemon::start(&self.own, &self.interfaces) {
             Ok(daemon) => {
                 let Err(end) = self.hear(&daemon).await;
                 daemon.stop().await;

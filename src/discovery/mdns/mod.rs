@@ -9,6 +9,7 @@ mod announce;
 mod daemon;
 mod heard;
 mod hearing;
+mod interfaces;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use self::hearing::{End, Hearing};
+use self::interfaces::Interfaces;
 use super::{News, Own, Scan, Scanning};
 
 /// Routers that are believed to be there at once. Further announcements are
@@ -32,20 +34,22 @@ const CALM: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Mdns {
     own: Own,
+    interfaces: Vec<String>,
 }
 
 impl Mdns {
-    /// A scan that announces `own`.
+    /// A scan that announces `own` on these devices or logical networks, and
+    /// hears others there; without any, on the LAN's.
     #[must_use]
-    pub fn new(own: Own) -> Self {
-        Self { own }
+    pub fn new(own: Own, interfaces: Vec<String>) -> Self {
+        Self { own, interfaces }
     }
 }
 
 impl Scan for Mdns {
     fn run(self: Box<Self>, news: mpsc::Sender<News>) -> Scanning {
         Box::pin(async move {
-            let mut hearing = Hearing::new(self.own, news);
+            let mut hearing = Hearing::new(self.own, Interfaces::new(self.interfaces), news);
             let mut pause = PAUSE_MIN;
             loop {
                 let since = Instant::now();

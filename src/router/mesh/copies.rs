@@ -17,9 +17,14 @@ use crate::wire::{Record, Uuid, fau3d::Status};
 const ANSWER_WAIT: Duration = Duration::from_millis(250);
 /// Routers asked for one record; that makes a second at most.
 const ASKED_MAX: usize = 4;
-/// For how long a router that has just started, or whose neighbours have not
-/// spoken yet, waits for one to ask: it does not know yet that it is alone.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// For how long a router that has just started, hears of another one again, or
+/// whose neighbours have not spoken yet, waits for one to ask: it does not know
+/// yet that it is alone.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// For how long one that has just lost all of them does: whoever was there lately
+/// is dialled again every 250 ms. A process that stood still finds all its
+/// connections closed when it goes on.
+const REUNION_MAX: Duration = Duration::from_millis(500);
 /// How often it looks whether there is one now.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
@@ -40,7 +45,10 @@ struct Awaited {
     /// It is on the disk here, where that is asked for.
     is_committed: bool,
     held_by: BTreeSet<RouterId>,
+    /// Those asked that are still connected.
     tried: BTreeSet<RouterId>,
+    /// How often somebody was asked; at most [`ASKED_MAX`].
+    asked: usize,
     /// When the next one is asked; `None` once all have been.
     next_at: Option<Time>,
     /// Until when one to ask may still appear.
@@ -89,6 +97,7 @@ impl Router {
             is_committed,
             held_by: BTreeSet::new(),
             tried: BTreeSet::new(),
+            asked: 0,
             next_at: Some(self.now),
             patient_until: self.now + PATIENCE,
         };
@@ -112,23 +121,26 @@ impl Router {
         let next = untried.min_by_key(|(router, peer)| {
             (peer.slow, (u128::from_le_bytes(router.0) ^ message).count_ones(), *router)
         });
-        let next = next.map(|(router, _)| router).filter(|_| awaited.tried.len() < ASKED_MAX);
+        let next = next.map(|(router, _)| router).filter(|_| awaited.asked < ASKED_MAX);
         awaited.next_at = next.map(|_| now + ANSWER_WAIT);
-        if next.is_none() && awaited.tried.is_empty() && may_appear && now < awaited.patient_until {
+        let may_ask = awaited.tried.is_empty() && awaited.asked < ASKED_MAX;
+        if next.is_none() && may_ask && may_appear && now < awaited.patient_until {
             awaited.next_at = Some(now + LOOK_EVERY);
         }
         let router = next?;
         awaited.tried.insert(router);
+        awaited.asked += 1;
         mesh.copies.asked.insert(uuid, message);
         Some((router, uuid))
     }
 
-    /// Whether a router to ask may still appear: this one has just started, or
-    /// others are connected that have not said what they hold.
+    /// Whether a router to ask may still appear: this one has just started, has
+    /// just lost the last one or hears of one again, or others are connected that
+    /// have not said what they hold.
     pub(in crate::router) fn a_peer_may_appear(&self) -> bool {
         let Some(mesh) = &self.mesh else { return false };
         let listens = self.now.since(Time::ZERO) < mesh.election.config().detection();
-        listens || mesh.peers.iter().any(|(_, peer)| !peer.has_spoken)
+        listens || self.now < mesh.reunion_until || mesh.peers.iter().any(|(_, peer)| !peer.has_spoken)
     }
 
     /// It is on the disk here.
@@ -180,12 +192,16 @@ impl Router {
         held.into_iter().for_each(|message| self.settle_copies(message));
     }
 
-    /// Those who waited for this router ask the next one.
+    /// Those who waited for this router ask the next one; or this one again, if it
+    /// is the last one and comes back.
     pub(super) fn copies_lost(&mut self, router: RouterId) {
         let now = self.now;
         let Some(mesh) = &mut self.mesh else { return };
+        if mesh.peers.is_empty() {
+            mesh.reunion_until = now + REUNION_MAX;
+        }
         for awaited in mesh.copies.awaited.values_mut() {
-            if awaited.tried.contains(&router) && !awaited.held_by.contains(&router) {
+            if awaited.tried.remove(&router) && !awaited.held_by.contains(&router) {
                 awaited.next_at = awaited.next_at.map(|_| now);
             }
         }
@@ -231,7 +247,7 @@ impl Router {
         }
         let Some(awaited) = mesh.copies.remove(message) else { return };
         if awaited.held_by.is_empty() {
-            let why = if awaited.tried.is_empty() { Alone::NoRouter } else { Alone::NoAnswer };
+            let why = if awaited.asked == 0 { Alone::NoRouter } else { Alone::NoAnswer };
             self.confirmed_alone(&awaited.record, why);
         }
         self.confirm_propogate(&awaited, Status::STORED);

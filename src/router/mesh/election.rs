@@ -1,7 +1,10 @@
 //! The election inside the router: everything it needs passes through here.
 
+use std::collections::BTreeMap;
+
 use fau3_election::{Input, Output as Asks};
 
+use super::copies::PATIENCE;
 use crate::router::{Output, Router};
 
 impl Router {
@@ -51,7 +54,10 @@ impl Router {
         let map = mesh.election.map();
         let members = map.component(mesh.election.id());
         let lives = members.iter().filter_map(|id| Some((*id, map.get(*id)?.incarnation)));
-        let members = lives.collect();
+        let members: BTreeMap<_, _> = lives.collect();
+        if mesh.members.len() < 2 && members.len() > 1 && mesh.peers.is_empty() {
+            mesh.reunion_until = self.now + PATIENCE;
+        }
         if mesh.members != members {
             mesh.members = members;
             self.holders_changed();

@@ -78,6 +78,8 @@ pub(super) struct Mesh {
     members: BTreeMap<RouterId, Incarnation>,
     /// Which map they were taken from.
     map_seen: u64,
+    /// Until when routers that are not connected may be soon.
+    reunion_until: Time,
 }
 
 impl Mesh {
@@ -101,6 +103,7 @@ impl Mesh {
             streams: 0,
             members: BTreeMap::new(),
             map_seen: u64::MAX,
+            reunion_until: Time::ZERO,
         }
     }
 

@@ -1,7 +1,7 @@
 //! FAU3_STORED among several routers (DESIGN.md, "Confirm").
 
 use super::super::harness::{ms, secs};
-use super::net::{LATENCY, MeshNet, R};
+use super::net::{GIVEN_UP_AFTER, LATENCY, MeshNet, R};
 use crate::wire::fau3d::Status;
 
 #[test]
@@ -80,10 +80,13 @@ fn a_router_that_dies_with_the_record_is_replaced_by_the_next() {
     net.deaf.extend([R(1), R(2)]);
     let uuid = net.say(talker, "room", "word");
     net.deaf.clear();
-    // Both die before they answer: at once nobody is left to ask.
+    // Both die before they answer: nobody is left to ask, and after half a second
+    // nobody has come back.
     net.kill(R(1));
     net.kill(R(2));
-    net.run(ms(5));
+    net.run(ms(490));
+    assert!(net[talker].statuses(&uuid).is_empty());
+    net.run(ms(30));
     assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
     assert_eq!(net.router(R(0)).stats().confirmed_single, 1);
 }
@@ -116,4 +119,59 @@ fn a_router_that_has_just_started_waits_for_a_neighbour_before_it_confirms_alone
     net.run(ms(20));
     assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
     assert_eq!(net.router(R(1)).stats().confirmed_single, 1);
+}
+
+#[test]
+fn a_router_that_has_just_lost_all_others_waits_half_a_second_for_one_to_come_back() {
+    // Given two routers whose connection has just gone, as one finds it that stood still.
+    let mut net = MeshNet::new(2);
+    let talker = net.listener("talker", R(0), "room");
+    net.run(secs(1));
+    net.cut(R(0), R(1));
+    net.run(GIVEN_UP_AFTER);
+    // When something is said, and the connection comes back: then a second router holds it.
+    let uuid = net.say(talker, "room", "word");
+    net.run(ms(300));
+    assert!(net[talker].statuses(&uuid).is_empty());
+    net.mend(R(0), R(1));
+    net.run(ms(50));
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
+    assert_eq!(net.router(R(0)).stats().confirmed_single, 0);
+    // Where it does not come back, the router says so half a second after the loss, and then at once.
+    net.cut(R(0), R(1));
+    net.run(GIVEN_UP_AFTER);
+    let uuid = net.say(talker, "room", "another");
+    net.run(ms(490));
+    assert!(net[talker].statuses(&uuid).is_empty());
+    net.run(ms(30));
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
+    let uuid = net.say(talker, "room", "a third");
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
+    assert_eq!(net.router(R(0)).stats().confirmed_single, 2);
+}
+
+#[test]
+fn a_router_that_hears_another_one_again_waits_a_second_for_their_connection() {
+    // Given two routers that were parted for long, and now hear each other's beacons again.
+    let mut net = MeshNet::new(2);
+    let talker = net.listener("talker", R(0), "room");
+    net.cut(R(0), R(1));
+    net.run(GIVEN_UP_AFTER + secs(5));
+    net.mend_beacons(R(0), R(1));
+    net.run(ms(600));
+    // When something is said before they are connected: then it is held by both when it is confirmed.
+    let uuid = net.say(talker, "room", "word");
+    net.run(ms(100));
+    assert!(net[talker].statuses(&uuid).is_empty());
+    net.mend(R(0), R(1));
+    net.run(ms(50));
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
+    assert_eq!(net.router(R(0)).stats().confirmed_single, 0);
+    // Where beacons pass and connections do not, no client waits for that for ever.
+    net.cut(R(0), R(1));
+    net.run(GIVEN_UP_AFTER + secs(5));
+    net.mend_beacons(R(0), R(1));
+    net.run(secs(3));
+    let uuid = net.say(talker, "room", "another");
+    assert_eq!(net[talker].statuses(&uuid), [Status::STORED]);
 }

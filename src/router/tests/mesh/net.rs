@@ -23,7 +23,7 @@ pub(super) const LATENCY: Duration = Duration::from_millis(1);
 /// What is to be stored is on the disk after this long. Nothing is read from it again.
 pub(super) const COMMIT: Duration = Duration::from_millis(20);
 /// After which a connection over a cut link is given up.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
+pub(super) const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
 
 /// A router in a [`MeshNet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -180,6 +180,11 @@ impl MeshNet {
             self.give_up(pair.0, pair.1, connection);
         }
         self.connect_routers(a, b);
+    }
+
+    /// Beacons pass again; connections do not yet.
+    pub(super) fn mend_beacons(&mut self, a: R, b: R) {
+        self.cut.remove(&(a.min(b), a.max(b)));
     }
 
     fn connect_routers(&mut self, a: R, b: R) {
