@@ -35,6 +35,13 @@ struct Router {
 
 impl Router {
     fn start(net: &Net, host: usize, name: &str) -> Self {
+        Self::on(net, host, name, &[])
+    }
+
+    /// With `mesh.interface`.
+    fn on(net: &Net, host: usize, name: &str, interfaces: &[&str]) -> Self {
+        let interface = interfaces.iter().map(|&name| name.to_owned()).collect();
+        let mesh = Mesh { interface, ..mesh() };
         let peer_id = new_peer_id();
         let own = Own {
             peer_id: peer_id.clone(),
@@ -47,7 +54,7 @@ impl Router {
         let thread = net.inside(host, move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let mut discovery = Discovery::start(&mesh(), &own);
+                let mut discovery = Discovery::start(&mesh, &own);
                 let telling = async {
                     loop {
                         // The test may have seen enough.
@@ -167,6 +174,42 @@ fn clients_find_their_door() {
     let door = found.join().unwrap().expect("found soon");
     assert_eq!((door.port, door.get_property_val_str("name")), (8901, Some("router-a")));
     assert!(door.get_addresses_v4().contains(&net.ipv4(0)));
+}
+
+#[test]
+fn an_uplink_with_a_public_address_hears_nothing_unless_it_is_named() {
+    let Some(net) = Net::new(2) else { return };
+    // Given a router whose only card has a public address, as an uplink has,
+    for change in [&["flush", "scope", "global"][..], &["add", "203.0.113.1/24"]] {
+        let mut ip = net.command(0, "ip");
+        assert!(ip.arg("addr").args(change).args(["dev", "eth0"]).status().unwrap().success());
+    }
+    let services = || {
+        let heard = net.inside(1, || {
+            let listener = mdns_sd::ServiceDaemon::new().unwrap();
+            let kinds = ["_fau3._tcp.local.", "_fau3vomd._tcp.local."];
+            let browsing = kinds.map(|kind| listener.browse(kind).unwrap());
+            std::thread::sleep(SOON);
+            let found = |events: &mdns_sd::Receiver<mdns_sd::ServiceEvent>| {
+                events.try_iter().any(|event| matches!(event, mdns_sd::ServiceEvent::ServiceFound(..)))
+            };
+            let heard = browsing.each_ref().map(found);
+            listener.shutdown().unwrap();
+            heard
+        });
+        heard.join().unwrap()
+    };
+    // then nobody there hears of it, neither routers nor clients;
+    let router = Router::start(&net, 0, "router-a");
+    assert_eq!(services(), [false, false]);
+    router.stop();
+    // and where another interface is named, neither;
+    let router = Router::on(&net, 0, "router-a", &["br-lan"]);
+    assert_eq!(services(), [false, false]);
+    router.stop();
+    // but where it is named, they do.
+    let _router = Router::on(&net, 0, "router-a", &["br-lan", "eth0"]);
+    assert_eq!(services(), [true, true]);
 }
 
 #[test]

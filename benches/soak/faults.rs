@@ -64,9 +64,10 @@ impl Fault {
         }
     }
 
-    /// Whether it keeps this router, of so many, from all others.
+    /// Whether it keeps this router, of so many, from all others, while it serves clients.
     pub(crate) fn isolates(&self, router: usize, routers: usize) -> bool {
-        (0..routers).filter(|other| *other != router).all(|other| self.parts(router, other))
+        let serves = !matches!(self, Self::Kill(_) | Self::Terminate(_) | Self::Freeze(_));
+        serves && (0..routers).filter(|other| *other != router).all(|other| self.parts(router, other))
     }
 
     /// Whether it lets nothing from one of the two to the other, nor around; or takes one of them away.

@@ -7,6 +7,9 @@ use crate::faults::Fault;
 /// After a fault's end, until connections stand again and what was missed has come.
 const AFTERMATH: Duration = Duration::from_secs(2);
 
+/// A router hears that it is not alone any more with the next heartbeat.
+const HEARTBEAT: Duration = Duration::from_millis(250);
+
 /// All faults of a run, one after the other; times since the talking began.
 #[derive(Default)]
 pub(crate) struct History(Vec<(Duration, Option<Duration>, Fault)>);
@@ -22,10 +25,11 @@ impl History {
         }
     }
 
-    /// Whether a fault kept this router from all others at some time of that span.
+    /// Whether a fault kept this router from all others at some time of that span, or until just before it.
     pub(crate) fn was_isolated(&self, router: usize, from: Duration, to: Duration, routers: usize) -> bool {
-        let overlaps =
-            |begin: Duration, end: Option<Duration>| begin <= to && end.is_none_or(|end| from <= end);
+        let overlaps = |begin: Duration, end: Option<Duration>| {
+            begin <= to && end.is_none_or(|end| from <= end + HEARTBEAT)
+        };
         self.0.iter().any(|(begin, end, fault)| overlaps(*begin, *end) && fault.isolates(router, routers))
     }
 
