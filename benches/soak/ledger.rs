@@ -33,8 +33,8 @@ struct Book {
     said: BTreeMap<String, Said>,
     /// How often each has heard what, by the text.
     heard: BTreeMap<usize, BTreeMap<String, u32>>,
-    /// What each heard last of each other, by its number.
-    latest: BTreeMap<(usize, usize), usize>,
+    /// What each heard last of each other, by its number, and at which router.
+    latest: BTreeMap<(usize, usize), (usize, usize)>,
     /// What came after the same sender's next one: across a cut, and otherwise.
     late_across_a_cut: usize,
     late: Vec<String>,
@@ -163,10 +163,15 @@ impl Ledger {
             let line = format!("{text}, said after {at:.1?}, heard again by client {client} after {now:.1?}");
             return book.doubled.push(line);
         }
-        let latest = book.latest.entry((client, by)).or_default();
-        let is_late = number < *latest;
-        *latest = number.max(*latest);
-        if is_late && sent_to.iter().any(|from| book.history.were_parted(*from, router, at, now)) {
+        let latest = book.latest.entry((client, by)).or_insert((0, router));
+        let (is_late, heard_at) = (number < latest.0, latest.1);
+        if !is_late {
+            *latest = (number, router);
+        }
+        // Between where it was said, and where it is heard or the later one was.
+        let was_cut =
+            |from: &usize| [router, heard_at].iter().any(|to| book.history.were_parted(*from, *to, at, now));
+        if is_late && sent_to.iter().any(was_cut) {
             book.late_across_a_cut += 1;
         } else if is_late {
             let last = book.history.before(now);

@@ -153,7 +153,7 @@ pub enum MeshEvent {
         router: RouterId,
     },
     /// Someone was turned away, here or there. Said once a minute for each
-    /// address at most.
+    /// stranger at most, whichever of its addresses it uses.
     Refused {
         /// Who.
         address: SocketAddr,

@@ -10,7 +10,7 @@ mod entry;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fau3_election::Time;
@@ -188,6 +188,18 @@ impl Book {
     pub(super) fn suspected(&self) -> impl Iterator<Item = SocketAddr> {
         let waiting = self.entries.values().filter(|entry| entry.state != State::Connected);
         waiting.filter_map(Entry::best_address)
+    }
+
+    /// Whether somebody has told of a router at this address.
+    pub(super) fn knows(&self, ip: IpAddr) -> bool {
+        self.entries.values().any(|entry| entry.addresses.iter().any(|known| known.address.ip() == ip))
+    }
+
+    /// All that is believed to be one router's with this address, itself included.
+    pub(super) fn aliases(&self, ip: IpAddr) -> BTreeSet<IpAddr> {
+        let ips = |entry: &Entry| entry.addresses.iter().map(|known| known.address.ip()).collect::<Vec<_>>();
+        let own = self.entries.values().map(ips).filter(|ips| ips.contains(&ip));
+        own.flatten().chain([ip]).collect()
     }
 
     fn of(&mut self, peer: PeerId) -> Option<&mut Entry> {

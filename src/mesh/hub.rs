@@ -25,7 +25,7 @@ use super::events::EventSender;
 use super::frame::{Kind, Violation};
 use super::handshake::{Established, Failure, Hello, Terms};
 use super::link::Link;
-use super::notices::Notices;
+use super::notices::{ACQUAINTANCE, Notices};
 use super::replay::Replays;
 
 /// How long the last frames and the goodbye may take.
@@ -158,19 +158,40 @@ impl Hub {
     }
 
     /// Counts someone who is turned away, and says so once a minute.
-    pub(super) fn refuse(&self, address: SocketAddr, why: Refusal) {
-        self.turn_away(address, why, &why.to_string());
+    pub(super) fn refuse(self: &Arc<Self>, address: SocketAddr, why: Refusal) {
+        let (now, ip) = (self.now(), address.ip());
+        let waits = {
+            let mut state = self.state();
+            state.counts.refused = state.counts.refused.saturating_add(1);
+            // Whoever has the key says who it is; of others discovery may know.
+            let may_be_told_of = why == Refusal::OtherKey && !state.book.knows(ip);
+            may_be_told_of.then(|| state.notices.may_wait(now, ip))
+        };
+        match waits {
+            None => self.say_refused(address, why, &why.to_string()),
+            Some(false) => {}
+            Some(true) => {
+                let hub = self.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(ACQUAINTANCE).await;
+                    hub.say_refused(address, why, &why.to_string());
+                });
+            }
+        }
     }
 
     /// A connected router sent what is no frame.
     pub(super) fn violated(&self, address: SocketAddr, violation: Violation) {
-        self.turn_away(address, Refusal::Violation, &format!("{} ({violation})", Refusal::Violation));
-    }
-
-    fn turn_away(&self, address: SocketAddr, why: Refusal, text: &str) {
         let mut state = self.state();
         state.counts.refused = state.counts.refused.saturating_add(1);
-        if state.notices.may_say(self.now(), address.ip()) {
+        drop(state);
+        self.say_refused(address, Refusal::Violation, &format!("{} ({violation})", Refusal::Violation));
+    }
+
+    fn say_refused(&self, address: SocketAddr, why: Refusal, text: &str) {
+        let mut state = self.state();
+        let aliases = state.book.aliases(address.ip());
+        if state.notices.may_say(self.now(), address.ip(), &aliases) {
             drop(state);
             warn!("mesh: {address}: refused: {text}");
             self.events.say(MeshEvent::Refused { address, why });

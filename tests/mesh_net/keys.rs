@@ -1,7 +1,5 @@
 //! Meshes with different keys on one switch, and a key that is being changed.
 
-use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
@@ -36,9 +34,8 @@ fn meshes_of_different_keys_never_mix_until_a_router_has_both() {
     for number in 0..4 {
         let life = mesh.router(number).life();
         let strangers = strangers(&life);
-        assert!(!strangers.is_empty(), "nothing is said of strangers:\n{life}");
-        let addresses: BTreeSet<_> = strangers.iter().collect();
-        assert_eq!(strangers.len(), addresses.len(), "one line a minute about each:\n{life}");
+        assert!(strangers > 0, "nothing is said of strangers:\n{life}");
+        assert!(strangers <= 2, "one line a minute about each of the two, not each address:\n{life}");
         let together = if number < 2 { [0, 1] } else { [2, 3] };
         mesh.agreed(&together, START_MAX);
     }
@@ -50,12 +47,7 @@ fn meshes_of_different_keys_never_mix_until_a_router_has_both() {
     ears.iter().for_each(|ear| ear.hears(&said, HEARD_MAX * 2));
 }
 
-/// Addresses of which it is said that they have another key.
-fn strangers(life: &str) -> Vec<IpAddr> {
-    let refused = life.lines().filter(|line| line.contains("another mesh key"));
-    let address = |line: &str| {
-        let (_, rest) = line.split_once("mesh: ").expect("the mesh says so");
-        rest.split(": ").next().unwrap().parse::<SocketAddr>().unwrap().ip()
-    };
-    refused.map(address).collect()
+/// How often it is said that somebody has another key.
+fn strangers(life: &str) -> usize {
+    life.lines().filter(|line| line.contains("another mesh key")).count()
 }

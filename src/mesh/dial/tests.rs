@@ -199,3 +199,16 @@ fn the_same_seed_gives_the_same_course() {
     assert_eq!(course(1), course(1));
     assert_ne!(course(1), course(2));
 }
+
+#[test]
+fn addresses_that_are_said_to_be_one_routers_are_aliases() {
+    let mut book = book();
+    let (one, other) = (peer(), peer());
+    book.hint(Time::ZERO, address(1), Some(one));
+    book.hint(Time::ZERO, address(2), Some(one));
+    book.hint(Time::ZERO, address(3), Some(other));
+    let ips = |numbers: &[u16]| numbers.iter().map(|number| address(*number).ip()).collect();
+    assert_eq!(book.aliases(address(1).ip()), ips(&[1, 2]));
+    assert_eq!(book.aliases(address(3).ip()), ips(&[3]));
+    assert_eq!(book.aliases(address(9).ip()), ips(&[9]));
+}
