@@ -37,19 +37,20 @@ impl KeyFile {
     /// # Errors
     /// The file cannot be read, holds no such key, or cannot be made.
     pub fn load_or_create(path: &Path) -> Result<Self, Error> {
-        let bytes = match file::read_secret(path)? {
+        let bytes = match file::read(path)? {
             Some(bytes) => bytes,
             None => {
                 let made = Keypair::generate_ed25519().to_protobuf_encoding();
                 let made = made.map_err(|error| Error::Key { path: path.into(), why: error.to_string() })?;
                 // Another process may have been quicker: then its key counts.
                 file::create(path, &made).map_err(Error::write(path))?;
-                file::read_secret(path)?.unwrap_or(made)
+                file::read(path)?.unwrap_or(made)
             }
         };
         let broken = |why| Error::Key { path: path.into(), why };
         let keypair = Keypair::from_protobuf_encoding(&bytes).map_err(|error| broken(error.to_string()))?;
         let public = keypair.public().try_into_ed25519().map_err(|error| broken(error.to_string()))?;
+        file::warn_unless_secret(path);
         let peer_id = keypair.public().to_peer_id();
         Ok(Self { keypair, router_id: router_id(&public.to_bytes()), peer_id })
     }
@@ -147,7 +148,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read { path, error } => {
-                write!(f, "{}: cannot be read: {error}; mend its permissions", path.display())
+                let advice = match error.kind() {
+                    io::ErrorKind::PermissionDenied => "mend its permissions",
+                    _ => "is that the right file?",
+                };
+                write!(f, "{}: cannot be read: {error}; {advice}", path.display())
             }
             Self::Write { path, error } => write!(
                 f,

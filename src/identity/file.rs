@@ -37,13 +37,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-/// As [`read`]; warns if others than its owner may read the file.
-pub(super) fn read_secret(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    let content = read(path)?;
+/// Warns if others than its owner may read what has been found to be a secret:
+/// of any other file that would be bad advice.
+pub(super) fn warn_unless_secret(path: &Path) {
     if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
         warn!("{0}: others may read or change this secret; run: chmod 600 {0}", path.display());
     }
-    Ok(content)
 }
 
 /// Makes a file that only its owner may read. One that is there already stays

@@ -102,9 +102,12 @@ impl fmt::Debug for MeshKey {
 /// # Errors
 /// The file cannot be read or holds no such key.
 pub fn read_mesh_keys(path: &Path) -> Result<Vec<MeshKey>, Error> {
-    let Some(content) = file::read_secret(path)? else { return Ok(Vec::new()) };
+    let Some(content) = file::read(path)? else { return Ok(Vec::new()) };
     let text = std::str::from_utf8(&content).map_err(|_| "it is not text");
-    text.and_then(MeshKey::parse_all).map_err(|why| Error::MeshKey { path: path.into(), why })
+    let keys = text.and_then(MeshKey::parse_all);
+    let keys = keys.map_err(|why| Error::MeshKey { path: path.into(), why })?;
+    file::warn_unless_secret(path);
+    Ok(keys)
 }
 
 /// A fresh key, as the text of its file.

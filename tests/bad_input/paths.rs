@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bystanders::undisturbed;
 use crate::common::radio::{Heard, PATIENCE, Radio, TEXT};
-use crate::common::{Node, Program, TempDir, fau3, wait_for};
+use crate::common::{Node, Program, TempDir, fau3, finish, wait_for};
 
 const NAMES: [&str; 12] = [
     "../../etc/passwd",
@@ -118,4 +118,39 @@ fn what_listen_saves_stays_in_its_folder_whatever_clients_call_themselves() {
     let elsewhere: Vec<_> =
         below(dir.path()).into_iter().filter(|path| path.parent() != Some(&save)).collect();
     assert_eq!(elsewhere, folders, "nothing outside of the folder");
+}
+
+#[test]
+fn a_file_that_is_no_mesh_key_is_refused_with_what_to_do_and_is_left_as_it_is() {
+    let dir = TempDir::new("no-key");
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    fs::write(at("empty"), "").unwrap();
+    fs::write(at("three"), format!("{0}\n{0}\n{0}\n", "ab".repeat(32))).unwrap();
+    for (path, wanted) in [
+        ("/etc/passwd".to_owned(), "is no mesh key"),
+        ("/dev/zero".to_owned(), "larger than 65536 bytes; is that the right file?"),
+        (at("."), "Is a directory"),
+        (at("empty"), "is no mesh key"),
+        (at("three"), "more than two keys"),
+    ] {
+        // Given a router on free ports whose key is some other file,
+        let options = [
+            format!("mesh.key={path}"),
+            "mesh.listen=127.0.0.1:0".to_owned(),
+            "mesh.discovery=off".to_owned(),
+            "clients.listen=127.0.0.1:0".to_owned(),
+            "node.console=".to_owned(),
+            format!("node.data_dir={}", at("data")),
+            format!("node.identity={}", at("identity.key")),
+            format!("node.control={}", at("control.sock")),
+        ];
+        let mut command = fau3(&["node"]);
+        command.args(options.iter().flat_map(|option| ["--set", option]));
+        // then it does not start, in particular not with the well-known key,
+        let ended = finish(command);
+        assert_eq!(ended.status.code(), Some(1), "{ended}");
+        // says which file and why, and asks nobody to change the rights of a file that is none of its own.
+        assert!(ended.stderr.contains(&path) && ended.stderr.contains(wanted), "{ended}");
+        assert!(!ended.stderr.contains("chmod"), "{ended}");
+    }
 }
