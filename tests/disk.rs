@@ -363,6 +363,8 @@ fn each_start_is_a_new_incarnation_of_the_same_router() {
     let mut lives = Vec::new();
     let mut peers = BTreeSet::new();
     for life in 1..=5_u32 {
+        // What it says is gathered by a thread, which may be behind it.
+        wait_for("its life in the log", PATIENCE, || node.log().contains("incarnation="));
         let log = node.log();
         let (_, incarnation) = log.split_once("incarnation=").expect("the log says which life it is");
         let (counter, rest) = incarnation.split_once('.').unwrap();

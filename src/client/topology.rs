@@ -1,6 +1,7 @@
 //! `fau3 topology`: the mesh as the node on this machine sees it, as text, as a
 //! graph for other programs, or as a picture.
 
+mod apart;
 mod dot;
 mod layout;
 mod map;

@@ -53,7 +53,21 @@ pub(super) fn place(map: &Map) -> Vec<Point> {
             point.push(force, length.min(reach) / length);
         }
     }
-    fit(points)
+    fit(if steps > 0 { lengthwise(points) } else { points })
+}
+
+/// Turned so that the mesh lies as wide as it is long: pictures are wider than
+/// high (the principal axis of the places).
+fn lengthwise(points: Vec<Point>) -> Vec<Point> {
+    let count = points.len() as f64;
+    let mean = |of: fn(&Point) -> f64| points.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(|point| point.x), mean(|point| point.y));
+    let moment = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
+        points.iter().map(|point| of(point.x - x, point.y - y)).sum()
+    };
+    let (xx, xy, yy) = (moment(&|x, _| x * x), moment(&|x, y| x * y), moment(&|_, y| y * y));
+    let (sin, cos) = (0.5 * (2.0 * xy).atan2(xx - yy)).sin_cos();
+    points.iter().map(|at| Point { x: at.x * cos + at.y * sin, y: at.y * cos - at.x * sin }).collect()
 }
 
 /// Whether more than half of all possible links are there.
@@ -110,6 +124,13 @@ mod tests {
         let points = place(&chain);
         assert!(length(&points, 0, 3) > 2.0 * length(&points, 0, 1), "{points:?}");
         assert_eq!(points, place(&chain), "the same each time");
+    }
+
+    #[test]
+    fn a_chain_lies_lengthwise() {
+        let chain = map(&[("a", &["b"]), ("b", &["a", "c"]), ("c", &["b", "d"]), ("d", &["c"])]);
+        let points = place(&chain);
+        assert!((points[0].x - points[3].x).abs() > 0.9, "{points:?}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use super::apart::{Extent, Room, spread};
 use super::layout::{Point, place};
 use super::map::{Map, Router};
 
@@ -14,6 +15,15 @@ const MARGIN_X: f64 = 110.0;
 const MARGIN_Y: f64 = 60.0;
 const LEGEND: f64 = 60.0;
 const RADIUS: f64 = 22.0;
+/// The ring of the one that leads is so much wider.
+const RING: f64 = 7.0;
+const NAME_SIZE: f64 = 15.0;
+const ROLE_SIZE: f64 = 13.0;
+/// From a circle down to the lines of its name and its role.
+const NAME_BELOW: f64 = 24.0;
+const ROLE_BELOW: f64 = 40.0;
+/// The mean width of a letter, of its size; what draws the picture chooses the font.
+const LETTER_WIDTH: f64 = 0.6;
 
 /// Modes with their colours: those of the simulator's pictures.
 const MODES: [(&str, &str); 4] =
@@ -21,7 +31,9 @@ const MODES: [(&str, &str); 4] =
 
 pub(super) fn draw(map: &Map) -> String {
     let height = height(map.routers.len());
-    let points: Vec<_> = place(map).into_iter().map(|point| on_paper(point, height)).collect();
+    let mut points: Vec<_> = place(map).into_iter().map(|point| on_paper(point, height)).collect();
+    let extents: Vec<_> = map.routers.iter().map(extent).collect();
+    spread(&mut points, &extents, Room { width: WIDTH, top: TOP + ROLE_SIZE, bottom: height - LEGEND });
     let mut svg = head(map, height);
     svg.push_str("<g stroke=\"#b3bbb6\" stroke-width=\"2\">\n");
     for &(a, b) in &map.links {
@@ -48,12 +60,23 @@ fn on_paper(point: Point, height: f64) -> Point {
     Point { x: MARGIN_X + point.x * room.0, y: TOP + MARGIN_Y + point.y * room.1 }
 }
 
+/// A circle with what stands below it.
+fn extent(router: &Router) -> Extent {
+    let width = |text: &str, size: f64| text.chars().count() as f64 * size * LETTER_WIDTH;
+    let text = width(&router.label, NAME_SIZE).max(width(&router.role(), ROLE_SIZE)) / 2.0;
+    Extent {
+        beside: text.max(RADIUS + RING),
+        above: RADIUS + RING,
+        below: RADIUS + ROLE_BELOW + ROLE_SIZE / 3.0,
+    }
+}
+
 fn head(map: &Map, height: f64) -> String {
     let title = escaped(&map.headline());
     let seen = map.here.map_or_else(String::new, |here| format!("as {} sees it", map.routers[here].label));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" \
-         font-family=\"sans-serif\" font-size=\"15\" text-anchor=\"middle\" role=\"img\">\n<title>{title}</title>\n\
+         font-family=\"sans-serif\" font-size=\"{NAME_SIZE}\" text-anchor=\"middle\" role=\"img\">\n<title>{title}</title>\n\
          <rect width=\"{WIDTH}\" height=\"{height:.0}\" fill=\"#fff\"/>\n\
          <text x=\"{0}\" y=\"36\" font-size=\"19\" font-weight=\"bold\" fill=\"#1c211e\">{title}</text>\n\
          <text x=\"{0}\" y=\"60\" fill=\"#66706a\">{1}</text>\n",
@@ -69,7 +92,7 @@ fn circle(svg: &mut String, router: &Router, at: Point, is_here: bool) {
         let _ = writeln!(
             svg,
             r#"<circle cx="{x:.1}" cy="{y:.1}" r="{}" fill="{WHITE}" stroke="{colour}" stroke-width="4"/>"#,
-            RADIUS + 7.0
+            RADIUS + RING
         );
     }
     let weight = if is_here { " font-weight=\"bold\"" } else { "" };
@@ -78,12 +101,12 @@ fn circle(svg: &mut String, router: &Router, at: Point, is_here: bool) {
         "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{RADIUS}\" fill=\"{colour}\" stroke=\"{WHITE}\" stroke-width=\"2\"/>\n\
          <text x=\"{x:.1}\" y=\"{:.1}\" fill=\"{WHITE}\" font-weight=\"bold\">{}</text>\n\
          <text x=\"{x:.1}\" y=\"{:.1}\" fill=\"#1c211e\"{weight} {HALO}>{}</text>\n\
-         <text x=\"{x:.1}\" y=\"{:.1}\" fill=\"#66706a\" font-size=\"13\" {HALO}>{}</text>",
+         <text x=\"{x:.1}\" y=\"{:.1}\" fill=\"#66706a\" font-size=\"{ROLE_SIZE}\" {HALO}>{}</text>",
         y + 5.0,
         router.client_count,
-        y + RADIUS + 24.0,
+        y + RADIUS + NAME_BELOW,
         escaped(&router.label),
-        y + RADIUS + 40.0,
+        y + RADIUS + ROLE_BELOW,
         escaped(&router.role()),
     );
 }
