@@ -80,6 +80,9 @@ function isUrl(value) {
 const isName = (value) => /^[-A-Za-z0-9._]{1,64}$/.test(value);
 const NAME = _('1 to 64 letters, digits, dots, dashes and underscores');
 
+// A device, or a logical network.
+const isInterface = (value) => /^[A-Za-z0-9._@:][-A-Za-z0-9._@:]{0,31}$/.test(value);
+
 function isPath(lengthMax) {
 	return (value) => new TextEncoder().encode(value).length <= lengthMax && !/[\x00-\x1f\x7f-\x9f]/.test(value);
 }
@@ -197,6 +200,9 @@ function renderMesh(m) {
 		const words = L.toArray(value);
 		return (words.length > 1 && words.includes('off')) ? _('None goes with nothing else') : true;
 	};
+	option(s, 'finding', form.DynamicList, 'interface', _('Multicast DNS on'),
+		_('Devices or logical networks. Without any: where addresses are private or link-local only.'), 'lan',
+		text(isInterface, _('The name of an interface or a logical network')));
 	option(s, 'finding', form.DynamicList, 'peer', _('Routers to call'),
 		_('In any case: their addresses, or names, with port.'), '192.168.1.2:8902',
 		text(isPeer, _('An IP address or a host\'s name with its port, such as 192.168.1.2:8902')));
