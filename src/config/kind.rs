@@ -151,7 +151,7 @@ pub(super) const ROUTER_NAME: Text = Text {
 pub(super) const INTERFACE: Text = Text {
     len_max: 32,
     test: |text| {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@:".contains(&byte);
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         text.bytes().all(is_plain) && !text.starts_with('-')
     },
     meaning: "the name of an interface or a logical network",

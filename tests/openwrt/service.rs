@@ -110,6 +110,24 @@ fn batman_adv_alone_is_given_a_right_and_umdns_speaks_only_where_the_program_doe
 }
 
 #[test]
+fn netifd_is_asked_only_where_interfaces_are_named() {
+    let Some(root) = Root::new() else { return };
+    assert!(!root.service("start", "").iter().any(|line| line.contains("ubus")));
+    root.configure_with(&["mesh: list interface 'lan'"]);
+    let asked = root.service("start", "");
+    assert!(
+        asked.iter().any(|line| line.starts_with("mount ro ") && line.contains("/bin/ubus")),
+        "{asked:#?}"
+    );
+    assert_asked(&asked, &["jail fau3 log procfs sysfs ubus"]);
+    // It may ask what a network is, and nothing else.
+    let rights: serde_json::Value = serde_json::from_str(&root.read("usr/share/acl.d/fau3.json")).unwrap();
+    let wanted =
+        serde_json::json!({"user": "fau3", "access": {"network.interface.*": {"methods": ["status"]}}});
+    assert_eq!(rights, wanted);
+}
+
+#[test]
 fn a_service_that_is_switched_off_says_so_and_runs_nothing() {
     let Some(root) = Root::new() else { return };
     root.edit("option enabled '1'", "option enabled 'off'");

@@ -81,7 +81,7 @@ const isName = (value) => /^[-A-Za-z0-9._]{1,64}$/.test(value);
 const NAME = _('1 to 64 letters, digits, dots, dashes and underscores');
 
 // A device, or a logical network.
-const isInterface = (value) => /^[A-Za-z0-9._@:][-A-Za-z0-9._@:]{0,31}$/.test(value);
+const isInterface = (value) => /^[A-Za-z0-9._][-A-Za-z0-9._]{0,31}$/.test(value);
 
 function isPath(lengthMax) {
 	return (value) => new TextEncoder().encode(value).length <= lengthMax && !/[\x00-\x1f\x7f-\x9f]/.test(value);
