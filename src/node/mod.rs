@@ -224,6 +224,7 @@ impl Node {
                 | Output::Told { .. }
                 | Output::View(_)
                 | Output::Warning(_) => self.carry_out_in_mesh(output),
+                Output::Upstream(_) => {}
                 Output::ToClient { conn, frame } => self.with_link(conn, |link| link.send(frame)),
                 Output::Probe { conn, probe } => self.with_link(conn, |link| link.probe(probe)),
                 Output::Accept { conn } => {

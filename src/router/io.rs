@@ -8,6 +8,7 @@ use fau3_election::{Datagram, RouterId, SavedState, ServerEntry, View, Warning};
 
 use super::session::SavedSession;
 use super::settings::Settings;
+use super::upstream::{UpstreamInput, UpstreamOutput};
 use crate::wire::fau3d::{ConnectedClient, FromClient, Invalid, Status};
 use crate::wire::{ClientId, Record, Uuid, fau3e};
 
@@ -114,6 +115,8 @@ pub enum Input {
     },
     /// The UCI file's ExtraServers list was read again, highest priority first.
     ListConfigured(Vec<ServerEntry>),
+    /// Something happened between the router and the default server.
+    Upstream(UpstreamInput),
     /// The router is going down: say goodbye.
     Shutdown,
     /// The moment that [`super::Router::poll_timeout`] named has come.
@@ -199,6 +202,8 @@ pub enum Output {
         /// How.
         contact: fau3e::Contact,
     },
+    /// Something to do towards the default server.
+    Upstream(UpstreamOutput),
     /// Who leads, as it is from now on.
     View(View),
     /// Something that people should know.

@@ -25,6 +25,7 @@ mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -54,6 +55,7 @@ pub use record::Position;
 pub use session::SavedSession;
 pub use settings::*;
 pub use status::{LATENCY_BOUNDS_MS, RoomStatus, Snapshot, Stats};
+pub use upstream::{FromServer, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput};
 
 /// Where a session stands in the table of sessions.
 type SessionKey = usize;
@@ -166,6 +168,7 @@ impl Router {
             Input::PeerDrained { router } => self.peer_drained(router),
             Input::Persisted { ticket } => self.elect(fau3_election::Input::Persisted { ticket }),
             Input::ListConfigured(list) => self.elect(fau3_election::Input::ListConfigured(&list)),
+            Input::Upstream(input) => self.upstream(input),
             Input::Shutdown => self.shutdown(),
             Input::Tick => {}
         }
