@@ -56,6 +56,7 @@ pub(in crate::control) fn report() -> Report {
                 latency_sum_us: 6_250_000,
                 ..Stats::default()
             },
+            upstream: None,
             mesh: None,
         },
         store: Some(Counters {
