@@ -27,7 +27,11 @@ pub(super) struct Echoes {
 /// One message.
 #[derive(Debug)]
 struct Echo {
-    id: RecordId,
+    /// Its [`Record::key`].
+    message: u128,
+    /// All records that it has become: routers that did not hear each other each
+    /// made one.
+    ids: Vec<RecordId>,
     since: Time,
     /// It was taken in from the server.
     is_from_server: bool,
@@ -63,8 +67,13 @@ impl Echoes {
     ) {
         let key = echo_key(&record.room, &record.client_id, &record.payload);
         let echoes = self.by_key.entry(key).or_default();
-        if echoes.iter().all(|echo| echo.id != record.id) {
-            echoes.push(Echo { id: record.id, since, is_from_server, is_paired: false, told });
+        match echoes.iter_mut().find(|echo| echo.message == record.key()) {
+            Some(echo) if echo.ids.contains(&record.id) => {}
+            Some(echo) => echo.ids.push(record.id),
+            None => {
+                let (message, ids) = (record.key(), vec![record.id]);
+                echoes.push(Echo { message, ids, since, is_from_server, is_paired: false, told });
+            }
         }
     }
 
@@ -72,7 +81,8 @@ impl Echoes {
     pub(super) fn remove(&mut self, record: &Record) {
         let key = echo_key(&record.room, &record.client_id, &record.payload);
         if let Some(echoes) = self.by_key.get_mut(&key) {
-            echoes.retain(|echo| echo.id != record.id);
+            echoes.iter_mut().for_each(|echo| echo.ids.retain(|id| *id != record.id));
+            echoes.retain(|echo| !echo.ids.is_empty());
             if echoes.is_empty() {
                 self.by_key.remove(&key);
             }
@@ -86,7 +96,7 @@ impl Echoes {
         // Of two that are the same message, being told of one is being told of both.
         let echo = echoes.iter_mut().find(is_meant)?;
         echo.told.insert(conn);
-        let (id, is_paired, kind) = (echo.id, echo.is_paired, echo.is_from_server);
+        let (id, is_paired, kind) = (*echo.ids.first()?, echo.is_paired, echo.is_from_server);
         if is_paired {
             let twin = echoes
                 .iter_mut()
@@ -103,7 +113,7 @@ impl Echoes {
     pub(super) fn pair(&mut self, record: &Record, is_from_server: bool) -> Option<RecordId> {
         let key = echo_key(&record.room, &record.client_id, &record.payload);
         let echoes = self.by_key.get_mut(&key)?;
-        let own = echoes.iter().position(|echo| echo.id == record.id && !echo.is_paired)?;
+        let own = echoes.iter().position(|echo| echo.message == record.key() && !echo.is_paired)?;
         let other =
             echoes.iter().position(|echo| echo.is_from_server != is_from_server && !echo.is_paired)?;
         let told: BTreeSet<UpConn> = echoes[own].told.union(&echoes[other].told).copied().collect();
@@ -111,16 +121,11 @@ impl Echoes {
             echoes[at].is_paired = true;
             echoes[at].told.clone_from(&told);
         }
-        Some(echoes[other].id)
+        echoes[other].ids.first().copied()
     }
 
     /// How many of these were taken in from the server.
     pub(super) fn taken_in(&self, key: u128) -> usize {
         self.by_key.get(&key).map_or(0, |echoes| echoes.iter().filter(|echo| echo.is_from_server).count())
-    }
-
-    #[cfg(test)]
-    pub(in crate::router) fn len(&self) -> usize {
-        self.by_key.values().map(Vec::len).sum()
     }
 }

@@ -96,7 +96,7 @@ impl Carried {
     }
 
     fn is_needless(&self) -> bool {
-        self.line.is_none() && self.waiting.is_empty() && !self.has_no_place && self.failures == 0
+        self.line.is_none() && self.waiting.is_empty() && !self.has_no_place && self.wake.is_none()
     }
 }
 
@@ -140,12 +140,8 @@ impl Router {
         }
         self.subscribe_up(client_id);
         self.push_up(client_id);
-        let upstream = &mut self.upstream;
-        if let Some(carried) = upstream.clients.get(client_id).filter(|carried| carried.is_needless()) {
-            if let Some(at) = carried.wake {
-                upstream.wakes.remove(&(at, client_id.clone()));
-            }
-            upstream.clients.remove(client_id);
+        if self.upstream.clients.get(client_id).is_some_and(Carried::is_needless) {
+            self.upstream.clients.remove(client_id);
         }
     }
 

@@ -10,7 +10,7 @@
 //! | Monitor lists the clients of the whole mesh | `roaming` |
 
 mod copies;
-mod net;
+pub(super) mod net;
 mod records;
 mod roaming;
 mod streams;
