@@ -148,11 +148,11 @@ fn a_monitor_lists_the_clients_of_the_mesh_and_those_of_the_server() {
     net.run(secs(1));
     net.server_monitors(&["main-1"]);
     net.run(secs(3));
-    let lists = net[a].inbox.iter().filter_map(|frame| match frame {
+    let mut lists = net[a].inbox.iter().filter_map(|frame| match frame {
         ToClient::Monitor { clients, .. } => Some(clients.clone()),
         _ => None,
     });
-    let last = lists.last().unwrap();
+    let last = lists.next_back().unwrap();
     let ids: Vec<&str> = last.iter().map(|client| client.client_id.as_str()).collect();
     assert_eq!(ids, ["a", "b", "main-1"]);
 }
