@@ -344,6 +344,8 @@ pub struct Commit {
     pub sessions: Vec<SavedSession>,
     /// Sessions that have ended; one of the same client in `sessions` is newer.
     pub ended: Vec<ClientId>,
+    /// All records that a legacy default server has; `None`: as before.
+    pub pushed: Option<Vec<fau3e::Holding>>,
 }
 
 /// A record with what its row needs.
@@ -369,4 +371,6 @@ pub struct Restored {
     pub remembered: Vec<(u128, u64)>,
     /// The highest position ever used.
     pub top: u64,
+    /// Records that a legacy default server has.
+    pub pushed: Vec<fau3e::Holding>,
 }

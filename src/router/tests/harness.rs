@@ -444,7 +444,7 @@ impl IndexMut<Id> for Net {
     }
 }
 
-fn origin(life: u32) -> Origin {
+pub(super) fn origin(life: u32) -> Origin {
     let incarnation = Incarnation { counter: life, random: 0x5eed };
     Origin { router: RouterId([7; 16]), incarnation }
 }

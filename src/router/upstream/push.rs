@@ -10,6 +10,7 @@ use super::lines::Stage;
 use super::{ToServer, UpConn, UpstreamOutput};
 use crate::router::{Output, Router};
 use crate::wire::fau3d::Status;
+use crate::wire::fau3e::Holding;
 use crate::wire::{ClientId, Record};
 
 /// A record older than this is backlog: it goes at a bounded rate, and what is
@@ -94,6 +95,10 @@ impl Router {
         let carried = self.upstream.clients.get_mut(client_id);
         let Some(line) = carried.and_then(|carried| carried.line.as_mut()) else { return };
         let (conn, record) = (line.conn, flight.record.clone());
+        // An earlier life's Confirm may not have reached the disk.
+        let is_of_earlier_life =
+            record.id.origin.router == self.origin.router && record.id.origin != self.origin;
+        self.stats.upstream_unsure += u64::from(flight.sent == 0 && is_of_earlier_life);
         line.flight = Some(Flight { sent: flight.sent + 1, wait: FlightWait::Until(until), ..flight });
         let send = UpstreamOutput::Send { conn, frame: ToServer::Propogate(record) };
         self.outputs.push_back(Output::Upstream(send));
@@ -168,12 +173,25 @@ impl Router {
         }
         if is_news {
             self.tell_upstream_soon();
+            self.save_pushed();
             self.forget_what_was_pushed_of(&record.client_id.clone());
+        }
+    }
+
+    /// All records that the server has, for the disk.
+    pub(in crate::router) fn pushed_runs(&self) -> Vec<Holding> {
+        self.upstream.pushed.runs()
+    }
+
+    pub(in crate::router) fn restore_pushed(&mut self, runs: &[Holding]) {
+        for run in runs {
+            self.upstream.pushed.join(run);
         }
     }
 
     /// Others have told what the server has.
     pub(super) fn forget_what_was_pushed(&mut self) {
+        self.save_pushed();
         let clients = self.upstream.clients.iter().filter(|(_, carried)| !carried.waiting.is_empty());
         let clients: Vec<ClientId> = clients.map(|(client_id, _)| client_id.clone()).collect();
         clients.iter().for_each(|client_id| self.forget_what_was_pushed_of(client_id));

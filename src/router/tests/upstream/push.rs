@@ -191,6 +191,43 @@ fn a_router_that_dies_leaves_what_it_did_not_push_to_the_one_that_the_client_goe
 }
 
 #[test]
+fn what_an_earlier_life_has_pushed_is_not_pushed_again() {
+    use super::super::harness::{origin, room};
+    use crate::router::{Input, Output, Restored, Router, ServerKind, Settings, StoredRecord, UpstreamInput};
+    use crate::wire::fau3e::Holding;
+    use crate::wire::{ClientId, Message, Record, RecordId};
+    use fau3_election::Time;
+    let old = origin(1);
+    let stored = |sequence: u64| {
+        let message = Message {
+            room: room("r"),
+            client_id: ClientId::new("a").unwrap(),
+            message_uuid: format!("u{sequence}").into(),
+            payload: b"hello"[..].into(),
+        };
+        let record = Record::new(RecordId { origin: old, sequence }, None, sequence, message);
+        StoredRecord { position: sequence, record: record.into(), age_ms: 0 }
+    };
+    let restored = Restored {
+        records: (1..=3).map(stored).collect(),
+        pushed: vec![Holding { origin: old, floor: 1, top: 2 }],
+        top: 3,
+        ..Restored::default()
+    };
+    let mut router = Router::new(origin(2), Settings { disk: true, ..Settings::default() }, restored);
+    router.handle(Time::ZERO, Input::Upstream(UpstreamInput::Configure(Some(ServerKind::Legacy))));
+    assert_eq!(router.snapshot(Time::ZERO).upstream.unwrap().waiting, 1);
+    // And another one's word reaches the disk, once and within seconds.
+    let mut others =
+        Router::new(origin(2), Settings { disk: true, ..Settings::default() }, Restored::default());
+    others.handle(Time::ZERO, Input::Upstream(UpstreamInput::Configure(Some(ServerKind::Legacy))));
+    assert!(others.poll_timeout().is_none_or(|at| at > Time::from_secs(60)), "nothing is written at rest");
+    while let Some(output) = router.poll_output() {
+        assert!(!matches!(output, Output::Store(_)), "nor is what was read written again");
+    }
+}
+
+#[test]
 fn what_expires_before_the_server_is_back_is_counted() {
     let settings = crate::router::Settings { storage_age_max: secs(30), ..Default::default() };
     let mut net = MeshNet::with(1, settings).with_server();
