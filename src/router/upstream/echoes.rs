@@ -32,7 +32,8 @@ struct Echo {
     /// All records that it has become: routers that did not hear each other each
     /// made one.
     ids: Vec<RecordId>,
-    since: Time,
+    /// Since when the server has it, as far as known here; `None`: it does not.
+    there_since: Option<Time>,
     /// It was taken in from the server.
     is_from_server: bool,
     /// There is one of the other kind, and the two are the same message.
@@ -57,11 +58,12 @@ impl Echoes {
         self.held_back.iter().map(|held| held.until).min()
     }
 
-    /// A record is held here. Those that were told of it already are named.
+    /// A record is held here, and there since that time. Connections that were
+    /// told of it already are named.
     pub(super) fn insert(
         &mut self,
         record: &Record,
-        since: Time,
+        there_since: Option<Time>,
         is_from_server: bool,
         told: BTreeSet<UpConn>,
     ) {
@@ -72,8 +74,17 @@ impl Echoes {
             Some(echo) => echo.ids.push(record.id),
             None => {
                 let (message, ids) = (record.key(), vec![record.id]);
-                echoes.push(Echo { message, ids, since, is_from_server, is_paired: false, told });
+                echoes.push(Echo { message, ids, there_since, is_from_server, is_paired: false, told });
             }
+        }
+    }
+
+    /// The server has it now.
+    pub(super) fn is_there(&mut self, record: &Record, now: Time) {
+        let key = echo_key(&record.room, &record.client_id, &record.payload);
+        let echoes = self.by_key.get_mut(&key).into_iter().flatten();
+        for echo in echoes.filter(|echo| echo.message == record.key()) {
+            echo.there_since.get_or_insert(now);
         }
     }
 
@@ -92,7 +103,9 @@ impl Echoes {
     /// A connection that has stood `since` is told of a message: which one is it?
     pub(super) fn told(&mut self, key: u128, conn: UpConn, since: Time) -> Option<RecordId> {
         let echoes = self.by_key.get_mut(&key)?;
-        let is_meant = |echo: &&mut Echo| !echo.told.contains(&conn) && echo.since + SLACK >= since;
+        // One that is not known to be there has just got there.
+        let is_recent = |echo: &Echo| echo.there_since.is_none_or(|at| at + SLACK >= since);
+        let is_meant = |echo: &&mut Echo| !echo.told.contains(&conn) && is_recent(echo);
         // Of two that are the same message, being told of one is being told of both.
         let echo = echoes.iter_mut().find(is_meant)?;
         echo.told.insert(conn);

@@ -190,7 +190,7 @@ impl Router {
             return false;
         }
         self.stats.upstream_taken_in += 1;
-        self.upstream.echoes.insert(&record, self.now, true, told);
+        self.upstream.echoes.insert(&record, Some(self.now), true, told);
         self.take_in_own(Arc::new(record));
         true
     }
@@ -222,7 +222,9 @@ impl Router {
         let waiting = held_back.iter().position(|held| held.key == key);
         let told = waiting.map(|at| held_back.remove(at).told);
         let was_told = told.is_some();
-        self.upstream.echoes.insert(record, since, is_from_server, told.unwrap_or_default());
+        let is_there = is_from_server || self.upstream.pushed.contains(&record.id);
+        let there_since = is_there.then_some(since);
+        self.upstream.echoes.insert(record, there_since, is_from_server, told.unwrap_or_default());
         if was_told && !is_from_server {
             self.server_has(record);
         }

@@ -33,6 +33,10 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(8);
 /// Each connection asks the server for Pings, so that it finds those that died.
 const PING_PERIOD_S: u32 = 5;
+/// Without a sign of life for three of them, a connection is asked for one.
+const QUIET_MAX: Duration = Duration::from_secs(15);
+/// And after this long it is given up.
+const DEAD_AFTER: Duration = Duration::from_secs(20);
 
 /// A client that has a connection to the server, or something to be pushed.
 #[derive(Debug, Default)]
@@ -61,6 +65,10 @@ pub(super) struct Line {
     pub(super) stage: Stage,
     /// Since when it has stood.
     pub(super) since: Time,
+    /// The last sign of life on it.
+    alive_at: Time,
+    /// It was asked for one since then.
+    is_probed: bool,
     /// What was subscribed to last: room, and period of Monitor messages.
     pub(super) subscribed: Option<(RoomId, u32)>,
     /// What was sent and is not confirmed.
@@ -89,7 +97,19 @@ enum Want {
     Nothing,
 }
 
+impl Line {
+    fn opening(conn: UpConn, now: Time) -> Self {
+        let stage = Stage::Opening;
+        Self { conn, stage, since: now, alive_at: now, is_probed: false, subscribed: None, flight: None }
+    }
+}
+
 impl Carried {
+    /// Whatever kept it from connecting is over.
+    pub(super) fn try_anew(&mut self) {
+        (self.failures, self.retry_at) = (0, Time::ZERO);
+    }
+
     /// The connection, if it can be used.
     pub(super) fn standing(&self) -> Option<UpConn> {
         self.line.as_ref().filter(|line| line.stage == Stage::Up).map(|line| line.conn)
@@ -140,6 +160,7 @@ impl Router {
         }
         self.subscribe_up(client_id);
         self.push_up(client_id);
+        self.probe_line(client_id);
         if self.upstream.clients.get(client_id).is_some_and(Carried::is_needless) {
             self.upstream.clients.remove(client_id);
         }
@@ -155,17 +176,15 @@ impl Router {
             Elsewhere::Until(at) => return Want::Later(at),
         }
         let session = self.by_client.get(client_id).map(|key| &self.sessions[*key]);
-        let gone_at = match session {
-            Some(session) if session.link.is_some() => {
-                if let Some(carried) = self.upstream.clients.get_mut(client_id) {
-                    carried.absent_since = None;
-                }
-                return Want::Serve;
+        let is_here = session.is_some_and(|session| session.link.is_some());
+        let is_elsewhere = session.is_some_and(|session| session.place == Place::Elsewhere) && !is_here;
+        let gone_at = session.map(|session| session.detached_at);
+        if is_here || is_elsewhere {
+            if let Some(carried) = self.upstream.clients.get_mut(client_id) {
+                carried.absent_since = None;
             }
-            Some(session) if session.place == Place::Elsewhere => return Want::Nothing,
-            Some(session) => Some(session.detached_at),
-            None => None,
-        };
+            return if is_here { Want::Serve } else { Want::Nothing };
+        }
         self.want_of_absent(client_id, gone_at)
     }
 
@@ -211,7 +230,7 @@ impl Router {
         }
         self.upstream.conns += 1;
         let conn = UpConn(self.upstream.conns);
-        carried.line = Some(Line { conn, stage: Stage::Opening, since: now, subscribed: None, flight: None });
+        carried.line = Some(Line::opening(conn, now));
         self.upstream.by_conn.insert(conn, client_id.clone());
         let open = UpstreamOutput::Open { conn, client_id: client_id.clone() };
         self.outputs.push_back(Output::Upstream(open));
@@ -230,7 +249,7 @@ impl Router {
         let now = self.now;
         let Some((client_id, line)) = self.line(conn) else { return };
         if line.stage == Stage::Opening {
-            (line.stage, line.since) = (Stage::Up, now);
+            (line.stage, line.since, line.alive_at) = (Stage::Up, now, now);
             if let Some(carried) = self.upstream.clients.get_mut(&client_id) {
                 carried.failures = 0;
             }
@@ -254,6 +273,31 @@ impl Router {
         }
         self.upstream.looks.insert(client_id);
         self.tell_upstream_soon();
+    }
+
+    /// Something came in.
+    pub(super) fn line_lives(&mut self, conn: UpConn) {
+        let now = self.now;
+        if let Some((_, line)) = self.line(conn) {
+            (line.alive_at, line.is_probed) = (now, false);
+        }
+    }
+
+    /// Finds out whether a connection on which the server's Pings stay out is still one.
+    fn probe_line(&mut self, client_id: &ClientId) {
+        let now = self.now;
+        let carried = self.upstream.clients.get_mut(client_id);
+        let line = carried.and_then(|carried| carried.line.as_mut());
+        let Some(line) = line.filter(|line| line.stage == Stage::Up) else { return };
+        let (quiet_until, dead_at) = (line.alive_at + QUIET_MAX, line.alive_at + DEAD_AFTER);
+        if now >= dead_at && line.is_probed {
+            return self.close_line(client_id);
+        }
+        if now >= quiet_until && !line.is_probed {
+            line.is_probed = true;
+            self.outputs.push_back(Output::Upstream(UpstreamOutput::Probe { conn: line.conn }));
+        }
+        self.wake_at(client_id, if now < quiet_until { quiet_until } else { dead_at.max(now + RETRY_FIRST) });
     }
 
     fn line(&mut self, conn: UpConn) -> Option<(ClientId, &mut Line)> {

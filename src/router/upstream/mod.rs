@@ -114,6 +114,7 @@ impl Router {
     }
 
     fn server_says(&mut self, conn: UpConn, message: FromServer) {
+        self.line_lives(conn);
         match message {
             FromServer::Ping { message_uuid } => {
                 self.confirm_to_server(conn, message_uuid, crate::wire::fau3d::Status::PONG);
@@ -137,6 +138,8 @@ impl Router {
                 None => self.upstream.reach == Some(true),
             };
         if std::mem::replace(&mut self.upstream.leads, leads) != leads {
+            // What failed at the old one says nothing of the new one.
+            self.upstream.clients.values_mut().for_each(|carried| carried.try_anew());
             self.look_at_all_carried();
         }
     }

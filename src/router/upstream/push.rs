@@ -134,6 +134,7 @@ impl Router {
 
     pub(super) fn server_pongs(&mut self, conn: UpConn) {
         let Some(client_id) = self.upstream.by_conn.get(&conn).cloned() else { return };
+        self.line_lives(conn);
         let carried = self.upstream.clients.get_mut(&client_id);
         let flight = carried.and_then(|carried| carried.line.as_mut()).and_then(|line| line.flight.as_mut());
         if let Some(flight) = flight.filter(|flight| matches!(flight.wait, FlightWait::Pong(_))) {
@@ -172,6 +173,7 @@ impl Router {
             is_news |= self.upstream.pushed.insert(id);
         }
         if is_news {
+            self.upstream.echoes.is_there(record, self.now);
             self.tell_upstream_soon();
             self.save_pushed();
             self.forget_what_was_pushed_of(&record.client_id.clone());
@@ -198,11 +200,18 @@ impl Router {
     }
 
     fn forget_what_was_pushed_of(&mut self, client_id: &ClientId) {
-        let (upstream, log) = (&mut self.upstream, &self.log);
+        let (now, upstream, log) = (self.now, &mut self.upstream, &self.log);
         let Some(carried) = upstream.clients.get_mut(client_id) else { return };
         let pushed = &upstream.pushed;
         let is_there = |record: &Record| log.ids_of(record).any(|id| pushed.contains(id));
-        carried.waiting.retain(|_, record| !is_there(record));
+        let echoes = &mut upstream.echoes;
+        carried.waiting.retain(|_, record| {
+            let is_there = is_there(record);
+            if is_there {
+                echoes.is_there(record, now);
+            }
+            !is_there
+        });
         if let Some(line) = &mut carried.line {
             line.flight.take_if(|flight| is_there(&flight.record));
         }

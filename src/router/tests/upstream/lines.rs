@@ -59,6 +59,19 @@ fn a_router_that_was_killed_leaves_its_clients_to_the_others_at_once() {
 }
 
 #[test]
+fn a_connection_on_which_nothing_comes_any_more_is_given_up() {
+    let mut net = MeshNet::new(1).with_server();
+    net.listener("a", R(0), "r");
+    net.run(secs(1));
+    net.run(secs(30));
+    assert_eq!(net.server.connected, ["a"], "a quiet one stays: it answers when asked");
+    net.server.is_stuck = true;
+    net.run(secs(22));
+    assert_eq!(net.server.connected, ["a", "a"]);
+    assert_eq!(net.server.crashed, None);
+}
+
+#[test]
 fn ids_that_the_server_cannot_bear_are_served_by_the_mesh_alone_and_shown() {
     let mut net = MeshNet::new(1).with_server();
     let long = net.listener("eighteen-letters-x", R(0), "r");

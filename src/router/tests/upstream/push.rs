@@ -59,6 +59,11 @@ fn what_was_said_during_an_outage_is_pushed_in_order_and_once() {
         assert_eq!(own.collect::<Vec<_>>(), in_order);
     }
     assert_eq!(net.server.crashed, None);
+    // And what the server told everyone of the backlog, everyone knew.
+    net.run(secs(10));
+    for client in clients {
+        assert_eq!(net[client].heard.len(), 120);
+    }
 }
 
 #[test]
