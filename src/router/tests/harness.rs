@@ -375,6 +375,7 @@ impl Net {
             | Output::Persist { .. }
             | Output::View(_)
             | Output::Warning(_)
+            | Output::Upstream(_)
             | Output::Accept { .. } => {}
             Output::Refuse { conn, why } => {
                 if let Some(line) = self.lines.remove(&conn) {

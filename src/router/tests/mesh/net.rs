@@ -397,6 +397,7 @@ impl MeshNet {
             | Output::Invalid { .. }
             | Output::Told { .. }
             | Output::View(_)
+            | Output::Upstream(_)
             | Output::Warning(_) => {}
         }
     }
