@@ -146,9 +146,8 @@ fn parse(body: &[u8]) -> Result<List, NoList> {
 
 fn entry(server: Server) -> Result<ServerEntry, String> {
     let name = believable_name(&server.name).filter(|name| name.len() <= NAME_MAX_BYTES);
-    let name = name.ok_or_else(|| {
-        format!("its Name is not 1 to {NAME_MAX_BYTES} letters, digits, '.', '_' and '-'")
-    })?;
+    let name = name
+        .ok_or_else(|| format!("its Name is not 1 to {NAME_MAX_BYTES} letters, digits, '.', '_' and '-'"))?;
     let id = if server.peer_id.is_empty() { None } else { Some(router_id(&server.peer_id)?) };
     if server.addresses.len() > ADDRESSES_MAX {
         return Err(format!("more than {ADDRESSES_MAX} Addresses"));
@@ -219,7 +218,8 @@ mod tests {
             let reason = reason(&servers);
             assert!(reason.starts_with("broken") && reason.contains(wanted), "{wanted}: {reason}");
         }
-        for body in ["", "[]", "{}", r#"{"Servers":7}"#, r#"{"MessageType":"Ping","Servers":[{"Name":"a"}]}"#] {
+        for body in ["", "[]", "{}", r#"{"Servers":7}"#, r#"{"MessageType":"Ping","Servers":[{"Name":"a"}]}"#]
+        {
             assert!(matches!(parse(body.as_bytes()), Err(NoList::Broken(_))), "{body}");
         }
     }

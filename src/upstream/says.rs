@@ -97,7 +97,8 @@ mod tests {
         assert_eq!(read(frame), Ok(FromServer::Playlist { message_uuid: "not a UUID".into(), records }));
         let frame = br#"{"MessageType":"Monitor","MessageUuid":"u","ConnectedClients":[
             {"ClientId":"","RoomId":"r"},{"ClientId":"a","RoomId":"","AliveTime":"3"}]}"#;
-        let clients = vec![ConnectedClient { client_id: ClientId::new("a").unwrap(), room: None, alive_s: 3 }];
+        let clients =
+            vec![ConnectedClient { client_id: ClientId::new("a").unwrap(), room: None, alive_s: 3 }];
         assert_eq!(read(frame), Ok(FromServer::Monitor { message_uuid: "u".into(), clients }));
     }
 

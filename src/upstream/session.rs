@@ -67,7 +67,17 @@ impl Session {
     ) -> Self {
         let (commands, waiting) = mpsc::channel(WAITING_MAX);
         let (goodbye, leave) = oneshot::channel();
-        let task = Task { conn, client_id, events, waiting, leave, leaving: false, unflushed: false, probes: 0, told: false };
+        let task = Task {
+            conn,
+            client_id,
+            events,
+            waiting,
+            leave,
+            leaving: false,
+            unflushed: false,
+            probes: 0,
+            told: false,
+        };
         tokio::spawn(task.run(target));
         Self { open: Some(Open { commands, _goodbye: goodbye }) }
     }
@@ -174,7 +184,9 @@ impl Task {
                     }
                 }
                 Step::Flushed(Ok(())) => self.unflushed = false,
-                Step::Received(Some(Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed)) | None) => {
+                Step::Received(
+                    Some(Ok(Message::Close(_)) | Err(tungstenite::Error::ConnectionClosed)) | None,
+                ) => {
                     // The socket answers a goodbye by itself, with the next step.
                     let _ = timeout(GOODBYE_MAX, socket.flush()).await;
                     return false;

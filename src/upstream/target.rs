@@ -55,7 +55,11 @@ impl Target {
     /// section 4).
     pub(super) fn authority(&self) -> String {
         let host = self.url.host.split('%').next().unwrap_or_default();
-        if host.contains(':') { format!("[{host}]:{}", self.url.port) } else { format!("{host}:{}", self.url.port) }
+        if host.contains(':') {
+            format!("[{host}]:{}", self.url.port)
+        } else {
+            format!("{host}:{}", self.url.port)
+        }
     }
 
     /// A connection, without any bound in time.

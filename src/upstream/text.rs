@@ -213,7 +213,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_is_no_upgrade_is_left_as_it_is() {
-        for head in ["HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 101\r\n", "\u{1}\u{1}\r\n\r\n\u{1}\u{1}", ""] {
+        for head in ["HTTP/1.1 404 Not Found\r\n\r\n", "HTTP/1.1 101\r\n", "\u{1}\u{1}\r\n\r\n\u{1}\u{1}", ""]
+        {
             let mut sent = head.as_bytes().to_vec();
             sent.extend(b"\x81\x01\x81\x01");
             assert_eq!(read(&sent, 3).await, sent, "{head:?}");

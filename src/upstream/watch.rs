@@ -361,7 +361,9 @@ impl Watch {
             Phase::Trial(_) => self.settings.check_interval.min(TRIAL_PING_MAX),
             _ => self.settings.check_interval,
         };
-        let Some(standing) = self.standing.as_mut().filter(|standing| standing.ping_at <= now) else { return };
+        let Some(standing) = self.standing.as_mut().filter(|standing| standing.ping_at <= now) else {
+            return;
+        };
         standing.ping_at = now + every;
         standing.patience.asked(now);
         self.patience.asked(now);

@@ -209,7 +209,9 @@ fn at_the_start_the_first_answer_counts_at_once() {
 
 #[test]
 fn at_the_start_a_server_that_refuses_is_gone_at_once_and_a_silent_one_after_two_seconds() {
-    for (dials, gone_at) in [(Some(Input::Closed as fn(_) -> _), 20), (Some(Input::Answered), 20), (None, 2_000)] {
+    for (dials, gone_at) in
+        [(Some(Input::Closed as fn(_) -> _), 20), (Some(Input::Answered), 20), (None, 2_000)]
+    {
         let mut world = World::new();
         world.net.dials = dials;
         world.give(Input::Start);
