@@ -72,7 +72,30 @@ struct Status {
     clients: Vec<Client>,
     rooms: Vec<Room>,
     records: Records,
+    default_server: DefaultServer,
     warnings: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DefaultServer {
+    name: String,
+    url: Option<String>,
+    reachable: Option<bool>,
+    since_s: Option<u64>,
+    watched_here: bool,
+    outages: u64,
+    trouble: Option<String>,
+    list: Option<FetchedList>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FetchedList {
+    age_s: u64,
+    version: Option<u64>,
+    servers: Option<u64>,
+    reason: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -137,6 +160,9 @@ fn render(status: &Status) -> String {
         line("list", &format!("version {}: {}", status.list_version, listed(&mesh.list)));
         line("neighbours", &listed(&status.neighbours));
     }
+    for (name, value) in ["default", "", ""].into_iter().zip(default_server(&status.default_server)) {
+        line(name, &value);
+    }
     let records = &status.records;
     let kib = records.bytes.div_ceil(1024);
     line("records", &format!("{} ({kib} KiB), {} expired", records.count, records.expired));
@@ -160,6 +186,31 @@ fn render(status: &Status) -> String {
         .map(|room| [room.room.clone(), room.clients.to_string(), room.records.to_string()]);
     table(&mut text, ["ROOM", "CLIENTS", "RECORDS"], rooms);
     text
+}
+
+/// Lines about the default server; none where there is none.
+fn default_server(server: &DefaultServer) -> Vec<String> {
+    let Some(url) = &server.url else { return Vec::new() };
+    let since = server.since_s.map_or_else(String::new, |seconds| format!(" for {}", span(seconds)));
+    let is_there = match (server.reachable, &server.trouble) {
+        (Some(true), _) => format!("reachable{since}"),
+        (Some(false), Some(trouble)) => format!("not reachable{since}: {trouble}"),
+        (Some(false), None) => format!("not reachable{since}"),
+        (None, _) => "not looked for yet".to_owned(),
+    };
+    let mut lines = vec![format!("{} at {url}", server.name), is_there];
+    if server.watched_here {
+        let list = server.list.as_ref().map_or("its list not fetched yet".to_owned(), |list| {
+            let what = match (list.version, list.servers, &list.reason) {
+                (Some(version), Some(servers), _) => format!("version {version} with {servers} servers"),
+                (_, _, Some(reason)) => reason.clone(),
+                _ => "-".to_owned(),
+            };
+            format!("its list {} ago: {what}", span(list.age_s))
+        });
+        lines.push(format!("went away {} times; {list}", server.outages));
+    }
+    lines
 }
 
 fn routers(text: &mut String, routers: &[Router]) {
@@ -234,6 +285,28 @@ b                  -      router-a  1 h 0 min
         assert!(text.contains("\nwarning      no console\n"), "{text}");
         assert!(!text.contains("ROUTER  MODE"), "no routers, no table");
         assert!(!text.contains("epoch"), "no mesh, no epoch");
+    }
+
+    #[test]
+    fn the_default_server_is_shown_where_there_is_one() {
+        let text = |json: &str| render(&serde_json::from_str(json).unwrap());
+        assert!(!text(r#"{"default_server":{"name":"main","url":null}}"#).contains("default"));
+        let gone = text(
+            r#"{"default_server":{"name":"main","url":"ws://a:1/","reachable":false,"since_s":61,"trouble":"refused"}}"#,
+        );
+        let there = text(
+            r#"{"default_server":{"name":"main","url":"ws://a:1/","reachable":true,"since_s":5,"outages":2,
+            "watched_here":true,"list":{"age_s":7,"version":3,"servers":2}}}"#,
+        );
+        let first = "default      main at ws://a:1/";
+        for (text, line) in [
+            (&gone, first),
+            (&gone, "             not reachable for 1 min: refused"),
+            (&there, "             reachable for 5 s"),
+            (&there, "             went away 2 times; its list 7 s ago: version 3 with 2 servers"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
+        }
     }
 
     #[test]

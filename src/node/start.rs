@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use super::listen::bind;
-use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, others};
+use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, UpstreamSide, others};
 use crate::config::{Clients, Config, LogLevel, Storage, Warning};
 use crate::control::Control;
 use crate::failure::Failure;
@@ -132,7 +132,8 @@ async fn build(
     let identity =
         Identity { name: config.node.name.clone(), peer_id: key.peer_id(), router_id: key.router_id() };
     let shown = Shown::new(config, control.clone(), servers.clone(), identity.clone());
-    Ok(Node::new(router, store, identity, requests, mesh, shown))
+    let upstream = UpstreamSide::new(config.default_server.clone(), key.router_id(), mesh.is_some());
+    Ok(Node::new(router, store, identity, requests, mesh, upstream, shown))
 }
 
 fn open_store(config: &Config) -> Result<(Option<Store>, Restored), Failure> {
@@ -201,7 +202,7 @@ impl Reload<'_> {
         let _ = self.requests.send(Request::Configure(Box::new(settings(&config.clients)))).await;
         let mesh = Request::ConfigureMesh {
             extra_servers: config.extra_servers.clone(),
-            default_server: config.default_server.name.clone(),
+            default_server: config.default_server.clone(),
         };
         let _ = self.requests.send(mesh).await;
         let applied = if changes.live.is_empty() { "nothing".into() } else { changes.live.join(", ") };

@@ -408,6 +408,7 @@ impl MeshNet {
             | Output::Invalid { .. }
             | Output::Told { .. }
             | Output::View(_)
+            | Output::Upstream(_)
             | Output::Warning(_) => {}
         }
     }
