@@ -87,6 +87,13 @@ struct DefaultServer {
     outages: u64,
     trouble: Option<String>,
     list: Option<FetchedList>,
+    carried: u64,
+    mesh_only: Vec<String>,
+    waiting: u64,
+    waiting_bytes: u64,
+    maybe_doubled: u64,
+    refused: u64,
+    expired: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -210,6 +217,28 @@ fn default_server(server: &DefaultServer) -> Vec<String> {
         });
         lines.push(format!("went away {} times; {list}", server.outages));
     }
+    lines.push(format!("carries {} clients of this router", server.carried));
+    if !server.mesh_only.is_empty() {
+        let ids = server.mesh_only.join(", ");
+        lines.push(format!(
+            "cannot take {} of them, which the mesh alone serves: {ids}",
+            server.mesh_only.len()
+        ));
+    }
+    if server.waiting > 0 {
+        let kib = server.waiting_bytes / 1_024;
+        lines.push(format!("lacks {} records ({kib} KiB), which wait for it", server.waiting));
+    }
+    let came_to = [
+        (server.maybe_doubled, "it may have twice"),
+        (server.refused, "it refused"),
+        (server.expired, "grew too old before it was back"),
+    ];
+    let came_to = came_to.iter().filter(|(count, _)| *count > 0);
+    let came_to: Vec<String> = came_to.map(|(count, what)| format!("{count} {what}")).collect();
+    if !came_to.is_empty() {
+        lines.push(format!("of its records {}", came_to.join(", ")));
+    }
     lines
 }
 
@@ -296,7 +325,8 @@ b                  -      router-a  1 h 0 min
         );
         let there = text(
             r#"{"default_server":{"name":"main","url":"ws://a:1/","reachable":true,"since_s":5,"outages":2,
-            "watched_here":true,"list":{"age_s":7,"version":3,"servers":2}}}"#,
+            "watched_here":true,"list":{"age_s":7,"version":3,"servers":2},"carried":4,
+            "mesh_only":["one","two"],"waiting":3,"waiting_bytes":30720,"maybe_doubled":1,"expired":2}}"#,
         );
         let first = "default      main at ws://a:1/";
         for (text, line) in [
@@ -304,6 +334,10 @@ b                  -      router-a  1 h 0 min
             (&gone, "             not reachable for 1 min: refused"),
             (&there, "             reachable for 5 s"),
             (&there, "             went away 2 times; its list 7 s ago: version 3 with 2 servers"),
+            (&there, "             carries 4 clients of this router"),
+            (&there, "             cannot take 2 of them, which the mesh alone serves: one, two"),
+            (&there, "             lacks 3 records (30 KiB), which wait for it"),
+            (&there, "             of its records 1 it may have twice, 2 grew too old before it was back"),
         ] {
             assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
         }

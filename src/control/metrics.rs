@@ -167,6 +167,36 @@ fn default_server(text: &mut Text, report: &Report) {
         "Live audio that it did not take in time.",
         server.streams_dropped,
     );
+    let (relay, stats) = (report.router.upstream.as_ref(), &report.router.stats);
+    text.gauge(
+        "fau3_default_server_carried",
+        "Clients here that have a connection to it.",
+        relay.map_or(0, |relay| relay.carried),
+    );
+    text.gauge(
+        "fau3_default_server_mesh_only",
+        "Clients here that it cannot take.",
+        relay.map_or(0, |relay| relay.mesh_only.len()),
+    );
+    text.gauge(
+        "fau3_default_server_waiting",
+        "Records that wait to be pushed to it.",
+        relay.map_or(0, |relay| relay.waiting),
+    );
+    text.by(
+        "fau3_default_server_records_total",
+        "What became of records there.",
+        "outcome",
+        &[
+            ("pushed", stats.upstream_pushed),
+            ("repeated", stats.upstream_repeated),
+            ("unsure", stats.upstream_unsure),
+            ("refused", stats.upstream_refused),
+            ("expired", stats.upstream_expired),
+            ("taken_in", stats.upstream_taken_in),
+            ("paired", stats.upstream_paired),
+        ],
+    );
 }
 
 /// The memory of this process; `None` where the system does not tell.

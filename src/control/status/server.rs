@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::node::Report;
 use crate::router::ServerKind;
 use crate::upstream::ListReport;
+use crate::wire::ClientId;
 
 /// The server that leads while it is there.
 #[derive(Debug, Serialize)]
@@ -29,6 +30,23 @@ pub struct DefaultServerStatus<'a> {
     pub list: Option<FetchedList<'a>>,
     /// Live audio that it did not take in time.
     pub streams_dropped: u64,
+    /// Clients here that have a connection to it.
+    pub carried: usize,
+    /// Ids of clients here that it cannot take: the mesh alone serves them.
+    pub mesh_only: Vec<&'a str>,
+    /// Records that wait to be pushed to it, and what they cost.
+    pub waiting: usize,
+    pub waiting_bytes: usize,
+    /// Records that it has confirmed to this router.
+    pub pushed: u64,
+    /// Those that it may have twice: sent again without an answer, or their
+    /// Confirm lost with its connection.
+    pub maybe_doubled: u64,
+    /// Those that it refused, and those that grew too old before it had them.
+    pub refused: u64,
+    pub expired: u64,
+    /// Messages of its clients that this router took in.
+    pub taken_in: u64,
 }
 
 /// What a fetch of the ExtraServers list brought.
@@ -52,6 +70,7 @@ impl<'a> DefaultServerStatus<'a> {
             ServerKind::Legacy => "legacy",
             ServerKind::Node => "node",
         };
+        let (relay, stats) = (report.router.upstream.as_ref(), &report.router.stats);
         let is_there = server.reachable.is_some_and(|(reaches, _)| reaches);
         Self {
             name: &server.name,
@@ -64,6 +83,15 @@ impl<'a> DefaultServerStatus<'a> {
             trouble: server.watch.trouble.as_deref().filter(|_| !is_there),
             list: server.watch.fetched.as_ref().map(|(at, list)| fetched(at.elapsed().as_secs(), list)),
             streams_dropped: server.streams_dropped,
+            carried: relay.map_or(0, |relay| relay.carried),
+            mesh_only: relay.iter().flat_map(|relay| relay.mesh_only.iter().map(ClientId::as_str)).collect(),
+            waiting: relay.map_or(0, |relay| relay.waiting),
+            waiting_bytes: relay.map_or(0, |relay| relay.waiting_bytes),
+            pushed: stats.upstream_pushed,
+            maybe_doubled: stats.upstream_unsure + stats.upstream_repeated,
+            refused: stats.upstream_refused,
+            expired: stats.upstream_expired,
+            taken_in: stats.upstream_taken_in,
         }
     }
 }
