@@ -167,7 +167,8 @@ fn render(status: &Status) -> String {
         line("list", &format!("version {}: {}", status.list_version, listed(&mesh.list)));
         line("neighbours", &listed(&status.neighbours));
     }
-    for (name, value) in ["default", "", ""].into_iter().zip(default_server(&status.default_server)) {
+    let names = std::iter::once("default").chain(std::iter::repeat(""));
+    for (name, value) in names.zip(default_server(&status.default_server)) {
         line(name, &value);
     }
     let records = &status.records;

@@ -408,7 +408,6 @@ impl MeshNet {
             | Output::Invalid { .. }
             | Output::Told { .. }
             | Output::View(_)
-            | Output::Upstream(_)
             | Output::Warning(_) => {}
         }
     }
