@@ -106,7 +106,7 @@ impl Next {
             _ => 0,
         };
         match ending == HEAD_END.len() {
-            true if is_upgrade => Self::Opcode,
+            true if is_upgrade && before > UPGRADED_AT + UPGRADED.len() => Self::Opcode,
             true => Self::Other,
             false => Self::Head { before: before.saturating_add(1), ending, is_upgrade },
         }

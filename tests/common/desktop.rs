@@ -64,6 +64,11 @@ impl Desktop {
         self.socket.send(Message::text(message.to_string())).is_ok()
     }
 
+    /// Sends live audio, marks included, as desktop clients do.
+    pub(crate) fn send_stream(&mut self, stream: &[u8]) -> bool {
+        self.socket.send(Message::binary(stream.to_vec())).is_ok()
+    }
+
     /// Sends all of them in as few writes as the system allows.
     pub(crate) fn send_at_once(&mut self, messages: &[Value]) -> bool {
         let mut messages = messages.iter().map(|message| Message::text(message.to_string()));
