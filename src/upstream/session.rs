@@ -38,7 +38,16 @@ pub(super) struct Session {
 struct Open {
     commands: mpsc::Sender<Command>,
     /// Its end is the signal to say goodbye.
-    _goodbye: oneshot::Sender<()>,
+    leave: oneshot::Sender<Leave>,
+}
+
+/// How a connection is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    /// With the closing handshake.
+    Goodbye,
+    /// With a reset, at once.
+    Reset,
 }
 
 enum Command {
@@ -66,20 +75,20 @@ impl Session {
         events: mpsc::Sender<UpstreamInput>,
     ) -> Self {
         let (commands, waiting) = mpsc::channel(WAITING_MAX);
-        let (goodbye, leave) = oneshot::channel();
+        let (leave, asked_to_leave) = oneshot::channel();
         let task = Task {
             conn,
             client_id,
             events,
             waiting,
-            leave,
-            leaving: false,
+            leave: asked_to_leave,
+            leaving: None,
             unflushed: false,
             probes: 0,
             told: false,
         };
         tokio::spawn(task.run(target));
-        Self { open: Some(Open { commands, _goodbye: goodbye }) }
+        Self { open: Some(Open { commands, leave }) }
     }
 
     pub(super) fn send(&mut self, frame: ToServer) -> Sent {
@@ -98,6 +107,13 @@ impl Session {
         self.open = None;
     }
 
+    /// Without waiting for anything.
+    pub(super) fn abort(&mut self) {
+        if let Some(open) = self.open.take() {
+            let _ = open.leave.send(Leave::Reset);
+        }
+    }
+
     fn command(&mut self, command: Command) -> Sent {
         let Some(open) = &self.open else { return Sent::Gone };
         match open.commands.try_send(command) {
@@ -112,15 +128,44 @@ impl Session {
     }
 }
 
+/// Why a connection that stands is no more, if the server has not said goodbye.
+enum End {
+    /// This side wants it so.
+    Asked(Leave),
+    /// It broke; true: there, too.
+    Broken(bool),
+}
+
+/// Whether the server has ended what failed so. After anything else it may take the
+/// connection for one.
+fn ended_there(error: &tungstenite::Error) -> bool {
+    use std::io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof,
+    };
+    match error {
+        tungstenite::Error::Io(error) => matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset | UnexpectedEof
+        ),
+        tungstenite::Error::ConnectionClosed
+        | tungstenite::Error::AlreadyClosed
+        | tungstenite::Error::Http(_) => true,
+        tungstenite::Error::Protocol(error) => {
+            *error == tungstenite::error::ProtocolError::ResetWithoutClosingHandshake
+        }
+        _ => false,
+    }
+}
+
 struct Task {
     conn: UpConn,
     client_id: ClientId,
     events: mpsc::Sender<UpstreamInput>,
     waiting: mpsc::Receiver<Command>,
     /// Ends when it is time to go.
-    leave: oneshot::Receiver<()>,
+    leave: oneshot::Receiver<Leave>,
     /// That time has come.
-    leaving: bool,
+    leaving: Option<Leave>,
     /// Something is on its way out of the socket's buffer.
     unflushed: bool,
     /// Pings sent; the number is their payload.
@@ -130,7 +175,7 @@ struct Task {
 }
 
 enum Step {
-    Leave,
+    Leave(Leave),
     Next(Command),
     Flushed(Result<(), tungstenite::Error>),
     Received(Option<Result<Message, tungstenite::Error>>),
@@ -138,16 +183,36 @@ enum Step {
 
 impl Task {
     async fn run(mut self, target: Arc<Target>) {
-        match self.dial(&target).await {
+        let clean = match self.dial(&target).await {
             Ok(mut socket) => {
                 self.tell(UpstreamInput::Up { conn: self.conn }).await;
-                if self.serve(&mut socket).await {
-                    let _ = timeout(GOODBYE_MAX, self.say_goodbye(socket)).await;
+                let ended = self.serve(&mut socket).await;
+                match ended {
+                    Ok(()) => true,
+                    Err(End::Broken(clean)) => clean,
+                    Err(End::Asked(how)) => self.end(how, socket).await,
                 }
             }
-            Err(error) => debug!(client_id = %self.client_id, "not connected upstream: {}", refusal(&error)),
+            Err(error) => {
+                debug!(client_id = %self.client_id, "not connected upstream: {}", refusal(&error));
+                ended_there(&error)
+            }
+        };
+        self.tell(UpstreamInput::Down { conn: self.conn, clean }).await;
+    }
+
+    /// Ends the connection from this side. True: the server has seen it.
+    async fn end(&mut self, how: Leave, mut socket: Socket) -> bool {
+        if how == Leave::Goodbye && timeout(GOODBYE_MAX, self.say_goodbye(&mut socket)).await.is_ok() {
+            return true;
         }
-        self.tell(UpstreamInput::Down { conn: self.conn }).await;
+        // What closes now sends a reset instead of waiting for an answer.
+        let linger =
+            rustix::net::sockopt::set_socket_linger(socket.get_ref().get_ref(), Some(Duration::ZERO));
+        if let Err(error) = linger {
+            debug!(client_id = %self.client_id, "the connection upstream ends without a reset: {error}");
+        }
+        false
     }
 
     async fn dial(&mut self, target: &Target) -> Result<Socket, tungstenite::Error> {
@@ -155,7 +220,7 @@ impl Task {
         let dial = within(DIAL_MAX, target.dial(client_id, ReadBuffer::Small));
         let leave = async {
             let _ = leave.await;
-            *leaving = true;
+            *leaving = Some(Leave::Goodbye);
             sleep(GOODBYE_MAX).await;
         };
         let dialled = tokio::select! {
@@ -173,11 +238,14 @@ impl Task {
         dialled
     }
 
-    /// True if the connection is to be ended by this side.
-    async fn serve(&mut self, socket: &mut Socket) -> bool {
-        while !self.leaving {
+    /// Until the server has said goodbye, or something else ends it.
+    async fn serve(&mut self, socket: &mut Socket) -> Result<(), End> {
+        loop {
+            if let Some(how) = self.leaving {
+                return Err(End::Asked(how));
+            }
             match self.step(socket).await {
-                Step::Leave => self.leaving = true,
+                Step::Leave(how) => self.leaving = Some(how),
                 Step::Next(command) => {
                     if let Err(error) = self.start(socket, command) {
                         return self.broken(&error);
@@ -189,18 +257,17 @@ impl Task {
                 ) => {
                     // The socket answers a goodbye by itself, with the next step.
                     let _ = timeout(GOODBYE_MAX, socket.flush()).await;
-                    return false;
+                    return Ok(());
                 }
                 Step::Received(Some(Ok(message))) => self.received(socket, message).await,
                 Step::Flushed(Err(error)) | Step::Received(Some(Err(error))) => return self.broken(&error),
             }
         }
-        true
     }
 
-    fn broken(&self, error: &tungstenite::Error) -> bool {
+    fn broken(&self, error: &tungstenite::Error) -> Result<(), End> {
         debug!(client_id = %self.client_id, "connection upstream broken: {error}");
-        false
+        Err(End::Broken(ended_there(error)))
     }
 
     async fn step(&mut self, socket: &mut Socket) -> Step {
@@ -213,7 +280,7 @@ impl Task {
         });
         tokio::select! {
             biased;
-            _ = &mut self.leave => Step::Leave,
+            how = &mut self.leave => Step::Leave(how.unwrap_or(Leave::Goodbye)),
             step = socket => step,
             Some(command) = self.waiting.recv(), if !unflushed => Step::Next(command),
         }
@@ -259,10 +326,10 @@ impl Task {
     }
 
     /// The rest of the frames, then the closing handshake (RFC 6455, section 7).
-    async fn say_goodbye(&mut self, mut socket: Socket) -> Result<(), tungstenite::Error> {
+    async fn say_goodbye(&mut self, socket: &mut Socket) -> Result<(), tungstenite::Error> {
         socket.flush().await?;
         while let Ok(command) = self.waiting.try_recv() {
-            self.start(&mut socket, command)?;
+            self.start(socket, command)?;
             socket.flush().await?;
         }
         socket.close(None).await?;

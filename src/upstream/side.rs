@@ -107,7 +107,7 @@ impl Upstream {
     }
 
     fn seen(&mut self, input: UpstreamInput) -> UpstreamInput {
-        if let UpstreamInput::Down { conn } = input {
+        if let UpstreamInput::Down { conn, .. } = input {
             self.sessions.remove(&conn);
         }
         input
@@ -122,6 +122,10 @@ impl Upstream {
                 session.close();
                 Sent::Gone
             }),
+            UpstreamOutput::Abort { conn } => self.with(conn, |session| {
+                session.abort();
+                Sent::Gone
+            }),
             UpstreamOutput::Send { conn, frame } => self.with(conn, |session| session.send(frame)),
             UpstreamOutput::Probe { conn } => self.with(conn, Session::probe),
         }
@@ -129,7 +133,7 @@ impl Upstream {
 
     fn open(&mut self, conn: UpConn, client_id: ClientId) {
         if self.sessions.len() >= SESSIONS_MAX {
-            return self.ready.push_back(UpstreamInput::Down { conn });
+            return self.ready.push_back(UpstreamInput::Down { conn, clean: true });
         }
         let session = Session::open(conn, client_id, self.target.clone(), self.tell.clone());
         self.sessions.insert(conn, session);

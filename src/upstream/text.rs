@@ -51,6 +51,11 @@ impl<S> TextAsBinary<S> {
     pub(crate) fn new(stream: S) -> Self {
         Self { stream, next: Next::Head { before: 0, ending: 0, is_upgrade: true } }
     }
+
+    /// The connection itself.
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.stream
+    }
 }
 
 impl Next {

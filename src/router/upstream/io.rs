@@ -37,11 +37,14 @@ pub enum UpstreamInput {
         /// Which one.
         conn: UpConn,
     },
-    /// It is gone, or never came to stand. After [`UpstreamOutput::Close`] too:
-    /// then it says that the server has answered the close, or had its time.
+    /// It is gone, or never came to stand; also the answer to
+    /// [`UpstreamOutput::Close`] and [`UpstreamOutput::Abort`].
     Down {
         /// Which one.
         conn: UpConn,
+        /// The server has ended it, or answered the close: it knows that it is
+        /// gone. Else it may still take it for one.
+        clean: bool,
     },
     /// A frame came in.
     Says {
@@ -101,8 +104,15 @@ pub enum UpstreamOutput {
         /// Goes into `fau3-client-id`.
         client_id: ClientId,
     },
-    /// Say goodbye and end the connection. Answered with [`UpstreamInput::Down`].
+    /// Say goodbye and end the connection; abort it if that is not answered within
+    /// a second. Answered with [`UpstreamInput::Down`].
     Close {
+        /// Which one.
+        conn: UpConn,
+    },
+    /// Reset the connection (RST): a server that can be reached knows at once that it
+    /// is gone, whatever still lies in queues. Answered with [`UpstreamInput::Down`].
+    Abort {
         /// Which one.
         conn: UpConn,
     },

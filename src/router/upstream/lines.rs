@@ -12,7 +12,7 @@ use fau3_election::{RouterId, Time};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::audio::Audio;
-use super::others::Elsewhere;
+use super::others::{Elsewhere, LINGER};
 use super::push::Flight;
 use super::{LEGACY_CLIENT_ID_MAX, ToServer, UpConn, UpstreamOutput};
 use crate::router::mesh::Place;
@@ -35,8 +35,13 @@ const RETRY_MAX: Duration = Duration::from_secs(8);
 const PING_PERIOD_S: u32 = 5;
 /// Without a sign of life for three of them, a connection is asked for one.
 const QUIET_MAX: Duration = Duration::from_secs(15);
-/// And after this long it is given up.
-const DEAD_AFTER: Duration = Duration::from_secs(20);
+/// And given up if none comes within this.
+const SHOWS_WITHIN: Duration = Duration::from_secs(5);
+/// The same for one that has outlived an absence of the server: what lay in its
+/// queues would be sent again only after twice as long as that has lasted.
+const OUTLIVED_SHOWS_WITHIN: Duration = Duration::from_millis(500);
+/// From a reset until its id connects again: it travels faster than a handshake.
+const ABORTED_PAUSE: Duration = Duration::from_millis(500);
 
 /// A client that has a connection to the server, or something to be pushed.
 #[derive(Debug, Default)]
@@ -56,6 +61,9 @@ pub(super) struct Carried {
     absent_since: Option<Time>,
     /// The server takes no more connections.
     pub(super) has_no_place: bool,
+    /// The last one ended while the server was out of reach: it may still take
+    /// it for one, until its Pings find out.
+    is_suspect: bool,
 }
 
 /// One connection to the server.
@@ -67,8 +75,8 @@ pub(super) struct Line {
     pub(super) since: Time,
     /// The last sign of life on it.
     alive_at: Time,
-    /// It was asked for one since then.
-    is_probed: bool,
+    /// It was asked for one since then, and is given up without one by then.
+    dead_at: Option<Time>,
     /// What was subscribed to last: room, and period of Monitor messages.
     pub(super) subscribed: Option<(RoomId, u32)>,
     /// What was sent and is not confirmed.
@@ -100,23 +108,24 @@ enum Want {
 impl Line {
     fn opening(conn: UpConn, now: Time) -> Self {
         let stage = Stage::Opening;
-        Self { conn, stage, since: now, alive_at: now, is_probed: false, subscribed: None, flight: None }
+        Self { conn, stage, since: now, alive_at: now, dead_at: None, subscribed: None, flight: None }
     }
 }
 
 impl Carried {
-    /// Whatever kept it from connecting is over.
-    pub(super) fn try_anew(&mut self) {
-        (self.failures, self.retry_at) = (0, Time::ZERO);
+    /// The server may take a connection of this router for one.
+    pub(super) fn may_be_there(&self) -> bool {
+        self.line.is_some() || self.is_suspect
     }
 
     /// The connection, if it can be used.
     pub(super) fn standing(&self) -> Option<UpConn> {
-        self.line.as_ref().filter(|line| line.stage == Stage::Up).map(|line| line.conn)
+        let line = self.line.as_ref().filter(|line| line.stage == Stage::Up && line.dead_at.is_none());
+        line.map(|line| line.conn)
     }
 
     fn is_needless(&self) -> bool {
-        self.line.is_none() && self.waiting.is_empty() && !self.has_no_place && self.wake.is_none()
+        !self.may_be_there() && self.waiting.is_empty() && !self.has_no_place && self.wake.is_none()
     }
 }
 
@@ -148,6 +157,7 @@ impl Router {
 
     /// Brings one client's connection to where it should be.
     pub(super) fn carry(&mut self, client_id: &ClientId) {
+        self.suspicion_due(client_id);
         match self.want(client_id) {
             Want::Serve | Want::Keep => self.have_line(client_id),
             Want::Push if self.absent_lines() < ABSENT_LINES_MAX => self.have_line(client_id),
@@ -158,19 +168,22 @@ impl Router {
             }
             Want::Nothing => self.close_line(client_id),
         }
-        self.subscribe_up(client_id);
-        self.push_up(client_id);
-        self.probe_line(client_id);
+        if self.upstream.leads {
+            self.subscribe_up(client_id);
+            self.push_up(client_id);
+            self.probe_line(client_id);
+        }
         if self.upstream.clients.get(client_id).is_some_and(Carried::is_needless) {
             self.upstream.clients.remove(client_id);
         }
     }
 
     fn want(&mut self, client_id: &ClientId) -> Want {
-        if !self.upstream.leads || client_id.as_str().len() > LEGACY_CLIENT_ID_MAX {
+        let can_be = self.upstream.is_legacy() && !self.shutting_down;
+        if !can_be || client_id.as_str().len() > LEGACY_CLIENT_ID_MAX {
             return Want::Nothing;
         }
-        match self.upstream.others.holds(client_id, self.now) {
+        match self.upstream.others.holds(client_id, self.now, self.upstream.led_since) {
             Elsewhere::No => {}
             Elsewhere::Yes => return Want::Nothing,
             Elsewhere::Until(at) => return Want::Later(at),
@@ -212,12 +225,21 @@ impl Router {
         self.upstream.by_conn.values().filter(is_absent).count()
     }
 
-    /// Opens a connection unless there is one, or it is too early.
+    /// Opens a connection unless there is one, or it is too early. One that fell
+    /// silent stays while the server is out of reach: whoever ends it does not
+    /// know whether the server notices.
     fn have_line(&mut self, client_id: &ClientId) {
         let now = self.now;
-        let lines = self.upstream.by_conn.len() + self.upstream.others.lines(now);
+        if !self.upstream.leads {
+            return;
+        }
+        let led_since = self.upstream.led_since;
+        let lines = self.upstream.by_conn.len() + self.upstream.others.lines(now, led_since);
         let carried = self.upstream.clients.entry(client_id.clone()).or_default();
         if carried.line.is_some() {
+            return;
+        }
+        if carried.is_suspect {
             return;
         }
         if now < carried.retry_at {
@@ -245,6 +267,43 @@ impl Router {
         self.outputs.push_back(Output::Upstream(UpstreamOutput::Close { conn: line.conn }));
     }
 
+    /// The server has been in reach for long enough to know which connections are none.
+    fn suspicion_due(&mut self, client_id: &ClientId) {
+        let (leads, found_at) = (self.upstream.leads, self.upstream.led_since + LINGER);
+        let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
+        if !carried.is_suspect || !leads {
+            return;
+        }
+        if self.now < found_at {
+            return self.wake_at(client_id, found_at);
+        }
+        carried.is_suspect = false;
+        self.tell_upstream_soon();
+    }
+
+    /// A connection that is none any more, or may be none.
+    pub(super) fn abort_line(&mut self, client_id: &ClientId) {
+        let again_at = self.now + ABORTED_PAUSE;
+        let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
+        let Some(line) = carried.line.as_mut().filter(|line| line.stage != Stage::Closing) else { return };
+        line.stage = Stage::Closing;
+        carried.retry_at = again_at;
+        self.outputs.push_back(Output::Upstream(UpstreamOutput::Abort { conn: line.conn }));
+    }
+
+    /// The server is back: connections that have outlived its absence show it at
+    /// once, or are made anew.
+    pub(super) fn lines_after_outage(&mut self) {
+        let dead_at = self.now + OUTLIVED_SHOWS_WITHIN;
+        for carried in self.upstream.clients.values_mut() {
+            (carried.failures, carried.retry_at) = (0, Time::ZERO);
+            if let Some(line) = carried.line.as_mut().filter(|line| line.stage == Stage::Up) {
+                line.dead_at = Some(dead_at);
+                self.outputs.push_back(Output::Upstream(UpstreamOutput::Probe { conn: line.conn }));
+            }
+        }
+    }
+
     pub(super) fn line_up(&mut self, conn: UpConn) {
         let now = self.now;
         let Some((client_id, line)) = self.line(conn) else { return };
@@ -257,19 +316,24 @@ impl Router {
         }
     }
 
-    pub(super) fn line_down(&mut self, conn: UpConn) {
+    pub(super) fn line_down(&mut self, conn: UpConn, clean: bool) {
         let Some(client_id) = self.upstream.by_conn.remove(&conn) else { return };
-        let now = self.now;
+        let (now, leads) = (self.now, self.upstream.leads);
         let Some(carried) = self.upstream.clients.get_mut(&client_id) else { return };
         let Some(line) = carried.line.take() else { return };
         // Whether the server has taken it in is not known; it is sent again.
         self.stats.upstream_unsure += u64::from(line.flight.is_some());
+        carried.is_suspect = !clean && !leads;
+        if !clean {
+            carried.retry_at = carried.retry_at.max(now + ABORTED_PAUSE);
+        }
         if line.stage != Stage::Closing {
             carried.failures = carried.failures.saturating_add(1);
             let pause = (RETRY_FIRST * (1 << (carried.failures - 1).min(8))).min(RETRY_MAX);
             // Not all at the same moment.
             let share = xxh3_64(client_id.as_str().as_bytes()) % 256;
-            carried.retry_at = now + pause + pause * u32::try_from(share).unwrap_or(0) / 1_024;
+            let again_at = now + pause + pause * u32::try_from(share).unwrap_or(0) / 1_024;
+            carried.retry_at = carried.retry_at.max(again_at);
         }
         self.upstream.looks.insert(client_id);
         self.tell_upstream_soon();
@@ -279,7 +343,7 @@ impl Router {
     pub(super) fn line_lives(&mut self, conn: UpConn) {
         let now = self.now;
         if let Some((_, line)) = self.line(conn) {
-            (line.alive_at, line.is_probed) = (now, false);
+            (line.alive_at, line.dead_at) = (now, None);
         }
     }
 
@@ -289,15 +353,16 @@ impl Router {
         let carried = self.upstream.clients.get_mut(client_id);
         let line = carried.and_then(|carried| carried.line.as_mut());
         let Some(line) = line.filter(|line| line.stage == Stage::Up) else { return };
-        let (quiet_until, dead_at) = (line.alive_at + QUIET_MAX, line.alive_at + DEAD_AFTER);
-        if now >= dead_at && line.is_probed {
-            return self.close_line(client_id);
-        }
-        if now >= quiet_until && !line.is_probed {
-            line.is_probed = true;
+        let quiet_until = line.alive_at + QUIET_MAX;
+        if now >= quiet_until && line.dead_at.is_none() {
+            line.dead_at = Some(now + SHOWS_WITHIN);
             self.outputs.push_back(Output::Upstream(UpstreamOutput::Probe { conn: line.conn }));
         }
-        self.wake_at(client_id, if now < quiet_until { quiet_until } else { dead_at.max(now + RETRY_FIRST) });
+        match line.dead_at {
+            Some(at) if now >= at => self.abort_line(client_id),
+            Some(at) => self.wake_at(client_id, at),
+            None => self.wake_at(client_id, quiet_until),
+        }
     }
 
     fn line(&mut self, conn: UpConn) -> Option<(ClientId, &mut Line)> {

@@ -46,6 +46,8 @@ pub(super) struct Upstream {
     reach: Option<bool>,
     /// It leads, and is of the kind to which sessions are carried.
     leads: bool,
+    /// Since when.
+    led_since: Time,
     /// Whoever has a connection there, or something to be pushed. Bounded by
     /// sessions and records.
     clients: BTreeMap<ClientId, Carried>,
@@ -90,7 +92,7 @@ impl Router {
             }
             UpstreamInput::List(list) => self.elect(fau3_election::Input::ListFetched(&list)),
             UpstreamInput::Up { conn } => self.line_up(conn),
-            UpstreamInput::Down { conn } => self.line_down(conn),
+            UpstreamInput::Down { conn, clean } => self.line_down(conn, clean),
             UpstreamInput::Says { conn, message } => self.server_says(conn, message),
             UpstreamInput::Pong { conn } => self.server_pongs(conn),
         }
@@ -138,8 +140,10 @@ impl Router {
                 None => self.upstream.reach == Some(true),
             };
         if std::mem::replace(&mut self.upstream.leads, leads) != leads {
-            // What failed at the old one says nothing of the new one.
-            self.upstream.clients.values_mut().for_each(|carried| carried.try_anew());
+            self.upstream.led_since = self.now;
+            if leads {
+                self.lines_after_outage();
+            }
             self.look_at_all_carried();
         }
     }

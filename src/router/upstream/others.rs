@@ -15,7 +15,7 @@ use crate::wire::{ClientId, Origin};
 const COALESCE: Duration = Duration::from_millis(20);
 /// For how long after a router is gone its connections may still stand: three
 /// of the Pings that each of them asked the server for.
-const LINGER: Duration = Duration::from_secs(15);
+pub(super) const LINGER: Duration = Duration::from_secs(15);
 /// The same where its process has ended: then its kernel has closed them.
 const CLOSED_LINGER: Duration = Duration::from_secs(1);
 
@@ -39,19 +39,21 @@ struct Other {
     lines: BTreeSet<ClientId>,
     /// Since when it is out of reach.
     gone_since: Option<Time>,
-    /// Its process has ended.
+    /// Its process has ended, and its kernel could tell the server.
     has_ended: bool,
 }
 
 impl Other {
-    /// Until when its connections count; `None`: as long as it is there.
-    fn until(&self) -> Option<Time> {
-        let linger = if self.has_ended { CLOSED_LINGER } else { LINGER };
-        self.gone_since.map(|since| since + linger)
+    /// Until when its connections count; `None`: as long as it is there. The
+    /// server finds nothing out while it is out of reach: it is so again since
+    /// `led_since`.
+    fn until(&self, led_since: Time) -> Option<Time> {
+        let gone_since = self.gone_since?;
+        Some(if self.has_ended { gone_since + CLOSED_LINGER } else { gone_since.max(led_since) + LINGER })
     }
 
-    fn counts(&self, now: Time) -> bool {
-        self.until().is_none_or(|until| now < until)
+    fn counts(&self, now: Time, led_since: Time) -> bool {
+        self.until(led_since).is_none_or(|until| now < until)
     }
 }
 
@@ -69,10 +71,12 @@ impl Others {
         self.tell_at
     }
 
-    pub(super) fn holds(&self, client_id: &ClientId, now: Time) -> Elsewhere {
-        let holding =
-            self.known.values().filter(|other| other.counts(now) && other.lines.contains(client_id));
-        holding.fold(Elsewhere::No, |so_far, other| match (so_far, other.until()) {
+    pub(super) fn holds(&self, client_id: &ClientId, now: Time, led_since: Time) -> Elsewhere {
+        let holding = self
+            .known
+            .values()
+            .filter(|other| other.counts(now, led_since) && other.lines.contains(client_id));
+        holding.fold(Elsewhere::No, |so_far, other| match (so_far, other.until(led_since)) {
             (Elsewhere::Yes, _) | (_, None) => Elsewhere::Yes,
             (Elsewhere::No, Some(until)) => Elsewhere::Until(until),
             (Elsewhere::Until(before), Some(until)) => Elsewhere::Until(before.max(until)),
@@ -80,8 +84,8 @@ impl Others {
     }
 
     /// Connections of all of them.
-    pub(super) fn lines(&self, now: Time) -> usize {
-        self.known.values().filter(|other| other.counts(now)).map(|other| other.lines.len()).sum()
+    pub(super) fn lines(&self, now: Time, led_since: Time) -> usize {
+        self.known.values().filter(|other| other.counts(now, led_since)).map(|other| other.lines.len()).sum()
     }
 }
 
@@ -101,7 +105,7 @@ impl Router {
         upstream.others.revision += 1;
         let origins = &self.origins;
         upstream.pushed.forget(|origin| origins.floor(origin));
-        let lines = upstream.clients.iter().filter(|(_, carried)| carried.line.is_some());
+        let lines = upstream.clients.iter().filter(|(_, carried)| carried.may_be_there());
         let state = UpstreamState {
             origin: self.origin,
             revision: upstream.others.revision,
@@ -164,8 +168,9 @@ impl Router {
 
     /// A router has closed its last connection.
     pub(in crate::router) fn upstream_peer_closed(&mut self, router: RouterId) {
+        let leads = self.upstream.leads;
         if let Some(other) = self.upstream.others.known.get_mut(&router) {
-            other.has_ended = true;
+            other.has_ended = leads;
         }
     }
 
@@ -181,7 +186,7 @@ impl Router {
                 other.has_ended &= !is_there;
                 upstream.looks.extend(other.lines.iter().cloned());
             }
-            other.counts(now)
+            other.counts(now, upstream.led_since)
         });
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use fau3_election::Time;
 
-use super::lines::Stage;
 use super::{ToServer, UpConn, UpstreamOutput};
 use crate::router::{Output, Router};
 use crate::wire::fau3d::Status;
@@ -73,7 +72,7 @@ impl Router {
     pub(super) fn push_up(&mut self, client_id: &ClientId) {
         let now = self.now;
         let Some(carried) = self.upstream.clients.get(client_id) else { return };
-        let Some(line) = carried.line.as_ref().filter(|line| line.stage == Stage::Up) else { return };
+        let Some(line) = carried.line.as_ref().filter(|_| carried.standing().is_some()) else { return };
         if line.flight.is_some() {
             return self.flight_due(client_id);
         }
@@ -128,7 +127,8 @@ impl Router {
                 }
             }
             // It answers nothing any more: another connection may be served better.
-            FlightWait::Back | FlightWait::Pong(_) => self.close_line(client_id),
+            FlightWait::Back => self.close_line(client_id),
+            FlightWait::Pong(_) => self.abort_line(client_id),
         }
     }
 

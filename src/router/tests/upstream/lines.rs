@@ -108,21 +108,69 @@ fn no_more_connections_than_the_server_bears_are_made_by_all_routers_together() 
 }
 
 #[test]
-fn sessions_leave_the_server_when_it_no_longer_leads_and_return_with_it() {
+fn connections_that_outlive_an_absence_of_the_server_go_on_without_a_new_one() {
     let mut net = MeshNet::new(2).with_server();
-    net.listener("a", R(0), "r");
+    let a = net.listener("a", R(0), "r");
     net.listener("b", R(1), "r");
     net.run(secs(1));
-    assert_eq!(net.connected_there(), ["a", "b"]);
-    for router in [R(0), R(1)] {
-        net.upstream(router, crate::router::UpstreamInput::Reach(Some(false)));
-    }
+    // Given: nothing passes, and the routers judge so; then it does again.
+    net.server.cut.extend([R(0), R(1)]);
     net.run(secs(2));
-    assert!(net.connected_there().is_empty());
-    net.server_returns();
+    net.server_judged(false);
+    net.say(a, "r", "meanwhile");
+    net.run(secs(20));
+    assert_eq!(net.connected_there(), ["a", "b"], "the server has not noticed");
+    net.server.cut.clear();
+    net.server_judged(true);
+    net.run(secs(1));
+    assert_eq!(net.server.connected, ["a", "b"], "nor was anything connected anew");
+    assert_eq!(net.server.told, [("a".to_owned(), "meanwhile".to_owned())]);
+}
+
+#[test]
+fn connections_that_show_no_life_when_the_server_is_back_are_reset_and_made_anew() {
+    let mut net = MeshNet::new(2).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.run(secs(1));
+    net.server.cut.insert(R(0));
     net.run(secs(2));
-    assert_eq!(net.connected_there(), ["a", "b"]);
-    assert_eq!(net.server.crashed, None);
+    net.server_judged(false);
+    net.run(secs(20));
+    // Given: what lies in queues is sent again much later.
+    net.server.is_stuck = true;
+    net.server.cut.clear();
+    net.server_judged(true);
+    net.run(ms(1_500));
+    assert_eq!(net.server.connected, ["a", "a"], "within two seconds");
+    assert_eq!(net.server.crashed, None, "and not before the server has seen the reset");
+    net.say(a, "r", "hello");
+    net.run(ms(100));
+    assert_eq!(net.server.told.len(), 1);
+}
+
+#[test]
+fn an_id_whose_connection_was_ended_out_of_reach_of_the_server_waits_until_its_pings_have_found_out() {
+    let mut net = MeshNet::new(2).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.run(secs(1));
+    net.server.cut.extend([R(0), R(1)]);
+    net.run(secs(2));
+    net.server_judged(false);
+    // Given: the client goes to another router meanwhile; the old one lets go unheard.
+    net.attach(a, R(1));
+    net.subscribe(a, "r");
+    net.run(secs(5));
+    net.server.cut.clear();
+    net.server_judged(true);
+    net.run(secs(10));
+    assert_eq!(
+        (net.server.connected.len(), &net.server.crashed),
+        (1, &None),
+        "the old one may still stand there"
+    );
+    net.server_finds_dead(&[(R(0), "a")]);
+    net.run(secs(6));
+    assert_eq!((net.connected_there(), &net.server.crashed), (vec!["a".to_owned()], &None));
 }
 
 #[test]

@@ -69,18 +69,21 @@ impl MeshNet {
     pub(super) fn server_ends(&mut self) {
         self.server.is_up = false;
         for ((at, conn), _) in std::mem::take(&mut self.server.conns) {
-            self.say_up(at, UpstreamInput::Down { conn });
+            self.say_up(at, UpstreamInput::Down { conn, clean: true });
         }
+        self.server_judged(false);
+    }
+
+    /// Whoever watches says whether it is there.
+    pub(super) fn server_judged(&mut self, is_there: bool) {
         for router in self.all() {
-            self.upstream(router, UpstreamInput::Reach(Some(false)));
+            self.upstream(router, UpstreamInput::Reach(Some(is_there)));
         }
     }
 
     pub(super) fn server_returns(&mut self) {
         self.server.is_up = true;
-        for router in self.all() {
-            self.upstream(router, UpstreamInput::Reach(Some(true)));
-        }
+        self.server_judged(true);
     }
 
     /// Closes the connection in this client's name.
@@ -88,7 +91,7 @@ impl MeshNet {
         let found = self.server.conns.iter().find(|(_, client)| client.client_id.as_str() == client_id);
         let Some((&(at, conn), _)) = found else { panic!("{client_id} is not connected") };
         self.server.conns.remove(&(at, conn));
-        self.say_up(at, UpstreamInput::Down { conn });
+        self.say_up(at, UpstreamInput::Down { conn, clean: true });
         self.settle();
     }
 
@@ -140,13 +143,13 @@ impl MeshNet {
     /// Something of a router has come to the server.
     pub(in crate::router::tests) fn server_hears(&mut self, at: R, asks: UpstreamOutput) {
         if self.server.cut.contains(&at) {
-            return;
+            return self.lost_on_the_way(at, &asks);
         }
         match asks {
             UpstreamOutput::Open { conn, client_id } => self.server_opens(at, conn, client_id),
-            UpstreamOutput::Close { conn } => {
+            UpstreamOutput::Close { conn } | UpstreamOutput::Abort { conn } => {
                 self.server.conns.remove(&(at, conn));
-                self.say_up(at, UpstreamInput::Down { conn });
+                self.say_up(at, UpstreamInput::Down { conn, clean: true });
             }
             UpstreamOutput::Probe { conn } => {
                 if !self.server.is_stuck && self.server.conns.contains_key(&(at, conn)) {
@@ -161,9 +164,29 @@ impl MeshNet {
         }
     }
 
+    /// What a router's own sockets tell it where nothing passes.
+    fn lost_on_the_way(&mut self, at: R, asks: &UpstreamOutput) {
+        let (conn, span) = match asks {
+            UpstreamOutput::Open { conn, .. } => (*conn, Duration::from_secs(5)),
+            UpstreamOutput::Close { conn } => (*conn, Duration::from_secs(1)),
+            UpstreamOutput::Abort { conn } => (*conn, Duration::ZERO),
+            UpstreamOutput::Send { .. } | UpstreamOutput::Probe { .. } => return,
+        };
+        let down = UpstreamInput::Down { conn, clean: false };
+        self.after(span, Event::Input(at, Input::Upstream(down)));
+    }
+
+    /// Its Pings have found out which connections are none any more: those that
+    /// routers have given up, or that are cut off.
+    pub(super) fn server_finds_dead(&mut self, dead: &[(R, &str)]) {
+        self.server.conns.retain(|(at, _), client| {
+            !dead.iter().any(|(router, id)| at == router && client.client_id.as_str() == *id)
+        });
+    }
+
     fn server_opens(&mut self, at: R, conn: UpConn, client_id: ClientId) {
         if !self.server.is_up || self.server.conns.len() >= CLIENTS_MAX {
-            return self.say_up(at, UpstreamInput::Down { conn });
+            return self.say_up(at, UpstreamInput::Down { conn, clean: true });
         }
         if self.server.conns.values().any(|client| client.client_id == client_id) {
             self.server.crashed = Some(format!("{client_id} connected twice at {}", self.now));
