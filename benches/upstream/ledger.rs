@@ -137,13 +137,15 @@ impl Ledger {
         self.book().said.values().all(|said| said.confirmed)
     }
 
-    /// `there`: what the server was told, in order.
+    /// `there`: what the server was told, in order. What its own clients said counts for
+    /// nothing here: nobody brings again what they say while no router is there, and what they repeat is new to it.
     pub(crate) fn summary(&self, there: &[Propogated]) -> Summary {
         let book = self.book();
         let mut times: BTreeMap<&str, Vec<Instant>> = BTreeMap::new();
         let mut latest: BTreeMap<&str, u32> = BTreeMap::new();
         let mut out_of_order = 0;
-        for one in there {
+        let is_at_router = |id: &str| book.people.get(id).is_some_and(|(_, host)| *host != SERVER);
+        for one in there.iter().filter(|one| is_at_router(&one.client_id)) {
             let text = std::str::from_utf8(&one.payload).unwrap();
             let times = times.entry(text).or_default();
             let number: u32 = text.rsplit(' ').next().unwrap().parse().unwrap();
@@ -153,7 +155,8 @@ impl Ledger {
             *before = number.max(*before);
             times.push(one.at);
         }
-        let confirmed: Vec<(&String, &Said)> = book.said.iter().filter(|(_, said)| said.confirmed).collect();
+        let said = || book.said.iter().filter(|(_, said)| is_at_router(&said.by));
+        let confirmed: Vec<(&String, &Said)> = said().filter(|(_, said)| said.confirmed).collect();
         let is_there = |text: &str| times.contains_key(text);
         let at_routers: Vec<(&String, &(String, usize))> =
             book.people.iter().filter(|(_, (_, host))| *host != SERVER).collect();
@@ -170,7 +173,11 @@ impl Ledger {
             }
         }
         let routers: BTreeSet<&String> = at_routers.iter().map(|(id, _)| *id).collect();
-        let twice = book.heard.iter().filter(|((id, _), (times, _))| routers.contains(id) && *times > 1);
+        let is_said = |text: &str| book.said.get(text).is_some_and(|said| is_at_router(&said.by));
+        let twice = book
+            .heard
+            .iter()
+            .filter(|((id, text), (times, _))| routers.contains(id) && *times > 1 && is_said(text));
         let mut first_heard: BTreeMap<&str, Instant> = BTreeMap::new();
         for ((id, text), (_, at)) in book.heard.iter().filter(|((id, _), _)| routers.contains(id)) {
             let host = |id: &str| book.people.get(id).map(|(_, host)| *host);
@@ -186,7 +193,7 @@ impl Ledger {
             to_mesh: first_heard.get(&***text).map(|at| at.saturating_duration_since(said.at)),
         };
         Summary {
-            said: book.said.len(),
+            said: said().count(),
             confirmed: confirmed.len(),
             lost: confirmed
                 .iter()
