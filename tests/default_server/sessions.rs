@@ -126,7 +126,7 @@ async fn a_server_that_does_not_read_loses_the_connection_rather_than_frames_in_
             ToServer::Confirm { message_uuid: number.to_string().into(), status: Status::OK },
         );
     }
-    assert!(matches!(next(&mut upstream).await, UpstreamInput::Down { conn: CONN }));
+    assert!(matches!(next(&mut upstream).await, UpstreamInput::Down { conn: CONN, .. }));
     wait_for("all that was taken", PATIENCE, || server.confirms().len() == 256);
 }
 
@@ -137,7 +137,7 @@ async fn a_goodbye_sends_the_rest_and_ends_when_the_server_has_answered_or_after
     send(&mut upstream, stream(1));
     upstream.carry_out(UpstreamOutput::Close { conn: CONN });
     let since = Instant::now();
-    assert!(matches!(next(&mut upstream).await, UpstreamInput::Down { conn: CONN }));
+    assert!(matches!(next(&mut upstream).await, UpstreamInput::Down { conn: CONN, .. }));
     assert!(since.elapsed() < Duration::from_millis(500), "{:?}", since.elapsed());
     assert_eq!((server.streams().len(), server.clients().len()), (1, 0));
     // One that answers nothing any more is given a second.
@@ -145,7 +145,7 @@ async fn a_goodbye_sends_the_rest_and_ends_when_the_server_has_answered_or_after
     server.set(|quirks| quirks.mute = true);
     upstream.carry_out(UpstreamOutput::Close { conn: CONN });
     let since = Instant::now();
-    assert!(matches!(next(&mut upstream).await, UpstreamInput::Down { conn: CONN }));
+    assert!(matches!(next(&mut upstream).await, UpstreamInput::Down { conn: CONN, .. }));
     let took = since.elapsed();
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
@@ -157,7 +157,7 @@ async fn whatever_does_not_come_to_stand_is_told_once() {
         let mut upstream = towards(&server);
         let since = Instant::now();
         open(&mut upstream, CONN, "AA:01");
-        assert!(matches!(next(&mut upstream).await, UpstreamInput::Down { conn: CONN }));
+        assert!(matches!(next(&mut upstream).await, UpstreamInput::Down { conn: CONN, .. }));
         // A silent one may have taken the request: it is left a second to notice the end.
         assert!(since.elapsed() >= Duration::from_secs(at_least), "{:?}", since.elapsed());
         assert!(upstream.try_next().is_none());
@@ -173,7 +173,7 @@ async fn a_connection_that_is_not_wanted_any_more_before_it_stands_is_ended_well
         let conn = UpConn(number);
         open(&mut upstream, conn, "AA:01");
         upstream.carry_out(UpstreamOutput::Close { conn });
-        while !matches!(next(&mut upstream).await, UpstreamInput::Down { conn: down } if down == conn) {}
+        while !matches!(next(&mut upstream).await, UpstreamInput::Down { conn: down, .. } if down == conn) {}
     }
     assert_eq!(server.crashes(), [""; 0]);
 }
