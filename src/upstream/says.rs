@@ -4,6 +4,7 @@
 use tokio_tungstenite::tungstenite::Message;
 
 use super::dial::text;
+use super::watch::ID_PREFIX;
 use crate::router::{FromServer, ToServer};
 use crate::wire::fau3d::from_router::{BadRecord, Client, FromRouter, Record, parse};
 use crate::wire::fau3d::{
@@ -49,8 +50,9 @@ fn bounded(message_uuid: String) -> Result<Box<str>, Invalid> {
     Ok(message_uuid.into())
 }
 
+/// Connections that only look are nobody's.
 fn connected(client: Client) -> Option<ConnectedClient> {
-    let client_id = ClientId::new(&client.client_id).ok()?;
+    let client_id = ClientId::new(&client.client_id).ok().filter(|id| !id.as_str().starts_with(ID_PREFIX))?;
     Some(ConnectedClient { client_id, room: RoomId::new(&client.room).ok(), alive_s: client.alive_s })
 }
 
@@ -96,7 +98,7 @@ mod tests {
         let records = vec![(ClientId::new("c").unwrap(), b"C".to_vec().into())];
         assert_eq!(read(frame), Ok(FromServer::Playlist { message_uuid: "not a UUID".into(), records }));
         let frame = br#"{"MessageType":"Monitor","MessageUuid":"u","ConnectedClients":[
-            {"ClientId":"","RoomId":"r"},{"ClientId":"a","RoomId":"","AliveTime":"3"}]}"#;
+            {"ClientId":"","RoomId":"r"},{"ClientId":"fau3w-abcd0000001","RoomId":""},{"ClientId":"a","RoomId":"","AliveTime":"3"}]}"#;
         let clients =
             vec![ConnectedClient { client_id: ClientId::new("a").unwrap(), room: None, alive_s: 3 }];
         assert_eq!(read(frame), Ok(FromServer::Monitor { message_uuid: "u".into(), clients }));

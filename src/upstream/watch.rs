@@ -48,6 +48,10 @@ const HOLD_MAX: Duration = Duration::from_secs(60);
 /// Called this much later than was asked for, this router itself stood still.
 const LATE: Duration = Duration::from_millis(250);
 
+/// How the client id begins of a connection that only looks. No client of a
+/// router's begins so.
+pub const ID_PREFIX: &str = "fau3w-";
+
 /// One connection of the watch's. A number is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WatchConn(pub u32);

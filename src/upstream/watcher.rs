@@ -17,7 +17,7 @@ use super::dial::{ReadBuffer, refusal};
 use super::list::{List, NoList, fetch};
 use super::report::{ListReport, WatchReport};
 use super::target::Target;
-use super::watch::{Input, Output, Settings, Watch, WatchConn};
+use super::watch::{ID_PREFIX, Input, Output, Settings, Watch, WatchConn};
 use crate::router::UpstreamInput;
 use crate::wire::ClientId;
 
@@ -29,12 +29,12 @@ const PINGS_MAX: usize = 4;
 /// Without a timeout; far enough away to never matter.
 const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
-/// Who looks, as the server sees it: `fau3w-`, four digits of the router's
+/// Who looks, as the server sees it: [`ID_PREFIX`], four digits of the router's
 /// id, seven of the connection. Legacy servers take 17 characters, and crash
 /// when one id connects twice, so each connection has its own.
 fn client_id(router: &str, conn: WatchConn) -> ClientId {
     let router = router.get(..4).unwrap_or_default();
-    let text = format!("fau3w-{router}{:07x}", conn.0 & 0x0fff_ffff);
+    let text = format!("{ID_PREFIX}{router}{:07x}", conn.0 & 0x0fff_ffff);
     ClientId::new(&text).unwrap_or_else(|_| unreachable!("{text} is a client id"))
 }
 

@@ -11,6 +11,8 @@ mod legacy;
 mod bad_servers;
 mod lists;
 mod quirks;
+mod relay;
+mod sessions;
 mod silence;
 mod watching;
 

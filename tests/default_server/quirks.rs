@@ -15,7 +15,8 @@ use crate::legacy::{Answer, Legacy, Quirks};
 fn pair(server: &Legacy) -> (Desktop, Desktop) {
     let mut talker = Desktop::connect(server.address(), "AA:01");
     let mut listener = Desktop::connect(server.address(), "AA:02");
-    (talker.subscribe("hall"), listener.subscribe("hall"));
+    talker.subscribe("hall");
+    listener.subscribe("hall");
     (talker, listener)
 }
 
@@ -90,6 +91,8 @@ fn a_second_connection_of_one_id_and_an_empty_array_are_its_end_until_it_is_rest
     let (mut talker, _listener) = pair(&server);
     Desktop::connect(server.address(), "AA:02");
     talker.send(&json!([]));
+    let Got::Message(answer) = talker.next(PATIENCE) else { panic!("no answer") };
+    assert_eq!(confirm(&answer), Some(("", -1)));
     assert_eq!(talker.say("hall", "u", b"x"), 3);
 }
 

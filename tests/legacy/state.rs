@@ -89,7 +89,7 @@ impl State {
 
     pub(super) fn crash(&mut self, why: &str) {
         self.crashes.push(why.to_owned());
-        self.alive = false;
+        (self.alive, self.listening) = (false, false);
         self.life += 1;
         for client in std::mem::take(&mut self.clients).into_values() {
             let _ = client.stream.shutdown(Shutdown::Both);
