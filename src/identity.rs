@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 #[cfg(test)]
 pub(crate) use file::tests::Folder;
+pub use file::written;
 pub use mesh_key::{MeshKey, generate_mesh_key, read_mesh_keys};
 pub use state::{NodeState, random, start_incarnation, state_at_start, state_path};
 

@@ -85,17 +85,20 @@ fn peer(text: &str) -> Peer {
 
 #[test]
 fn the_design_s_file_holds_the_defaults_it_states() {
-    // Given the file of DESIGN.md, in which all but five values are the defaults.
+    // Given the file of DESIGN.md, in which all but six values are the defaults.
     let config = read(DESIGN, &[]);
     assert_eq!(warnings(DESIGN), [""; 0]);
-    // Then those five are as given,
+    // Then five are as given,
     let mut expected = Config::defaults(&around());
     assert_eq!(config.node.name, "router-a");
     assert_eq!(config.clients.allow_client[0].as_str(), "AA:BB:CC:DD:EE:FF");
     assert_eq!(config.mesh.peer, [peer("192.168.1.2:8902")]);
     assert_eq!(config.default_server.url.as_ref().unwrap().to_string(), "ws://10.10.11.156:8901/");
     assert_eq!(config.extra_servers, ["router-a"]);
-    // and all the others as they are without a file.
+    // the control socket has since moved to a folder of the service's user,
+    assert_eq!(config.node.control, Path::new("/var/run/fau3.sock"));
+    expected.node.control.clone_from(&config.node.control);
+    // and all the others are as they are without a file.
     expected.node.name.clone_from(&config.node.name);
     expected.clients.allow_client.clone_from(&config.clients.allow_client);
     expected.mesh.peer.clone_from(&config.mesh.peer);
@@ -170,7 +173,7 @@ fn all_errors_are_told_in_the_order_of_the_file() {
 fn a_hosts_file_is_a_path_or_off() {
     assert_eq!(read("", &["clients.hosts_file=/tmp/x"]).clients.hosts_file, Some("/tmp/x".into()));
     assert_eq!(read("", &["clients.hosts_file=off"]).clients.hosts_file, None);
-    let openwrt = Path::new("/tmp/hosts").is_dir().then(|| "/tmp/hosts/fau3".into());
+    let openwrt = Path::new("/var/run/fau3").is_dir().then(|| "/var/run/fau3/hosts".into());
     assert_eq!(read("", &[]).clients.hosts_file, openwrt, "where a file is read");
     assert_eq!(Places::inside(Path::new("/x")).hosts_file, None);
 }
@@ -206,7 +209,15 @@ fn every_number_keeps_its_bounds() {
             read("", &[&format!("{name}={inside}")]);
         }
         let outside = [i64::from(min) - 1, i64::from(max) + 1].map(|number| number.to_string());
-        for outside in outside.iter().map(String::as_str).chain(["+1", "1.5", "0x10", " 100", "4294967396"]) {
+        for outside in outside.iter().map(String::as_str).chain([
+            "+1",
+            "1.5",
+            "0x10",
+            " 100",
+            "0100",
+            "00",
+            "4294967396",
+        ]) {
             let told = errors("", &[&format!("{name}={outside}")]);
             let expected = format!("--set: {name}: '{outside}' is not a whole number from {min} to {max}");
             assert_eq!(told, [expected]);

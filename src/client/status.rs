@@ -19,7 +19,7 @@ use super::error::Error;
     verbatim_doc_comment,
     after_help = "Examples:\n  \
     fau3 status\n  \
-    fau3 status --json --control /var/run/fau3.sock"
+    fau3 status --json --control /var/run/fau3/fau3.sock"
 )]
 pub struct StatusArgs {
     /// Print the answer as it is, in JSON

@@ -26,7 +26,7 @@ use map::Map;
     after_help = "Examples:\n  \
     fau3 topology\n  \
     fau3 topology --svg > mesh.svg\n  \
-    fau3 topology --dot --control /var/run/fau3.sock > mesh.dot"
+    fau3 topology --dot --control /var/run/fau3/fau3.sock > mesh.dot"
 )]
 pub struct TopologyArgs {
     /// Print a graph in the language of Graphviz

@@ -22,7 +22,8 @@ pub(super) trait Kind {
     fn expected(&self) -> String;
 }
 
-/// A whole number with bounds, both included.
+/// A whole number with bounds, both included. A zero in front is refused, since
+/// shells and C take what follows for octal.
 pub struct Number {
     /// The least that is accepted.
     pub min: u32,
@@ -35,7 +36,8 @@ impl Kind for Number {
 
     fn read(&self, text: &str) -> Option<u32> {
         let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|_| digits_only)?;
+        let is_plain = digits_only && (text == "0" || !text.starts_with('0'));
+        let number = text.parse().ok().filter(|_| is_plain)?;
         (self.min..=self.max).contains(&number).then_some(number)
     }
 

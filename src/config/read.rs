@@ -202,13 +202,19 @@ impl Reader {
         gathered
     }
 
-    /// One more value for an option: added to the others, or in their place.
+    /// One more value for an option: added to the others, or in their place. In a
+    /// file, as libuci has it, nothing takes no value's place.
     fn give(&mut self, given: &mut Given, is_added: bool, value: String, origin: Origin) {
         if let (false, Some((earlier, before))) = (is_added, given.values.last()) {
             let place = match before {
                 Origin::File(_, line) => format!(" in line {line}"),
                 Origin::Set | Origin::Default => String::new(),
             };
+            if value.is_empty() && origin != Origin::Set {
+                let message =
+                    format!("given already{place} as {}, which counts: this one is empty", shown(earlier));
+                return self.warn(&origin, &subject(given.section, given.option), message);
+            }
             let message = format!("given already{place} as {}; the last one counts", shown(earlier));
             self.warn(&origin, &subject(given.section, given.option), message);
             given.values.clear();

@@ -4,8 +4,9 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// The folder of hosts files that OpenWrt's dnsmasq reads.
-const HOSTS_FOLDER: &str = "/tmp/hosts";
+/// The service's own folder in memory. It makes that before it starts the program
+/// as a user who can write nowhere else in `/var/run`.
+const RUN_FOLDER: &str = "/var/run/fau3";
 
 /// Where files go when nothing else is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,15 +25,17 @@ pub struct Places {
 
 impl Places {
     /// A router's, where a configuration file is read: keys on flash, the rest in
-    /// memory; the hosts file where OpenWrt's dnsmasq reads, if that is there.
+    /// memory; the hosts file, which the service carries to OpenWrt's dnsmasq, where
+    /// there is such a service.
     #[must_use]
     pub fn of_system() -> Self {
+        let run = Path::new(RUN_FOLDER);
         Self {
             data_dir: "/tmp/fau3".into(),
             identity: "/etc/fau3/identity.key".into(),
-            control: "/var/run/fau3.sock".into(),
+            control: run.join("fau3.sock"),
             mesh_key: "/etc/fau3/mesh.key".into(),
-            hosts_file: Path::new(HOSTS_FOLDER).is_dir().then(|| Path::new(HOSTS_FOLDER).join("fau3")),
+            hosts_file: run.is_dir().then(|| run.join("hosts")),
         }
     }
 

@@ -4,7 +4,9 @@
 //! in it) and `"double"` (a backslash takes the next character as it is).
 //! Quotes may run over line ends, which then belong to the value. A backslash
 //! before a line end joins the lines. `#` begins a comment anywhere outside
-//! quotes, also in the middle of a word; `;` ends a command.
+//! quotes, also in the middle of a word. `;` parts commands of one line, with
+//! libuci's oddities: right behind a word without quotes it makes the rest of the
+//! line nothing, and no line begins or ends with it.
 
 use core::fmt;
 
@@ -80,10 +82,12 @@ pub fn parse_all(text: &str) -> (Vec<Section>, Vec<Error>) {
         return (Vec::new(), vec![Error { line: 1, message }]);
     }
     let mut errors = check_lines(text);
-    let mut reader = Reader { scanner: Scanner { text, at: 0, line: 1 }, sections: Vec::new() };
+    let scanner = Scanner { text, at: 0, line: 1 };
+    let mut reader = Reader { scanner, is_within_line: false, sections: Vec::new() };
     while errors.len() < ERRORS_MAX && !reader.scanner.is_at_end() {
         if let Err(error) = reader.command() {
             reader.scanner.go_to_line_after(error.line);
+            reader.is_within_line = false;
             errors.push(error);
         }
     }
@@ -116,7 +120,7 @@ fn check_lines(text: &str) -> Vec<Error> {
 pub fn print(sections: &[Section]) -> String {
     let mut text = String::new();
     for section in sections {
-        let bare = is_name(&section.kind);
+        let bare = section.kind.bytes().all(|byte| byte.is_ascii_graphic() && !b"'\"\\#;".contains(&byte));
         let kind = if bare { section.kind.clone() } else { quote(&section.kind) };
         let name = section.name.as_ref().map(|name| format!(" {}", quote(name))).unwrap_or_default();
         text.push_str(&format!("{}config {kind}{name}\n", if text.is_empty() { "" } else { "\n" }));
@@ -145,13 +149,15 @@ fn is_space(byte: u8) -> bool {
 
 struct Reader<'a> {
     scanner: Scanner<'a>,
+    /// The last command ended with `;`: the next one stands on the same line.
+    is_within_line: bool,
     sections: Vec<Section>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// One command, or nothing but white space and a comment.
     fn command(&mut self) -> Result<(), Error> {
-        let Some(keyword) = self.scanner.keyword() else { return Ok(()) };
+        let Some(keyword) = self.keyword()? else { return Ok(()) };
         let line = self.scanner.line;
         let known: (&str, usize) = match keyword {
             "package" | "p" => ("package NAME", 1),
@@ -164,20 +170,46 @@ impl Reader<'_> {
             }
         };
         let (form, words_max) = known;
-        let words = self.scanner.words()?;
+        let mut words = Vec::new();
+        for _ in 0..words_max {
+            words.push(self.scanner.argument()?.0);
+        }
+        let (more, ends_with_semicolon) = self.scanner.argument()?;
+        self.is_within_line = ends_with_semicolon;
         let fail = |reason: &str| Error { line, message: format!("{reason}; write: {form}") };
-        if words.len() > words_max {
-            let more = shown(&words[words_max]);
-            return Err(fail(&format!("{more} is one word too many (is a quote missing?)")));
+        if !more.is_empty() {
+            return Err(fail(&format!("{} is one word too many (is a quote missing?)", shown(&more))));
         }
         let mut words = words.into_iter();
         let Some(first) = words.next().filter(|word| !word.is_empty()) else {
             return Err(fail("the name is missing"));
         };
         match form.as_bytes()[0] {
-            b'p' => Ok(()), // the file itself is the package
+            b'p' => check_name("package", &first.replace('-', "_"), line), // the file itself is it
             b'c' => self.open_section(first, words.next(), line),
             letter => self.add_entry(first, words.next(), letter == b'l', line),
+        }
+    }
+
+    /// The next command's first word, over empty lines and comments.
+    fn keyword(&mut self) -> Result<Option<&'a str>, Error> {
+        let line = self.scanner.line;
+        match self.is_within_line {
+            true => self.scanner.skip_while(|byte| b" \t".contains(&byte)),
+            false => self.scanner.skip_while(is_space),
+        }
+        let is_within_line = core::mem::take(&mut self.is_within_line);
+        match self.scanner.byte() {
+            None => Ok(None),
+            Some(b'#') => {
+                self.scanner.skip_comment();
+                Ok(None)
+            }
+            Some(byte) if is_within_line && is_space(byte) => {
+                let message = "a command has to follow the ';'; remove it".to_owned();
+                Err(Error { line, message })
+            }
+            Some(_) => Ok(Some(self.scanner.bare_word())),
         }
     }
 
@@ -276,39 +308,32 @@ impl<'a> Scanner<'a> {
         self.skip_while(|byte| byte != b'\n');
     }
 
-    /// The next command's first word, over empty lines and comments.
-    fn keyword(&mut self) -> Option<&'a str> {
-        loop {
-            self.skip_while(|byte| is_space(byte) || byte == b';');
-            match self.byte()? {
-                b'#' => self.skip_comment(),
-                _ => break,
-            }
-        }
+    /// Up to a space or the line's end, whatever it holds.
+    fn bare_word(&mut self) -> &'a str {
         let from = self.at;
-        self.skip_while(|byte| !is_space(byte));
-        Some(&self.text[from..self.at])
+        self.skip_while(|byte| !b" \t\n".contains(&byte));
+        self.text[from..self.at].trim_end()
     }
 
-    /// The words up to the command's end.
-    fn words(&mut self) -> Result<Vec<String>, Error> {
-        let mut words = Vec::new();
-        loop {
-            self.skip_while(|byte| is_space(byte) && byte != b'\n');
-            match self.byte() {
-                None | Some(b'\n') => return Ok(words),
-                Some(b';') => {
-                    self.step();
-                    return Ok(words);
-                }
-                Some(b'#') => self.skip_comment(),
-                Some(_) => words.push(self.word()?),
+    /// A command's next word, empty if there is none, and whether a `;` stands in
+    /// its place.
+    fn argument(&mut self) -> Result<(String, bool), Error> {
+        self.skip_while(|byte| is_space(byte) && byte != b'\n');
+        match self.byte() {
+            None | Some(b'\n') => Ok((String::new(), false)),
+            Some(b';') => {
+                self.step();
+                Ok((String::new(), true))
             }
+            Some(_) => Ok((self.word()?, false)),
         }
     }
 
-    /// One word: parts glued together up to white space, `;` or a comment.
+    /// One word: parts glued together up to white space, `;` or a comment. As in
+    /// libuci, which ends the word in the place of the `;` where that is right
+    /// behind it, the rest of the line is then nothing.
     fn word(&mut self) -> Result<String, Error> {
+        let from = self.at;
         let mut word = String::new();
         // A forgotten quote swallows lines up to the next one's quote, and so
         // on to the end: what is at fault is the first that crossed a line.
@@ -316,7 +341,9 @@ impl<'a> Scanner<'a> {
         while let Some(byte) = self.byte() {
             match byte {
                 b'\'' | b'"' => self.quoted(byte, &mut word, &mut first_crossing)?,
-                b'#' | b';' => break,
+                b'#' => self.skip_comment(),
+                b';' if word.len() == self.at - from => self.skip_comment(),
+                b';' => break,
                 b'\\' => self.escaped(&mut word),
                 byte if is_space(byte) => break,
                 _ => self.push_char(&mut word),

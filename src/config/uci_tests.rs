@@ -108,7 +108,18 @@ fn crlf_ends_a_line_as_lf_does() {
 
 #[test]
 fn a_semicolon_ends_a_command() {
-    assert_eq!(told("config a; option b 'c'; list d e\n"), ["a/-", "o b=c", "l d=e"]);
+    assert_eq!(told("config a n ; option b 'c'; list d e\n"), ["a/n", "o b=c", "l d=e"]);
+}
+
+#[test]
+fn behind_a_bare_word_a_semicolon_ends_the_line_as_in_libuci() {
+    assert_eq!(told("config a; option b 'c'\noption d e; list f g\nlist h i\n"), ["a/-", "o d=e", "l h=i"]);
+}
+
+#[test]
+fn no_line_begins_or_ends_with_a_semicolon() {
+    assert_eq!(error("; config a\n"), "line 1: ';' is not one of config, option, list, package");
+    assert_eq!(error("config a 'n';\n"), "line 1: a command has to follow the ';'; remove it");
 }
 
 #[test]
@@ -196,7 +207,7 @@ fn the_size_of_files_lines_and_error_lists_is_bounded() {
 
 #[test]
 fn printing_quotes_what_needs_it() {
-    let text = "config a 'n'\n\toption b 'it'\\''s'\n\tlist c ''\n\nconfig 'd-e'\n";
+    let text = "config a 'n'\n\toption b 'it'\\''s'\n\tlist c ''\n\nconfig d-e\n\nconfig 'f;'\n";
     assert_eq!(print(&parse(text).unwrap()), text);
 }
 
@@ -225,7 +236,7 @@ fn survives(text: &str) -> bool {
 #[test]
 fn no_bytes_and_no_mutated_file_make_the_parser_panic_and_what_is_read_is_printed_and_read_back() {
     const RIGHT: &str = "package fau3\n\nconfig node 'n'\n\toption a '1 \"2\" \\'\n\tlist b \"c \\\" 'd'\"\n\
-        \tlist b e\\ f'g'\"h\" # comment\nconfig x; option y 'two\nlines' # 'z\n\tlist z it\\'s\r\n";
+        \tlist b e\\ f'g'\"h\" # comment\nconfig x ''; option y 'two\nlines' # 'z\n\tlist z it\\'s\r\n";
     let mut random = Random(1);
     let telling =
         ["config ", "option ", "list ", "package ", "a", "b", "'", "\"", "\\", "\n", "\r\n", "#", ";", " "];

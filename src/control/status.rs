@@ -52,6 +52,7 @@ pub struct Status<'a> {
     pub drops: BTreeMap<&'static str, u64>,
     /// `null` with storage `ram`.
     pub store: Option<StoreStatus<'a>>,
+    pub writes: WritesStatus,
     /// This router's id in the mesh, 32 hexadecimal digits.
     pub id: String,
     /// `null` in a router that is in no mesh.
@@ -172,6 +173,16 @@ pub struct ConnectionsStatus {
     pub silent: u64,
 }
 
+/// What was written that outlives the power, since the start: flash wears.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "as in Status")]
+pub struct WritesStatus {
+    /// Of the identity and of what the mesh must not forget.
+    pub files: u32,
+    /// With storage `disk`: transactions in `node.data_dir`.
+    pub transactions: u64,
+}
+
 /// The store, since the start.
 #[derive(Debug, Serialize)]
 #[allow(missing_docs, reason = "as in Status")]
@@ -215,6 +226,10 @@ impl<'a> Status<'a> {
             connections: connections(&router.stats),
             drops: drops(&router.stats).into_iter().collect(),
             store: store(report),
+            writes: WritesStatus {
+                files: report.files_written,
+                transactions: report.store.as_ref().map_or(0, |store| store.transactions),
+            },
             id: report.identity.router_id.to_string(),
             mesh: leading.mesh,
             default_server: DefaultServerStatus::of(report),

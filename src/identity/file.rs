@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tracing::warn;
 
@@ -12,6 +13,14 @@ use super::Error;
 
 /// A larger file is not one of these, in bytes.
 const SIZE_MAX: u64 = 64 * 1_024;
+/// Files written by this process, for people who mind their flash.
+static WRITTEN: AtomicU32 = AtomicU32::new(0);
+
+/// How many of these files this process has written.
+#[must_use]
+pub fn written() -> u32 {
+    WRITTEN.load(Ordering::Relaxed)
+}
 
 /// A file's content; `None` if there is no such file.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
@@ -72,6 +81,7 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 fn write_draft(path: &Path, content: &[u8]) -> io::Result<PathBuf> {
     fs::create_dir_all(folder(path))?;
     let draft = with_suffix(path, &format!(".{}.tmp", std::process::id()));
+    WRITTEN.fetch_add(1, Ordering::Relaxed);
     // One that a crash left behind is in the way, and may be anybody's link.
     let _ = fs::remove_file(&draft);
     let written =

@@ -21,6 +21,10 @@ pub struct NodeArgs {
     /// the next ones add to it
     #[arg(long, value_name = "SECTION.OPTION=VALUE")]
     pub set: Vec<String>,
+    /// Log to the system's log (/dev/log) with its levels, instead of to standard
+    /// error
+    #[arg(long)]
+    pub syslog: bool,
 }
 
 /// Check a configuration file, and say what would be right

@@ -1,17 +1,53 @@
 //! Sockets that wait for clients.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpSocket};
-use tracing::warn;
+use tokio::time::sleep;
+use tracing::{info, warn};
 
-use crate::config::Address;
+use crate::config::{Address, Config};
 
 /// Connections that the kernel holds until they are accepted: all clients of a
 /// router come back at once after a loss.
 const BACKLOG: u32 = 1_024;
+
+/// Between two looks for an interface that is not there yet.
+const INTERFACE_PAUSE: Duration = Duration::from_secs(1);
+
+/// Returns once every interface is there that an address to listen on names: at
+/// boot they come one by one, some late.
+pub(super) async fn wait_for_interfaces(config: &Config) {
+    let mesh = config.mesh.listen.iter().filter(|_| config.mesh.enabled);
+    let named: Vec<_> = config.clients.listen.iter().chain(mesh).collect();
+    let missing = || -> BTreeSet<String> {
+        let missing = named.iter().filter(|address| address.socket_addr(interface_number).is_none());
+        missing.filter_map(|address| address.zone.clone()).collect()
+    };
+    let mut told = BTreeSet::new();
+    loop {
+        let missing = missing();
+        if missing.is_empty() {
+            break;
+        }
+        if missing != told {
+            let names: Vec<_> = missing.iter().map(String::as_str).collect();
+            warn!(
+                "waiting for interface {}, of which clients.listen or mesh.listen has an address",
+                names.join(" and ")
+            );
+            told = missing;
+        }
+        sleep(INTERFACE_PAUSE).await;
+    }
+    if !told.is_empty() {
+        info!("the interfaces are there");
+    }
+}
 
 /// A socket that has its address and takes nobody in yet.
 pub(super) struct Bound(TcpSocket);

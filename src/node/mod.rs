@@ -7,6 +7,7 @@ mod commands;
 mod hosts;
 mod lan;
 mod listen;
+mod log;
 mod mesh;
 mod names;
 mod others;
@@ -428,6 +429,7 @@ impl Node {
             uptime: self.clock.now().since(Time::ZERO),
             router: self.router.snapshot(self.clock.now()),
             store: self.store.as_ref().map(Store::counters),
+            files_written: crate::identity::written(),
             mesh: self.mesh.as_ref().map(MeshSide::report),
             default_server: self.upstream.report(),
         }

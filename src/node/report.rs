@@ -58,6 +58,9 @@ pub struct Report {
     pub router: Snapshot,
     /// The store's, with storage `disk`.
     pub store: Option<Counters>,
+    /// Small files written since the start: the identity, and what must outlive
+    /// the power.
+    pub files_written: u32,
     /// The doors to other routers, if this router is in a mesh.
     pub mesh: Option<MeshReport>,
     /// The server that leads while it is there.

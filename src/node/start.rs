@@ -1,20 +1,16 @@
 //! `fau3 node`: from a configuration to a running router, and to its end.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Registry, fmt, reload};
 
-use super::listen::bind;
+use super::listen::{bind, wait_for_interfaces};
+use super::log::LogFilter;
 use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, UpstreamSide, others};
-use crate::config::{Clients, Config, LogLevel, Storage, Warning};
+use crate::config::{Clients, Config, Storage, Warning};
 use crate::control::Control;
 use crate::failure::Failure;
 use crate::gateway::{Hall, fau3d};
@@ -28,15 +24,13 @@ const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
 /// What warnings about a configuration that was read again are called by.
 const CONFIGURATION: &str = "configuration";
 
-type LogFilter = reload::Handle<LevelFilter, Registry>;
-
 /// Runs a router until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// Why it cannot start.
 pub fn run(args: &NodeArgs) -> Result<(), Failure> {
     let (config, warnings) = Config::load(args.config.as_deref(), &args.set).map_err(Failure::usage)?;
-    let log = start_log(config.node.log);
+    let log = LogFilter::start(config.node.log, args.syslog);
     tell(&warnings);
     if !config.node.enabled {
         info!("node.enabled is 0: nothing to do");
@@ -54,6 +48,7 @@ pub fn on_runtime<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<(), Failure> {
+    wait_for_interfaces(&config).await;
     // First: a second router started by mistake shall not write anything.
     let bound = config.clients.listen.iter().map(bind).collect::<Result<Vec<_>, _>>();
     let bound = bound.map_err(Failure::new)?;
@@ -198,7 +193,7 @@ impl Reload<'_> {
         tell(&warnings);
         let changes = config.diff(&new);
         config.apply_live(&new);
-        let _ = self.log.modify(|level| *level = filter(config.node.log));
+        self.log.set(config.node.log);
         let _ = self.requests.send(Request::Configure(Box::new(settings(&config.clients)))).await;
         let mesh = Request::ConfigureMesh {
             extra_servers: config.extra_servers.clone(),
@@ -221,19 +216,6 @@ async fn shut_down(requests: &mpsc::Sender<Request>) {
     if requests.send(Request::Shutdown(done)).await.is_ok() {
         let _ = timeout(SHUTDOWN_TIME_MAX, answer).await;
     }
-}
-
-fn start_log(level: LogLevel) -> LogFilter {
-    let (filter, handle) = reload::Layer::new(filter(level));
-    let colours = std::io::stderr().is_terminal();
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
-    // A second start in one process, as in tests, keeps the first's log.
-    let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
-    handle
-}
-
-fn filter(level: LogLevel) -> LevelFilter {
-    level.as_str().parse().unwrap_or(LevelFilter::INFO)
 }
 
 fn tell(warnings: &[Warning]) {

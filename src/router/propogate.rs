@@ -12,7 +12,7 @@ use super::record::{Moment, Position};
 use super::settings::{REMEMBERED_MAX, UNCOMMITTED_MAX};
 use super::{Router, SessionKey};
 use crate::wire::fau3d::{FRAME_BYTES_MAX, Invalid, Status, playlist_frame_bytes};
-use crate::wire::{Message, Record, RecordId, RoomId, Uuid, propogate_key};
+use crate::wire::{ClientId, Message, Record, RecordId, RoomId, Uuid, propogate_key};
 
 /// Messages taken in lately, by [`propogate_key`]; at most [`REMEMBERED_MAX`],
 /// and twice as long as records live.
@@ -227,7 +227,7 @@ impl Router {
     ) -> Record {
         let session = &self.sessions[key];
         let client_id = session.client_id.clone();
-        let previous = self.latest(session.last, self.log.newest_of(&client_id));
+        let previous = self.latest_of(&client_id, session.last);
         self.make_record(previous, Message { room, client_id, message_uuid, payload })
     }
 
@@ -240,16 +240,16 @@ impl Router {
         Record::new(id, previous, lamport, message)
     }
 
-    /// The later one of what a client's session says that it said last, and what
-    /// has come here of it; if the former has not come yet, that one.
-    fn latest(&self, last: Option<RecordId>, held: Option<RecordId>) -> Option<RecordId> {
-        let lamport = |id: RecordId| {
-            let position = self.origins.position(&id)?;
-            Some(self.log.get(position, self.now)?.0.lamport)
-        };
-        let Some(said) = last else { return held };
-        let is_older = lamport(said).zip(held.and_then(lamport)).is_some_and(|(last, held)| last < held);
-        if is_older { held } else { last }
+    /// The latest record of a client: what its session says was the last one, if
+    /// that has yet to come here, else the latest of those that have.
+    pub(super) fn latest_of(&self, client_id: &ClientId, last: Option<RecordId>) -> Option<RecordId> {
+        if let Some(last) = last.filter(|last| last.sequence > self.origins.top(&last.origin)) {
+            return Some(last);
+        }
+        let on_the_way = self.uncommitted.iter().map(|waiting| &waiting.record);
+        let on_the_way = on_the_way.filter(|record| record.client_id == *client_id);
+        let held = on_the_way.map(|record| (record.lamport, record.id)).chain(self.log.newest_of(client_id));
+        held.max().map(|(_, id)| id).or(last)
     }
 
     fn commit_record(

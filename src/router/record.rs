@@ -46,9 +46,9 @@ pub(super) struct Log {
     bytes: usize,
     /// The highest position given out.
     top: Position,
-    /// The newest record of each sender, for `previous`. Bounded by the records
-    /// held: an entry goes with its record.
-    newest_of: BTreeMap<ClientId, RecordId>,
+    /// The latest record of each sender with its Lamport time, for `previous`.
+    /// Bounded by the records held: an entry goes with its record.
+    newest_of: BTreeMap<ClientId, (u64, RecordId)>,
     /// Of messages that were taken in at several routers which did not hear each
     /// other: all ids by which one goes. An entry goes with the last of them.
     twins: BTreeMap<u128, Vec<RecordId>>,
@@ -85,7 +85,11 @@ impl Log {
         debug_assert!(self.held.back().is_none_or(|last| last.position < position), "positions rise");
         self.top = self.top.max(position);
         self.bytes += record.cost_bytes();
-        self.newest_of.insert(record.client_id.clone(), record.id);
+        // One that comes late is not the latest.
+        let stamp = (record.lamport, record.id);
+        if self.newest_of(&record.client_id).is_none_or(|newest| newest <= stamp) {
+            self.newest_of.insert(record.client_id.clone(), stamp);
+        }
         self.held.push_back(Held { position, place: None, since, record });
     }
 
@@ -160,7 +164,7 @@ impl Log {
         }
         let Held { place, record, .. } = self.held.pop_front()?;
         self.bytes -= record.cost_bytes();
-        if self.newest_of.get(&record.client_id) == Some(&record.id) {
+        if self.newest_of.get(&record.client_id) == Some(&(record.lamport, record.id)) {
             self.newest_of.remove(&record.client_id);
         }
         // Seldom more than a few, and a message may be known by several keys.
@@ -181,7 +185,8 @@ impl Log {
         self.held.front().map_or(self.top + 1, |held| held.position)
     }
 
-    pub(super) fn newest_of(&self, client_id: &ClientId) -> Option<RecordId> {
+    /// The latest record of a sender, behind its Lamport time.
+    pub(super) fn newest_of(&self, client_id: &ClientId) -> Option<(u64, RecordId)> {
         self.newest_of.get(client_id).copied()
     }
 

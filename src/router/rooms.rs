@@ -138,11 +138,10 @@ impl Router {
         if is_twin {
             self.log.add_twin(&record);
             self.twin_came(&record);
-            self.previous_came(record.id);
+            self.previous_came(&record);
         } else if !self.waits_for_previous(position, &record) {
-            let id = record.id;
-            self.put_into_room(position, record);
-            self.previous_came(id);
+            self.put_into_room(position, record.clone());
+            self.previous_came(&record);
         } else if !mutated!(self.settings, WaitingSettled) {
             self.rooms.entry(record.room.clone()).or_default().announce(&record);
         }

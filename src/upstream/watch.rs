@@ -20,9 +20,9 @@ const DOUBT: Duration = Duration::from_millis(500);
 /// A question unanswered for this long is needed for it, too.
 const DOUBT_ASKED: Duration = Duration::from_millis(250);
 /// Without any sign of life for this long the server is gone.
-const SILENCE: Duration = Duration::from_secs(2);
+const SILENCE: Duration = Duration::from_millis(1_900);
 /// A question unanswered for this long is needed for it, too.
-const SILENCE_ASKED: Duration = Duration::from_millis(1_750);
+const SILENCE_ASKED: Duration = Duration::from_millis(1_600);
 /// Between two fresh connections while in doubt.
 const DIAL_EVERY: Duration = Duration::from_millis(100);
 /// Fresh connections that are on their way at a time.

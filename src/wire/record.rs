@@ -63,7 +63,8 @@ pub const SETTLED_BEYOND_MAX: usize = 256;
 pub struct Settled {
     /// What was said up to this sequence is not for the client: it came before
     /// the client entered its room. At most `prefix`. Of two routers where it did so,
-    /// without their knowing of each other, the lower one counts.
+    /// without their knowing of each other, the lower one counts; a router that did not
+    /// know the origin then does not count.
     pub before: u64,
     /// Every record of the client's room up to this sequence.
     pub prefix: u64,

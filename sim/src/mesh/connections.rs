@@ -28,6 +28,8 @@ pub(super) const DIAL_US: (u64, u64) = (250_000, 2_000_000);
 const RETRANSMIT: Duration = Duration::from_millis(200);
 /// A segment is lost at most so often in a row.
 const RETRANSMITS_MAX: u32 = 5;
+/// A frame that takes longer waits behind others.
+const BEHIND: Duration = Duration::from_secs(1);
 /// After a silence, what was held back comes at most this much later, in microseconds.
 pub(super) const RESUME_US_MAX: u64 = 5_000_000;
 
@@ -62,6 +64,16 @@ struct Frame {
     message: Arc<Message>,
     encoded: Option<Arc<[u8]>>,
     bytes: usize,
+}
+
+impl Connection {
+    /// From whom to whom frames are held back, or under way for longer than any healthy
+    /// link takes.
+    pub(super) fn behind(&self, now: Time) -> Option<[usize; 2]> {
+        let is_behind = |way: &Way| way.held > 0 || (!way.frames.is_empty() && way.last_at > now + BEHIND);
+        let end = self.ways.iter().position(is_behind)?;
+        Some([self.ends[end], self.ends[1 - end]])
+    }
 }
 
 /// The newest message that was encoded: it often goes to several routers.

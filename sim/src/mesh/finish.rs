@@ -67,6 +67,16 @@ impl World {
             .or_else(|| self.undelivered())
             .or_else(|| self.different_records())
             .or_else(|| self.different_sessions())
+            .or_else(|| self.behind())
+    }
+
+    /// A router to which frames are on their way since a link was slow.
+    fn behind(&self) -> Broken {
+        let [from, to] = self
+            .standing
+            .iter()
+            .find_map(|connection| self.connections[*connection as usize].behind(self.now))?;
+        Some((REST, format!("frames from r{from} to r{to} are still under way")))
     }
 
     fn unserved(&self) -> Broken {

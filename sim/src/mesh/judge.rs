@@ -37,7 +37,7 @@ pub const NAMES: [(&str, &str); 16] = [
     (AGAIN, "always: what a client has confirmed is not sent to it again on that connection"),
     (
         ORDER,
-        "always: one speaker's messages are heard in the speaker's order, unless an older one waits behind a partition or for over 2 s",
+        "always: one speaker's messages are heard in the speaker's order, unless the older one came late across a partition, after a wait of 2 s, or had left for the bounds",
     ),
     (
         COPIES,

@@ -2,12 +2,14 @@
 //! that no router knows.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use fau3::wire::fau3d::FromClient;
 use fau3::wire::{ClientId, RecordId, propogate_key};
 use fau3_election::Time;
 
 use super::device::room_id;
+use super::order::Hearing;
 use super::setup::Setup;
 use crate::engine::NodeSet;
 
@@ -18,9 +20,10 @@ pub(super) struct Ledger {
     by_key: BTreeMap<u128, usize>,
     /// Where each client is subscribed, and since when.
     pub(super) presences: Vec<Option<Presence>>,
-    /// Of each listener, speaker and room: the newest in the speaker's order
-    /// that was heard.
-    pub(super) newest: BTreeMap<(usize, usize, usize), usize>,
+    /// The numbers of each speaker's messages, rising.
+    by_speaker: Vec<Vec<usize>>,
+    /// Of each listener, speaker and room.
+    pub(super) hearings: BTreeMap<(usize, usize, usize), Hearing>,
     /// What all messages cost together so far, in bytes.
     pub(super) cost: u64,
 }
@@ -34,8 +37,8 @@ pub(super) struct Said {
     payload: Box<[u8]>,
     /// When a router first had it.
     pub(super) fed_at: Option<Time>,
-    /// The routers that a client brought it to.
-    pub(super) brought_to: NodeSet,
+    /// When its speaker first brought it to each router.
+    pub(super) brought_at: BTreeMap<usize, Time>,
     /// The records that it has become.
     pub(super) ids: Vec<RecordId>,
     /// Routers that hold it, in memory or on a disk that will be read again.
@@ -74,13 +77,21 @@ pub(super) struct Presence {
     pub(super) seen_at: Time,
 }
 
+impl Said {
+    /// The routers that its speaker brought it to.
+    pub(super) fn brought_to(&self) -> NodeSet {
+        self.brought_at.keys().fold(0, |set, node| set | 1 << node)
+    }
+}
+
 impl Ledger {
     pub(super) fn new(setup: &Setup) -> Self {
         Self {
             said: Vec::new(),
             by_key: BTreeMap::new(),
             presences: vec![None; setup.clients],
-            newest: BTreeMap::new(),
+            by_speaker: vec![Vec::new(); setup.clients],
+            hearings: BTreeMap::new(),
             cost: 0,
         }
     }
@@ -91,12 +102,13 @@ impl Ledger {
         let mut payload = vec![b'v'; bytes.max(8)];
         payload[..8].copy_from_slice(&(number as u64).to_be_bytes());
         self.by_key.insert(propogate_key(client_id, &number.to_string(), &payload), number);
+        self.by_speaker[speaker].push(number);
         self.said.push(Said {
             speaker,
             room,
             payload: payload.into(),
             fed_at: None,
-            brought_to: 0,
+            brought_at: BTreeMap::new(),
             ids: Vec::new(),
             held: 0,
             held_ever: 0,
@@ -134,20 +146,26 @@ impl Ledger {
             said.fed_at = Some(now);
             said.cost_before = cost;
         }
-        if said.brought_to & (1 << node) == 0 {
+        if let Entry::Vacant(first) = said.brought_at.entry(node) {
+            first.insert(now);
             // Each router that takes it in anew may hold it as a record of its own.
             self.cost += said.payload.len() as u64 + 512;
         }
-        said.brought_to |= 1 << node;
+    }
+
+    /// A speaker's messages from one number on and before another one.
+    pub(super) fn of_speaker(&self, speaker: usize, from: usize, until: usize) -> &[usize] {
+        let all = &self.by_speaker[speaker];
+        let place = |number| all.partition_point(|said| *said < number);
+        &all[place(from)..place(until).max(place(from))]
     }
 
     /// When the first message that its speaker said after this one, in the same
     /// room, came to a router.
     pub(super) fn newer_came_at(&self, number: usize, node: usize) -> Option<Time> {
         let late = &self.said[number];
-        let newer = self.said[number + 1..]
-            .iter()
-            .filter(|said| (said.speaker, said.room) == (late.speaker, late.room));
+        let newer = self.of_speaker(late.speaker, number + 1, self.said.len()).iter();
+        let newer = newer.map(|newer| &self.said[*newer]).filter(|said| said.room == late.room);
         newer.filter_map(|said| said.came_at.get(&node).copied()).min()
     }
 

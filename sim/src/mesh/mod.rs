@@ -17,6 +17,7 @@ mod lifecycle;
 mod line;
 mod machine;
 mod observe;
+mod order;
 mod setup;
 mod tally;
 

@@ -7,18 +7,15 @@ use fau3::router::{ConnId, Input, Record, Router};
 use fau3::wire::Uuid;
 use fau3::wire::fau3d::{FromClient, Status};
 use fau3::wire::fau3e::{self, Message};
-use fau3_election::{RouterId, Time};
+use fau3_election::RouterId;
 
 use super::World;
 use super::device::room_id;
-use super::judge::{AGAIN, CODEC, COPIES, KNOWN, ONCE, ORDER, OWN_ECHO, ROOM};
+use super::judge::{AGAIN, CODEC, COPIES, KNOWN, ONCE, OWN_ECHO, ROOM};
 use super::ledger::Presence;
 
 /// A router that a client's session reached so long before knows it.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
-/// Delivery waits so long for the speaker's previous message; a little less by the
-/// fastest clock.
-const ORDER_WAIT: Duration = Duration::from_millis(1_850);
 
 impl World {
     /// A rule did not hold.
@@ -246,7 +243,7 @@ impl World {
         self.heard_at = self.now;
         let Some(number) = self.judge.ledger.number_of(record.key()) else { return };
         let said = &mut self.judge.ledger.said[number];
-        let (speaker, room) = (said.speaker, said.room);
+        let speaker = said.speaker;
         let before = said.heard.get(&client).copied();
         said.heard.entry(client).or_insert((self.now, node));
         self.note(Some(node), || format!("c{client} hears {number} of c{speaker}"));
@@ -262,42 +259,6 @@ impl World {
             return;
         }
         self.tally.heard += 1;
-        let newest = self.judge.ledger.newest.entry((client, speaker, room)).or_insert(number);
-        let last = *newest;
-        *newest = last.max(number);
-        if number < last {
-            self.out_of_order(client, node, number, last);
-        }
-    }
-
-    fn out_of_order(&mut self, client: usize, node: usize, number: usize, last: usize) {
-        let ledger = &self.judge.ledger;
-        let (late, newer) = (&ledger.said[number], &ledger.said[last]);
-        let Some(&(heard_at, heard_from)) = newer.heard.get(&client) else { return };
-        // The router that delivered the newer one had waited long enough.
-        let came_at = late.came_at.get(&heard_from).copied().unwrap_or(self.now);
-        let newer_came_at = ledger.newer_came_at(number, heard_from).unwrap_or(came_at);
-        let waited = came_at.since(newer_came_at) >= ORDER_WAIT;
-        let since = late.fed_at.unwrap_or(Time::ZERO);
-        // Wherever it was, the router that delivered the newer one did not reach it.
-        let mut origins = crate::engine::nodes_of(late.brought_to);
-        let was_apart = origins.any(|origin| self.was_apart(origin, heard_from, since));
-        let is_sent_late = newer.fed_at.is_some_and(|newer| newer <= since);
-        // What was said before the client came may come as it comes.
-        let presence = ledger.presences[client];
-        let is_owed = presence.is_some_and(|presence| presence.room == late.room && presence.since < since);
-        // Nobody else had it while it tried to get away, nor who took in the newer
-        // one: a record names the one before as far as its origin knew.
-        let knew =
-            |taker: usize| late.came_at.get(&taker).zip(newer.fed_at).is_some_and(|(came, fed)| *came <= fed);
-        let was_alone = was_apart || late.is_single || !crate::engine::nodes_of(newer.brought_to).all(knew);
-        if waited || was_alone || is_sent_late || !is_owed {
-            self.tally.late += u64::from(was_alone);
-            return;
-        }
-        self.broken(
-            ORDER,
-            format!("c{client} hears {number} from r{node} after {last} from r{heard_from} at {heard_at}"),
-        );
+        self.heard_in_order(client, node, number);
     }
 }

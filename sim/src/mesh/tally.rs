@@ -75,6 +75,9 @@ tally! {
     frames: "frames",
     /// Late arrivals out of order across a partition.
     late: "late across a partition",
+    /// Late arrivals out of order, of which newer ones had come from a router whose
+    /// bounds had let them go.
+    late_expired: "late, expired elsewhere",
     /// Heard again after the client had forgotten it, as a death of a router excuses.
     repeated: "heard again, excused",
 }
@@ -86,13 +89,14 @@ impl Sum for Tally {
 }
 
 /// Counts that may stay 0 in any sweep: losses and what excuses them.
-const RARE: [&str; 6] = [
+const RARE: [&str; 7] = [
     "lost: single holder died",
     "lost: all holders died",
     "not delivered: expired",
     "order given up",
     "heard again, excused",
     "late across a partition",
+    "late, expired elsewhere",
 ];
 
 impl Tally {

@@ -67,6 +67,7 @@ pub(in crate::control) fn report() -> Report {
             failing: true,
             last_error: Some("disk full".into()),
         }),
+        files_written: 2,
         mesh: None,
         default_server: DefaultServerReport { name: "main".into(), ..DefaultServerReport::default() },
     }
@@ -239,6 +240,8 @@ fn what_happened_is_counted_by_its_name() {
     assert_eq!((&json["store"]["transactions"], &json["store"]["records"]), (&json!(8), &json!(12)));
     let in_ram = Report { store: None, ..report() };
     assert_eq!(parsed(&in_ram)["store"], Value::Null);
+    assert_eq!(json["writes"], json!({"files": 2, "transactions": 8}));
+    assert_eq!(parsed(&in_ram)["writes"], json!({"files": 2, "transactions": 0}));
 }
 
 #[test]

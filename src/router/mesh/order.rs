@@ -59,7 +59,7 @@ impl Router {
     /// Whether a record is not heard here yet, but will be.
     fn is_awaited(&self, id: &RecordId) -> bool {
         let Some(mesh) = &self.mesh else { return false };
-        if mesh.waiting.0.contains_key(id) {
+        if self.waiting_as(id).is_some() || self.is_on_its_way_to_disk(id) {
             return true;
         }
         let top = self.origins.top(&id.origin);
@@ -73,31 +73,68 @@ impl Router {
         id.sequence > top && (is_in_reach || held_by_a_neighbour())
     }
 
-    /// A record was put into its room: whatever waited for it follows, and what
-    /// waited for that.
-    pub(in crate::router) fn previous_came(&mut self, id: RecordId) {
-        let mut came = vec![id];
+    /// The record that waits here with this one's message: itself, or its twin.
+    fn waiting_as(&self, id: &RecordId) -> Option<RecordId> {
+        let waiting = &self.mesh.as_ref()?.waiting.0;
+        if waiting.contains_key(id) {
+            return Some(*id);
+        }
+        let (record, _) = self.log.get(self.origins.position(id)?, self.now)?;
+        self.log.ids_of(record).find(|id| waiting.contains_key(id)).copied()
+    }
+
+    fn is_on_its_way_to_disk(&self, id: &RecordId) -> bool {
+        let floor = self.uncommitted_floor();
+        self.origins.position(id).zip(floor).is_some_and(|(position, floor)| position >= floor)
+    }
+
+    /// A record is heard here from now on, and so is whatever waited for it,
+    /// and what waited for that. Not so one whose message still waits as another.
+    pub(in crate::router) fn previous_came(&mut self, record: &Arc<Record>) {
+        if self.waiting_as(&record.id).is_some() {
+            return;
+        }
+        let mut came: Vec<RecordId> = self.log.ids_of(record).copied().collect();
         while let Some(id) = came.pop() {
             let Some(mesh) = &mut self.mesh else { return };
             let next = mesh.waiting.0.iter().find(|(_, held)| held.record.previous == Some(id));
             let Some(next) = next.map(|(id, _)| *id) else { continue };
             if let Some(held) = mesh.waiting.0.remove(&next) {
+                came.push(id);
+                came.extend(self.log.ids_of(&held.record));
                 self.put_into_room(held.position, held.record);
-                came.extend([id, next]);
             }
         }
     }
 
+    /// Whoever has waited long enough takes along what it waits for, as far as
+    /// that is here: the oldest one first.
     pub(super) fn waiting_due(&mut self) {
         loop {
             let now = self.now;
-            let Some(mesh) = &mut self.mesh else { return };
+            let Some(mesh) = &self.mesh else { return };
             let due = mesh.waiting.0.iter().find(|(_, held)| held.until <= now).map(|(id, _)| *id);
-            let Some(held) = due.and_then(|id| mesh.waiting.0.remove(&id)) else { return };
+            let Some(first) = due.map(|due| self.first_before(due)) else { return };
+            let Some(held) = self.mesh.as_mut().and_then(|mesh| mesh.waiting.0.remove(&first)) else {
+                return;
+            };
             self.stats.order_given_up += 1;
-            let id = held.record.id;
-            self.put_into_room(held.position, held.record);
-            self.previous_came(id);
+            self.put_into_room(held.position, held.record.clone());
+            self.previous_came(&held.record);
         }
+    }
+
+    /// The oldest of those that wait for each other up to this one.
+    fn first_before(&self, mut id: RecordId) -> RecordId {
+        // Records that name each other in a circle are a liar's: it ends all the same.
+        for _ in 0..WAITING_MAX {
+            let held = self.mesh.as_ref().and_then(|mesh| mesh.waiting.0.get(&id));
+            let previous = held.and_then(|held| self.waiting_as(&held.record.previous?));
+            match previous {
+                Some(previous) => id = previous,
+                None => break,
+            }
+        }
+        id
     }
 }

@@ -21,6 +21,8 @@ use crate::wire::fau3e::{Message, decode, encode};
 
 /// From one router to the next.
 pub(in crate::router::tests) const LATENCY: Duration = Duration::from_millis(1);
+/// What is to be stored is on the disk after this long. Nothing is read from it again.
+pub(in crate::router::tests) const COMMIT: Duration = Duration::from_millis(20);
 /// After which a connection over a cut link is given up.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
 
@@ -402,7 +404,9 @@ impl MeshNet {
                 self.after(ms(1), Event::Input(at, Input::Persisted { ticket }));
             }
             Output::Upstream(asks) => self.asks_server(at, asks),
-            Output::Store(_) => panic!("these routers have no disk"),
+            Output::Store(commit) => {
+                self.after(COMMIT, Event::Input(at, Input::Stored { commit: commit.number, ok: true }));
+            }
             Output::Accept { .. }
             | Output::Probe { .. }
             | Output::Invalid { .. }

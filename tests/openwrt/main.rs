@@ -1,0 +1,17 @@
+//! The program on OpenWrt: what its package installs is run by the shell that
+//! OpenWrt has, against the real program, with stand-ins for procd and for what
+//! only root may do. What a router alone can show is in `openwrt/README.md`.
+#![cfg(feature = "net")]
+#![allow(clippy::unwrap_used)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod corpus;
+mod defaults;
+mod files;
+mod hosts;
+mod root;
+mod rpcd;
+mod service;
+mod validation;
