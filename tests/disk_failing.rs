@@ -8,58 +8,16 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use common::desktop::{Desktop, Got, confirm, propogate};
-use common::{Node, TempDir, skipped, wait_for};
+use common::{Disk, Node, TempDir, wait_for};
 use fau3::router::UNCOMMITTED_MAX;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const ROOM: &str = "hall";
 const FAU3_STORED: i64 = 3;
 const FAU3_SERROR: i64 = -2;
-
-/// A small file system in memory, of the test's own.
-struct Disk(TempDir);
-
-impl Disk {
-    /// `None`, and loudly so, where it may not be mounted.
-    fn mount(options: &str) -> Option<Self> {
-        let dir = TempDir::new("disk");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", options, "fau3-test"]).arg(dir.path());
-        if mount.output().is_ok_and(|output| output.status.success()) {
-            return Some(Self(dir));
-        }
-        // A container's root may be forbidden to; whoever starts the tests says so.
-        if std::env::var_os("FAU3_NO_MOUNT").is_some_and(|value| value == "1") {
-            eprintln!("SKIPPED, NOT TESTED: nothing can be mounted here");
-        } else {
-            skipped("the right to mount a small disk (root)");
-        }
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn remount(&self, options: &str) {
-        let options = format!("remount,{options}");
-        // With its source, so that options of the first mount are not given
-        // again: in a namespace of one's own that is refused.
-        let mut mount = Command::new("mount");
-        let status = mount.args(["-o", &options, "fau3-test"]).arg(self.path()).status().unwrap();
-        assert!(status.success());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
 
 /// A node that keeps its records in `dir`.
 fn node_on(dir: &Path) -> Node {

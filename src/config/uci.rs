@@ -13,7 +13,7 @@ use core::fmt;
 /// The largest file that is read, in bytes.
 pub const FILE_LEN_MAX: usize = 256 * 1024;
 /// The longest line of a file, in bytes without its end.
-pub const LINE_LEN_MAX: usize = 4096;
+pub const LINE_LEN_MAX: usize = 16 * 1024;
 /// The most sections of a file.
 pub const SECTIONS_MAX: usize = 1024;
 /// After so many errors of one file the rest of it is not looked at.

@@ -193,7 +193,7 @@ fn a_control_character_is_refused() {
 fn the_size_of_files_lines_and_error_lists_is_bounded() {
     let longest = format!("#{}\n", "x".repeat(LINE_LEN_MAX - 1));
     assert_eq!(parse(&longest), Ok(Vec::new()));
-    assert_eq!(error(&format!("\n#{longest}")), "line 2: the line has 4097 bytes; 4096 are the most");
+    assert_eq!(error(&format!("\n#{longest}")), "line 2: the line has 16385 bytes; 16384 are the most");
     let largest = "\n".repeat(FILE_LEN_MAX);
     assert_eq!(parse(&largest), Ok(Vec::new()));
     assert_eq!(error(&format!("{largest}\n")), "line 1: the file has 262145 bytes; 262144 are the most");

@@ -10,6 +10,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub(crate) mod desktop;
+mod disk;
 #[cfg(feature = "net")]
 pub(crate) mod http;
 mod netns;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+pub(crate) use disk::Disk;
 pub(crate) use netns::Net;
 pub(crate) use process::{Finished, Program, finish, finish_with_input};
 pub(crate) use temp::TempDir;

@@ -92,12 +92,12 @@ const SAMPLES: [&str; 62] = [
 ];
 
 /// More of them, for text.
-fn long_samples() -> Vec<String> {
+pub(crate) fn long_samples() -> Vec<String> {
     let mut samples: Vec<_> = SAMPLES.iter().map(|sample| (*sample).to_owned()).collect();
     samples.extend(["x".repeat(64), "x".repeat(65), "/".repeat(107), "/".repeat(108)]);
     samples.extend(["/a".repeat(2_047) + "b", "/".repeat(4_096)]);
     let text = [
-        "[::]:8901",
+        "[::]:9999",
         "192.168.1.1:8902",
         "router-b.lan:8902",
         "ws://10.0.0.1:8901",
@@ -113,7 +113,7 @@ fn around() -> Surroundings {
 }
 
 /// Whether the program takes a file with `section.option` as this.
-fn program_accepts(section: &str, option: &str, keyword: &str, value: &str) -> bool {
+pub(crate) fn program_accepts(section: &str, option: &str, keyword: &str, value: &str) -> bool {
     let file = format!("config {section}\n\t{keyword} {option} '{value}'\n");
     Config::read(Some((Path::new("f"), &file)), &[], &around()).is_ok()
 }
