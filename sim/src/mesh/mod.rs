@@ -321,7 +321,8 @@ impl World {
             Output::Invalid { reason, .. } => {
                 self.broken(CODEC, format!("r{node} finds a client invalid: {reason}"))
             }
-            Output::Told { .. } => {} // All routers know where the others are.
+            // All routers know where the others are, and no default server is configured.
+            Output::Told { .. } | Output::Upstream(_) => {}
             Output::Warning(warning) => self.note(Some(node), || format!("warns: {warning:?}")),
         }
     }
