@@ -449,7 +449,9 @@ fn a_check_interval_of_a_minute_is_not_taken_for_silence() {
 #[test]
 fn while_this_router_stood_still_nobody_was_silent() {
     let mut world = World::settled();
-    // Given a standstill of ten seconds, after which the timer comes before the answers,
+    // Given a ping on its way, and a standstill of ten seconds, after which the timer
+    // comes before the answer,
+    world.run(ms(30));
     world.now += ms(10_000);
     world.give(Input::Timeout);
     world.run(ms(10_000));
