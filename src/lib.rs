@@ -31,4 +31,5 @@ mod random;
 pub mod router;
 #[cfg(feature = "net")]
 pub mod store;
+pub mod upstream;
 pub mod wire;

@@ -44,6 +44,7 @@ config default_server 'default_server'          # none: the mesh leads itself
 	option name 'fau3vomdMain'
 	option url 'ws://10.10.11.156:8901'
 	option check_interval_ms '250'          # over one standing connection
+	option hold_ms '3000'                   # answers so long before it counts as back
 
 config extra_server                             # highest priority first
 	option name 'router-a'
@@ -201,6 +202,7 @@ fn every_number_keeps_its_bounds() {
         ("clients.copies", bounds::COPIES),
         ("mesh.beacon_ms", bounds::BEACON_MS),
         ("default_server.check_interval_ms", bounds::CHECK_INTERVAL_MS),
+        ("default_server.hold_ms", bounds::HOLD_MS),
     ];
     for (name, bounds::Number { min, max }) in numbers {
         for inside in [min, max] {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use fau3_election::Time;
 
 use crate::wire::Uuid;
-use crate::wire::fau3d::from_router::{self, FromRouter, Record};
+use crate::wire::fau3d::from_router::{self, BadRecord, FromRouter, Record};
 use crate::wire::fau3d::{self, STREAM_BEGIN, STREAM_END, Status};
 use backoff::Backoff;
 use chance::Chance;
@@ -253,9 +253,9 @@ impl Client {
         // A server that takes connections and closes them at once stays on the
         // longer waits; one that speaks is good.
         self.backoff.reset();
-        match from_router::parse(frame) {
+        match from_router::parse(frame, BadRecord::Counts) {
             Ok(FromRouter::Ping { message_uuid }) => self.confirm(&message_uuid, Status::PONG),
-            Ok(FromRouter::Monitor { message_uuid }) => self.confirm(&message_uuid, Status::MONED),
+            Ok(FromRouter::Monitor { message_uuid, .. }) => self.confirm(&message_uuid, Status::MONED),
             Ok(FromRouter::Confirm { message_uuid, status }) => self.settle(now, &message_uuid, status),
             Ok(FromRouter::Playlist { message_uuid, records }) => self.playlist(now, message_uuid, records),
             Ok(FromRouter::Stream(audio)) => self.events.push_back(Event::Stream(audio.to_vec())),

@@ -10,30 +10,22 @@ use fau3_election::Time;
 use futures_util::{Sink as _, Stream as _, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::http::{HeaderValue, StatusCode};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{self, Message, client::IntoClientRequest as _};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio_tungstenite::tungstenite::http::StatusCode;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::args::Url;
 use super::core::{Client, Event, Input, Output, Settings};
 use super::error::Error;
-use crate::wire::fau3d::FRAME_BYTES_MAX;
+use crate::upstream::dial::{self, ReadBuffer, refusal, upgrade};
 use crate::wire::{ClientId, RoomId};
 
-/// How a client names itself (seed 000).
-const CLIENT_ID_HEADER: &str = "fau3-client-id";
 /// The close code of a connection whose id has connected again (PROTOCOLS.md,
 /// section 1).
 const TAKEN_OVER: u16 = 4001;
-/// A Playlist is longer than the Propogate that it carries, which may fill a
-/// frame: what is received may be this large, in bytes.
-const RECEIVED_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
 /// The last frames and the goodbye take this long at most.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
-type Socket = Box<WebSocketStream<TcpStream>>;
+type Socket = Box<dial::Socket>;
 type Dial = Pin<Box<dyn Future<Output = Result<Socket, tungstenite::Error>> + Send>>;
 
 /// A client and its connection, if there is one.
@@ -167,10 +159,7 @@ impl Link {
                     self.dialling = None;
                     self.socket = None;
                 }
-                Output::Text(frame) => match String::from_utf8(frame) {
-                    Ok(text) => self.send(Message::text(text)),
-                    Err(_) => unreachable!("what is printed is UTF-8"),
-                },
+                Output::Text(frame) => self.send(dial::text(frame)),
                 Output::Binary(frame) => self.send(Message::binary(frame)),
                 Output::Probe => self.send(Message::Ping(Vec::new().into())),
             }
@@ -272,42 +261,20 @@ impl Link {
     /// A router that is full or starting may have room later; one that says
     /// that this client is not wanted means it.
     fn not_connected(&mut self, error: &tungstenite::Error) -> Result<(), Error> {
-        let reason = match error {
-            tungstenite::Error::Http(response) => {
-                let status = response.status();
-                let body = response.body().as_deref().unwrap_or_default();
-                let body = String::from_utf8_lossy(body);
-                let reason = format!("HTTP {status}: {}", body.trim());
-                let later = [StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS];
-                if status.is_client_error() && !later.contains(&status) {
-                    return Err(Error::Rejected { url: self.url.clone(), reason });
-                }
-                reason
+        let reason = refusal(error);
+        if let tungstenite::Error::Http(response) = error {
+            let status = response.status();
+            let later = [StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS];
+            if status.is_client_error() && !later.contains(&status) {
+                return Err(Error::Rejected { url: self.url.clone(), reason });
             }
-            tungstenite::Error::Io(error) => error.to_string(),
-            error => error.to_string(),
-        };
+        }
         self.give(Input::Down(reason));
         Ok(())
     }
 }
 
 async fn dial(url: Url, client_id: ClientId) -> Result<Socket, tungstenite::Error> {
-    let request = request(&url, &client_id)?;
     let stream = TcpStream::connect((url.host(), url.port())).await?;
-    // 20 ms of voice shall not wait for the next 20 ms.
-    stream.set_nodelay(true)?;
-    let config = WebSocketConfig::default()
-        .read_buffer_size(16 * 1024)
-        .max_message_size(Some(RECEIVED_BYTES_MAX))
-        .max_frame_size(Some(RECEIVED_BYTES_MAX));
-    let (socket, _) = client_async_with_config(request, stream, Some(config)).await?;
-    Ok(Box::new(socket))
-}
-
-fn request(url: &Url, client_id: &ClientId) -> Result<Request, tungstenite::Error> {
-    let mut request = url.uri().clone().into_client_request()?;
-    let value = HeaderValue::from_str(client_id.as_str()).map_err(tungstenite::http::Error::from)?;
-    request.headers_mut().insert(CLIENT_ID_HEADER, value);
-    Ok(request)
+    Ok(Box::new(upgrade(stream, &url.uri().to_string(), &client_id, ReadBuffer::Large).await?))
 }

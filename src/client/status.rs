@@ -72,7 +72,37 @@ struct Status {
     clients: Vec<Client>,
     rooms: Vec<Room>,
     records: Records,
+    default_server: DefaultServer,
     warnings: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct DefaultServer {
+    name: String,
+    url: Option<String>,
+    reachable: Option<bool>,
+    since_s: Option<u64>,
+    watched_here: bool,
+    outages: u64,
+    trouble: Option<String>,
+    list: Option<FetchedList>,
+    carried: u64,
+    mesh_only: Vec<String>,
+    waiting: u64,
+    waiting_bytes: u64,
+    maybe_doubled: u64,
+    refused: u64,
+    expired: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct FetchedList {
+    age_s: u64,
+    version: Option<u64>,
+    servers: Option<u64>,
+    reason: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -137,6 +167,10 @@ fn render(status: &Status) -> String {
         line("list", &format!("version {}: {}", status.list_version, listed(&mesh.list)));
         line("neighbours", &listed(&status.neighbours));
     }
+    let names = std::iter::once("default").chain(std::iter::repeat(""));
+    for (name, value) in names.zip(default_server(&status.default_server)) {
+        line(name, &value);
+    }
     let records = &status.records;
     let kib = records.bytes.div_ceil(1024);
     line("records", &format!("{} ({kib} KiB), {} expired", records.count, records.expired));
@@ -160,6 +194,53 @@ fn render(status: &Status) -> String {
         .map(|room| [room.room.clone(), room.clients.to_string(), room.records.to_string()]);
     table(&mut text, ["ROOM", "CLIENTS", "RECORDS"], rooms);
     text
+}
+
+/// Lines about the default server; none where there is none.
+fn default_server(server: &DefaultServer) -> Vec<String> {
+    let Some(url) = &server.url else { return Vec::new() };
+    let since = server.since_s.map_or_else(String::new, |seconds| format!(" for {}", span(seconds)));
+    let is_there = match (server.reachable, &server.trouble) {
+        (Some(true), _) => format!("reachable{since}"),
+        (Some(false), Some(trouble)) => format!("not reachable{since}: {trouble}"),
+        (Some(false), None) => format!("not reachable{since}"),
+        (None, _) => "not looked for yet".to_owned(),
+    };
+    let mut lines = vec![format!("{} at {url}", server.name), is_there];
+    if server.watched_here {
+        let list = server.list.as_ref().map_or("its list not fetched yet".to_owned(), |list| {
+            let what = match (list.version, list.servers, &list.reason) {
+                (Some(version), Some(servers), _) => format!("version {version} with {servers} servers"),
+                (_, _, Some(reason)) => reason.clone(),
+                _ => "-".to_owned(),
+            };
+            format!("its list {} ago: {what}", span(list.age_s))
+        });
+        lines.push(format!("went away {} times; {list}", server.outages));
+    }
+    lines.push(format!("carries {} clients of this router", server.carried));
+    if !server.mesh_only.is_empty() {
+        let ids = server.mesh_only.join(", ");
+        lines.push(format!(
+            "cannot take {} of them, which the mesh alone serves: {ids}",
+            server.mesh_only.len()
+        ));
+    }
+    if server.waiting > 0 {
+        let kib = server.waiting_bytes / 1_024;
+        lines.push(format!("lacks {} records ({kib} KiB), which wait for it", server.waiting));
+    }
+    let came_to = [
+        (server.maybe_doubled, "it may have twice"),
+        (server.refused, "it refused"),
+        (server.expired, "grew too old before it was back"),
+    ];
+    let came_to = came_to.iter().filter(|(count, _)| *count > 0);
+    let came_to: Vec<String> = came_to.map(|(count, what)| format!("{count} {what}")).collect();
+    if !came_to.is_empty() {
+        lines.push(format!("of its records {}", came_to.join(", ")));
+    }
+    lines
 }
 
 fn routers(text: &mut String, routers: &[Router]) {
@@ -234,6 +315,33 @@ b                  -      router-a  1 h 0 min
         assert!(text.contains("\nwarning      no console\n"), "{text}");
         assert!(!text.contains("ROUTER  MODE"), "no routers, no table");
         assert!(!text.contains("epoch"), "no mesh, no epoch");
+    }
+
+    #[test]
+    fn the_default_server_is_shown_where_there_is_one() {
+        let text = |json: &str| render(&serde_json::from_str(json).unwrap());
+        assert!(!text(r#"{"default_server":{"name":"main","url":null}}"#).contains("default"));
+        let gone = text(
+            r#"{"default_server":{"name":"main","url":"ws://a:1/","reachable":false,"since_s":61,"trouble":"refused"}}"#,
+        );
+        let there = text(
+            r#"{"default_server":{"name":"main","url":"ws://a:1/","reachable":true,"since_s":5,"outages":2,
+            "watched_here":true,"list":{"age_s":7,"version":3,"servers":2},"carried":4,
+            "mesh_only":["one","two"],"waiting":3,"waiting_bytes":30720,"maybe_doubled":1,"expired":2}}"#,
+        );
+        let first = "default      main at ws://a:1/";
+        for (text, line) in [
+            (&gone, first),
+            (&gone, "             not reachable for 1 min: refused"),
+            (&there, "             reachable for 5 s"),
+            (&there, "             went away 2 times; its list 7 s ago: version 3 with 2 servers"),
+            (&there, "             carries 4 clients of this router"),
+            (&there, "             cannot take 2 of them, which the mesh alone serves: one, two"),
+            (&there, "             lacks 3 records (30 KiB), which wait for it"),
+            (&there, "             of its records 1 it may have twice, 2 grew too old before it was back"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
+        }
     }
 
     #[test]

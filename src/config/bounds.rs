@@ -20,6 +20,8 @@ pub const COPIES: Number = Number { min: 1, max: 16 };
 pub const BEACON_MS: Number = Number { min: 50, max: 10_000 };
 /// Milliseconds between checks, `default_server.check_interval_ms`.
 pub const CHECK_INTERVAL_MS: Number = Number { min: 50, max: 60_000 };
+/// Milliseconds until it counts as back, `default_server.hold_ms`: up to ten minutes.
+pub const HOLD_MS: Number = Number { min: 0, max: 600_000 };
 
 /// Addresses in one `listen`.
 pub const LISTEN_LEN_MAX: usize = 16;

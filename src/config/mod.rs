@@ -117,6 +117,8 @@ pub struct DefaultServer {
     pub url: Option<WsUrl>,
     /// Milliseconds between checks whether it is there.
     pub check_interval_ms: u32,
+    /// Milliseconds for which it has to answer before it counts as back.
+    pub hold_ms: u32,
 }
 
 /// Where records are kept.
@@ -201,6 +203,7 @@ impl Config {
                 name: "fau3vomdMain".to_owned(),
                 url: None,
                 check_interval_ms: 250,
+                hold_ms: 3_000,
             },
             extra_servers: Vec::new(),
         }

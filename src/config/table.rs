@@ -168,6 +168,7 @@ pub static SECTIONS: &[SectionSpec] = &[
             one!(default_server.name, Live, ROUTER_NAME),
             one!(default_server.url, Live, SERVER),
             one!(default_server.check_interval_ms, Live, bounds::CHECK_INTERVAL_MS),
+            one!(default_server.hold_ms, Live, bounds::HOLD_MS),
         ],
     },
     SectionSpec {

@@ -23,6 +23,7 @@ pub(super) fn render(report: &Report, resident_bytes: Option<u64>) -> String {
     latency(&mut text, &report.router.stats);
     store(&mut text, report);
     mesh(&mut text, report);
+    default_server(&mut text, report);
     if let Some(bytes) = resident_bytes {
         text.gauge("process_resident_memory_bytes", "Memory that is really there.", bytes);
     }
@@ -139,6 +140,65 @@ fn mesh(text: &mut Text, report: &Report) {
     text.counter("fau3_order_given_up_total", "Playlists sent out of order.", stats.order_given_up);
 }
 
+/// The same metrics in a router without a default server.
+fn default_server(text: &mut Text, report: &Report) {
+    let server = &report.default_server;
+    let reachable = server.reachable.is_some_and(|(reaches, _)| reaches);
+    let (good, bad) = server.watch.fetches;
+    text.gauge(
+        "fau3_default_server_reachable",
+        "1 where the component reaches the default server.",
+        u8::from(reachable),
+    );
+    text.gauge(
+        "fau3_default_server_watched",
+        "1 where this router is the one that looks for it.",
+        u8::from(server.watch.watching),
+    );
+    text.counter("fau3_default_server_outages_total", "Times it went away.", server.watch.outages);
+    text.by(
+        "fau3_default_server_lists_total",
+        "Fetches of its ExtraServers list.",
+        "outcome",
+        &[("good", good), ("none", bad)],
+    );
+    text.counter(
+        "fau3_default_server_streams_dropped_total",
+        "Live audio that it did not take in time.",
+        server.streams_dropped,
+    );
+    let (relay, stats) = (report.router.upstream.as_ref(), &report.router.stats);
+    text.gauge(
+        "fau3_default_server_carried",
+        "Clients here that have a connection to it.",
+        relay.map_or(0, |relay| relay.carried),
+    );
+    text.gauge(
+        "fau3_default_server_mesh_only",
+        "Clients here that it cannot take.",
+        relay.map_or(0, |relay| relay.mesh_only.len()),
+    );
+    text.gauge(
+        "fau3_default_server_waiting",
+        "Records that wait to be pushed to it.",
+        relay.map_or(0, |relay| relay.waiting),
+    );
+    text.by(
+        "fau3_default_server_records_total",
+        "What became of records there.",
+        "outcome",
+        &[
+            ("pushed", stats.upstream_pushed),
+            ("repeated", stats.upstream_repeated),
+            ("unsure", stats.upstream_unsure),
+            ("refused", stats.upstream_refused),
+            ("expired", stats.upstream_expired),
+            ("taken_in", stats.upstream_taken_in),
+            ("paired", stats.upstream_paired),
+        ],
+    );
+}
+
 /// The memory of this process; `None` where the system does not tell.
 pub(super) fn resident_bytes() -> Option<u64> {
     parse_resident_bytes(&std::fs::read_to_string("/proc/self/status").ok()?)
@@ -241,6 +301,9 @@ mod tests {
             ("fau3_store_transactions_total", 8.0),
             ("fau3_store_failing", 1.0),
             ("fau3_leads", 1.0),
+            ("fau3_default_server_reachable", 0.0),
+            ("fau3_default_server_outages_total", 0.0),
+            ("fau3_default_server_lists_total{outcome=\"good\"}", 0.0),
             ("fau3_routers", 1.0),
             ("fau3_election_total{what=\"probes\"}", 0.0),
             ("fau3_uptime_seconds", 61.5),

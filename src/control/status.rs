@@ -3,6 +3,7 @@
 //! be added, never renamed.
 
 mod mesh;
+mod server;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use crate::router::{LATENCY_BOUNDS_MS, Stats};
 
 use mesh::{Leading, MeshStatus, RouterStatus};
 pub(super) use mesh::{dropped, election};
+use server::{DefaultServerStatus, list_warning};
 
 /// A router at one moment.
 #[derive(Debug, Serialize)]
@@ -55,6 +57,8 @@ pub struct Status<'a> {
     pub id: String,
     /// `null` in a router that is in no mesh.
     pub mesh: Option<MeshStatus<'a>>,
+    /// Whether it is there, and what was seen of it.
+    pub default_server: DefaultServerStatus<'a>,
     /// What needs a person.
     pub warnings: Vec<String>,
 }
@@ -199,6 +203,7 @@ impl<'a> Status<'a> {
     pub fn new(report: &'a Report, mut warnings: Vec<String>) -> Self {
         let router = &report.router;
         warnings.extend(storage_warning(report));
+        warnings.extend(list_warning(report));
         let leading = Leading::of(report);
         Self {
             name: &report.identity.name,
@@ -227,6 +232,7 @@ impl<'a> Status<'a> {
             },
             id: report.identity.router_id.to_string(),
             mesh: leading.mesh,
+            default_server: DefaultServerStatus::of(report),
             warnings,
         }
     }

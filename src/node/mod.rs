@@ -14,6 +14,7 @@ mod others;
 mod report;
 mod shown;
 mod start;
+mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_
 use tracing::{debug, info, warn};
 
 use crate::gateway::{ClientLink, Event, Hall};
-use crate::router::{ConnId, Input, Output, Refusal, Router};
+use crate::router::{ConnId, Input, Output, Refusal, Router, UpstreamInput};
 use crate::store::Store;
 
 pub use args::{CheckConfigArgs, KeysArgs, NodeArgs};
@@ -33,10 +34,11 @@ pub use clock::Clock;
 pub use commands::{check_config, keys};
 use mesh::Happened;
 pub use mesh::MeshSide;
-pub use report::{Identity, MeshReport, Report};
+pub use report::{DefaultServerReport, Identity, MeshReport, Report};
 pub use shown::Shown;
 use shown::view_text;
 pub use start::{on_runtime, run};
+pub use upstream::UpstreamSide;
 
 /// Events taken in before what follows from them is carried out: one write to
 /// a socket then carries all that they caused.
@@ -59,8 +61,8 @@ pub enum Request {
     ConfigureMesh {
         /// The ExtraServers list, highest priority first.
         extra_servers: Vec<String>,
-        /// The name by which clients look up the default server.
-        default_server: String,
+        /// The server that leads while it is there.
+        default_server: crate::config::DefaultServer,
     },
     /// Say goodbye; answered when it is said.
     Shutdown(oneshot::Sender<()>),
@@ -84,6 +86,7 @@ pub struct Node {
     commits_unanswered: u64,
     /// Set in a router that is in a mesh.
     mesh: Option<MeshSide>,
+    upstream: UpstreamSide,
     /// What others are told when it changes.
     shown: Shown,
 }
@@ -97,6 +100,7 @@ impl Node {
         identity: Identity,
         requests: mpsc::Receiver<Request>,
         mesh: Option<MeshSide>,
+        upstream: UpstreamSide,
         shown: Shown,
     ) -> (Self, Hall) {
         let (hall, events) = Hall::new();
@@ -113,6 +117,7 @@ impl Node {
             departing: BTreeSet::new(),
             commits_unanswered: 0,
             mesh,
+            upstream,
             shown,
         };
         (node, hall)
@@ -126,6 +131,7 @@ impl Node {
         let mut looks = interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut timer = Box::pin(sleep_until(Instant::now()));
+        self.router.handle(self.clock.now(), self.upstream.configured());
         self.carry_out();
         loop {
             self.set_timer(timer.as_mut());
@@ -161,6 +167,7 @@ impl Node {
             _ = looks.tick() => self.look(),
             done = next_commit(&mut self.store) => self.committed(done),
             happened = next_of_mesh(&mut self.mesh) => self.mesh_says(happened),
+            happened = self.upstream.next() => self.default_server_says(happened),
             request = self.requests.recv() => return self.answer(request),
         }
         None
@@ -204,7 +211,10 @@ impl Node {
             Request::ConfigureMesh { extra_servers, default_server } => {
                 let list = others::list(&extra_servers);
                 self.router.handle(self.clock.now(), Input::ListConfigured(list));
-                self.shown.set_default_server(default_server);
+                self.shown.set_default_server(default_server.name.clone());
+                for input in self.upstream.configure(default_server) {
+                    self.router.handle(self.clock.now(), input);
+                }
                 self.look();
             }
             Request::Shutdown(done) => {
@@ -225,6 +235,7 @@ impl Node {
                 | Output::Told { .. }
                 | Output::View(_)
                 | Output::Warning(_) => self.carry_out_in_mesh(output),
+                Output::Upstream(output) => self.upstream.carry_out(output),
                 Output::ToClient { conn, frame } => self.with_link(conn, |link| link.send(frame)),
                 Output::Probe { conn, probe } => self.with_link(conn, |link| link.probe(probe)),
                 Output::Accept { conn } => {
@@ -290,6 +301,7 @@ impl Node {
             Output::Told { by, contact } => mesh.told(by, contact),
             Output::View(view) => {
                 info!("{}", view_text(&view));
+                self.upstream.view(&view);
                 self.shown.mesh(&self.router, self.clock.now(), mesh);
             }
             Output::Warning(warning) => self.shown.warning(warning),
@@ -322,6 +334,20 @@ impl Node {
         }
         if is_news {
             self.show_mesh();
+        }
+    }
+
+    /// Takes in what the default server says, and what it has said meanwhile.
+    fn default_server_says(&mut self, first: UpstreamInput) {
+        let now = self.clock.now();
+        let mut next = Some(first);
+        for _ in 0..BATCH_MAX {
+            let Some(happened) = next.take() else { return };
+            self.router.handle(now, self.upstream.input(happened));
+            next = self.upstream.try_next();
+        }
+        if let Some(left) = next {
+            self.router.handle(now, self.upstream.input(left));
         }
     }
 
@@ -410,7 +436,7 @@ impl Node {
             store: self.store.as_ref().map(Store::counters),
             files_written: crate::identity::written(),
             mesh: self.mesh.as_ref().map(MeshSide::report),
-            default_server: self.shown.default_server().to_owned(),
+            default_server: self.upstream.report(),
         }
     }
 }

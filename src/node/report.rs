@@ -4,8 +4,9 @@ use std::time::Duration;
 use fau3_election::RouterId;
 
 use crate::mesh::Counts;
-use crate::router::Snapshot;
+use crate::router::{ServerKind, Snapshot};
 use crate::store::Counters;
+use crate::upstream::WatchReport;
 
 /// Who a node is, for people.
 #[derive(Debug, Clone)]
@@ -28,6 +29,24 @@ pub struct MeshReport {
     pub peer_ids: BTreeMap<RouterId, String>,
 }
 
+/// The default server, for people.
+#[derive(Debug, Clone, Default)]
+pub struct DefaultServerReport {
+    /// The name by which clients look it up.
+    pub name: String,
+    /// Where it is; `None`: the configuration names none.
+    pub url: Option<String>,
+    /// What it is.
+    pub kind: Option<ServerKind>,
+    /// Whether the component reaches it, and for how long it has been so;
+    /// `None`: nobody has said it yet.
+    pub reachable: Option<(bool, Duration)>,
+    /// What this router has seen of it, if it is the one that looks.
+    pub watch: WatchReport,
+    /// Live audio that it did not take in time.
+    pub streams_dropped: u64,
+}
+
 /// A node at one moment: what `status`, the console and the metrics show.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -44,6 +63,6 @@ pub struct Report {
     pub files_written: u32,
     /// The doors to other routers, if this router is in a mesh.
     pub mesh: Option<MeshReport>,
-    /// The name by which clients look up the default server.
-    pub default_server: String,
+    /// The server that leads while it is there.
+    pub default_server: DefaultServerReport,
 }

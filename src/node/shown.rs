@@ -54,11 +54,6 @@ impl Shown {
         }
     }
 
-    /// The name by which clients look up the default server.
-    pub(super) fn default_server(&self) -> &str {
-        &self.default_server
-    }
-
     /// The configuration says another one.
     pub(super) fn set_default_server(&mut self, name: String) {
         self.default_server = name;

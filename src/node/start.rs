@@ -9,7 +9,7 @@ use tracing::{error, info, warn};
 
 use super::listen::{bind, wait_for_interfaces};
 use super::log::LogFilter;
-use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, others};
+use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, UpstreamSide, others};
 use crate::config::{Clients, Config, Storage, Warning};
 use crate::control::Control;
 use crate::failure::Failure;
@@ -127,7 +127,8 @@ async fn build(
     let identity =
         Identity { name: config.node.name.clone(), peer_id: key.peer_id(), router_id: key.router_id() };
     let shown = Shown::new(config, control.clone(), servers.clone(), identity.clone());
-    Ok(Node::new(router, store, identity, requests, mesh, shown))
+    let upstream = UpstreamSide::new(config.default_server.clone(), key.router_id(), mesh.is_some());
+    Ok(Node::new(router, store, identity, requests, mesh, upstream, shown))
 }
 
 fn open_store(config: &Config) -> Result<(Option<Store>, Restored), Failure> {
@@ -214,7 +215,7 @@ impl Reload<'_> {
         let _ = self.requests.send(Request::Configure(Box::new(settings(&config.clients)))).await;
         let mesh = Request::ConfigureMesh {
             extra_servers: config.extra_servers.clone(),
-            default_server: config.default_server.name.clone(),
+            default_server: config.default_server.clone(),
         };
         let _ = self.requests.send(mesh).await;
         let applied = if changes.live.is_empty() { "nothing".into() } else { changes.live.join(", ") };

@@ -160,6 +160,7 @@ impl Router {
         *self.by_address.entry(block).or_default() += 1;
         self.outputs.push_back(Output::Accept { conn });
         self.session_changed(key, true);
+        self.look_at_carried_of(key);
         self.pump(key);
         self.set_timer(key);
     }
@@ -189,6 +190,7 @@ impl Router {
         session.detached_at = self.now;
         self.detached.insert((self.now, key));
         self.session_changed(key, true);
+        self.look_at_carried_of(key);
     }
 
     /// Ends the sessions whose grace is over, and those over the bound.
@@ -205,6 +207,7 @@ impl Router {
 
     fn end_session(&mut self, key: SessionKey) {
         self.audience_without(key);
+        self.look_at_carried_of(key);
         let session = self.sessions.remove(key);
         self.by_client.remove(&session.client_id);
         self.stats.sessions_ended += 1;

@@ -8,6 +8,7 @@ use fau3_election::{Datagram, RouterId, SavedState, ServerEntry, View, Warning};
 
 use super::session::SavedSession;
 use super::settings::Settings;
+use super::upstream::{UpstreamInput, UpstreamOutput};
 use crate::wire::fau3d::{ConnectedClient, FromClient, Invalid, Status};
 use crate::wire::{ClientId, Record, Uuid, fau3e};
 
@@ -114,6 +115,8 @@ pub enum Input {
     },
     /// The UCI file's ExtraServers list was read again, highest priority first.
     ListConfigured(Vec<ServerEntry>),
+    /// Something happened between the router and the default server.
+    Upstream(UpstreamInput),
     /// The router is going down: say goodbye.
     Shutdown,
     /// The moment that [`super::Router::poll_timeout`] named has come.
@@ -207,6 +210,8 @@ pub enum Output {
         /// How.
         contact: fau3e::Contact,
     },
+    /// Something to do towards the default server.
+    Upstream(UpstreamOutput),
     /// Who leads, as it is from now on.
     View(View),
     /// Something that people should know.
@@ -365,6 +370,8 @@ pub struct Commit {
     pub sessions: Vec<SavedSession>,
     /// Sessions that have ended; one of the same client in `sessions` is newer.
     pub ended: Vec<ClientId>,
+    /// All records that a legacy default server has; `None`: as before.
+    pub pushed: Option<Vec<fau3e::Holding>>,
 }
 
 /// A record with what its row needs.
@@ -390,4 +397,6 @@ pub struct Restored {
     pub remembered: Vec<(u128, u64)>,
     /// The highest position ever used.
     pub top: u64,
+    /// Records that a legacy default server has.
+    pub pushed: Vec<fau3e::Holding>,
 }

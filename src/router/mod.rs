@@ -25,6 +25,7 @@ mod settings;
 mod status;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -42,6 +43,7 @@ use rooms::Room;
 use saving::SavePlan;
 use session::Session;
 use status::MonitorList;
+use upstream::Upstream;
 
 pub use crate::wire::{Origin, Record, RecordId, Settled, propogate_key};
 pub use io::{
@@ -54,6 +56,10 @@ pub use record::Position;
 pub use session::SavedSession;
 pub use settings::*;
 pub use status::{LATENCY_BOUNDS_MS, RoomStatus, Snapshot, Stats};
+pub use upstream::{
+    FromServer, LEGACY_CLIENT_ID_MAX, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput,
+    UpstreamStatus,
+};
 
 /// Where a session stands in the table of sessions.
 type SessionKey = usize;
@@ -96,6 +102,8 @@ pub struct Router {
     origins: Origins,
     /// Set in a router that is in a mesh.
     mesh: Option<Box<Mesh>>,
+    /// The default server.
+    upstream: Upstream,
 }
 
 impl Router {
@@ -128,6 +136,7 @@ impl Router {
             stats: Stats::default(),
             origins: Origins::default(),
             mesh: None,
+            upstream: Upstream::default(),
         };
         router.restore(restored);
         router
@@ -166,6 +175,7 @@ impl Router {
             Input::PeerDrained { router } => self.peer_drained(router),
             Input::Persisted { ticket } => self.elect(fau3_election::Input::Persisted { ticket }),
             Input::ListConfigured(list) => self.elect(fau3_election::Input::ListConfigured(&list)),
+            Input::Upstream(input) => self.upstream_happens(input),
             Input::Shutdown => self.shutdown(),
             Input::Tick => {}
         }
@@ -185,7 +195,8 @@ impl Router {
         let link = self.timers.first().map(|(at, _)| *at);
         let grace = self.detached.first().map(|(since, _)| *since + self.settings.session_grace);
         let age = self.log.due(self.settings.storage_age_max);
-        [link, grace, age, self.save.due(), self.mesh_timeout()].into_iter().flatten().min()
+        let up = self.upstream.timeout();
+        [link, grace, age, self.save.due(), self.mesh_timeout(), up].into_iter().flatten().min()
     }
 
     fn run_timers(&mut self) {
@@ -199,6 +210,7 @@ impl Router {
         self.drop_over_bounds(0);
         self.save_if_due();
         self.mesh_due();
+        self.upstream_due();
     }
 
     fn receive(&mut self, conn: ConnId, message: Result<FromClient, Invalid>) {
@@ -262,6 +274,7 @@ impl Router {
         }
         self.save_now();
         self.elect(fau3_election::Input::Leave);
+        self.upstream_may_lead();
     }
 
     fn confirm(&mut self, key: SessionKey, message_uuid: Box<str>, status: Status) {

@@ -92,7 +92,7 @@ impl Router {
             self.stats.duplicates += 1;
             return;
         }
-        if self.remembered.contains(message, self.now, self.remembered_age_max()) {
+        if self.is_remembered(message) {
             self.stats.duplicates += 1;
             return self.confirm_again(key, message, message_uuid);
         }
@@ -105,6 +105,7 @@ impl Router {
         self.lamport = record.lamport;
         let record = Arc::new(record);
         self.sessions[key].last = Some(record.id);
+        self.upstream_hears_of(&record, 0);
         self.take_in(key, record);
     }
 
@@ -173,8 +174,8 @@ impl Router {
     ) -> bool {
         let position = self.log.next_position();
         self.origins.insert(&record.id, position, self.now);
-        let is_twin = self.remembered.contains(record.key(), self.now, self.remembered_age_max())
-            && !mutated!(self.settings, TwinsTwice);
+        let is_twin = self.is_remembered(record.key()) && !mutated!(self.settings, TwinsTwice);
+        let is_twin = self.is_known_from_server(&record, age_ms) || is_twin;
         if !mutated!(self.settings, ReplicatedNotRemembered) {
             self.remember(record.key(), age_ms);
         }
@@ -185,6 +186,21 @@ impl Router {
         }
         self.publish(position, record, age_ms, is_twin);
         true
+    }
+
+    /// Takes in what no client here has said, for the whole mesh; nobody waits for it.
+    pub(super) fn take_in_own(&mut self, record: Arc<Record>) {
+        self.sequence = record.id.sequence;
+        self.lamport = record.lamport;
+        let position = self.log.next_position();
+        self.origins.insert(&record.id, position, self.now);
+        self.taken_in(record.key());
+        self.push_on(&record, 0, None, None);
+        if self.settings.disk {
+            self.commit_record(position, record, 0, false, Waiter::None);
+        } else {
+            self.publish(position, record, 0, false);
+        }
     }
 
     /// A message sent again while its first copy is being stored here or by
@@ -220,16 +236,21 @@ impl Router {
         let session = &self.sessions[key];
         let client_id = session.client_id.clone();
         let previous = self.latest_of(&client_id, session.last);
+        self.make_record(previous, Message { room, client_id, message_uuid, payload })
+    }
+
+    /// The next record that is made here.
+    pub(super) fn make_record(&self, previous: Option<RecordId>, message: Message) -> Record {
         let id = RecordId { origin: self.origin, sequence: self.sequence + 1 };
         // By the mesh's clock a router that has just come, and lacks what was said
         // before, does not count behind it.
         let lamport = (self.lamport + 1).max(self.mesh_clock_ms());
-        Record::new(id, previous, lamport, Message { room, client_id, message_uuid, payload })
+        Record::new(id, previous, lamport, message)
     }
 
     /// The latest record of a client: what its session says was the last one, if
     /// that has yet to come here, else the latest of those that have.
-    fn latest_of(&self, client_id: &ClientId, last: Option<RecordId>) -> Option<RecordId> {
+    pub(super) fn latest_of(&self, client_id: &ClientId, last: Option<RecordId>) -> Option<RecordId> {
         if let Some(last) = last.filter(|last| last.sequence > self.origins.top(&last.origin)) {
             return Some(last);
         }
@@ -299,6 +320,11 @@ impl Router {
     pub(super) fn remember(&mut self, message: u128, age_ms: u64) {
         let age_max = self.remembered_age_max();
         self.remembered.insert(message, self.now, age_ms, age_max);
+    }
+
+    /// Whether a message was taken in before.
+    pub(super) fn is_remembered(&self, message: u128) -> bool {
+        self.remembered.contains(message, self.now, self.remembered_age_max())
     }
 
     /// Twice as long as records live.

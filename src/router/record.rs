@@ -124,6 +124,24 @@ impl Log {
         }
     }
 
+    /// Two records are one message although its sender did not give them the same
+    /// MessageUuid.
+    pub(super) fn link(&mut self, one: &Record, other: &Record) {
+        for key in [one.key(), other.key()] {
+            let ids = self.twins.entry(key).or_default();
+            for id in [one.id, other.id] {
+                if !ids.contains(&id) {
+                    ids.push(id);
+                }
+            }
+        }
+    }
+
+    /// All of them, oldest first.
+    pub(super) fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
+        self.held.iter().map(|held| &held.record)
+    }
+
     /// All ids of this record's message.
     pub(super) fn ids_of<'a>(&'a self, record: &'a Record) -> impl Iterator<Item = &'a RecordId> {
         let twins = self.twins.get(&record.key()).into_iter().flatten().filter(|id| **id != record.id);
@@ -149,12 +167,11 @@ impl Log {
         if self.newest_of.get(&record.client_id) == Some(&(record.lamport, record.id)) {
             self.newest_of.remove(&record.client_id);
         }
-        if let Some(ids) = self.twins.get_mut(&record.key()) {
+        // Seldom more than a few, and a message may be known by several keys.
+        self.twins.retain(|_, ids| {
             ids.retain(|id| *id != record.id);
-            if ids.is_empty() {
-                self.twins.remove(&record.key());
-            }
-        }
+            !ids.is_empty()
+        });
         Some(Dropped { place, record })
     }
 

@@ -96,6 +96,7 @@ impl Router {
         }
         self.save_soon(key, true);
         self.session_changed(key, true);
+        self.look_at_carried_of(key);
     }
 
     fn enter_room(&mut self, key: SessionKey, room_id: RoomId) {
@@ -133,6 +134,7 @@ impl Router {
     pub(super) fn publish(&mut self, position: Position, record: Arc<Record>, age_ms: u64, is_twin: bool) {
         self.drop_over_bounds(record.cost_bytes());
         self.log.push(position, Moment::before(self.now, age_ms), record.clone());
+        self.held_for_push(&record, is_twin);
         if is_twin {
             self.log.add_twin(&record);
             self.twin_came(&record);
@@ -179,6 +181,7 @@ impl Router {
         while let Some(Dropped { place, record }) = self.log.pop_over(self.now, age_max, bytes_max) {
             self.stats.records_expired += 1;
             self.origins.remove(&record.id);
+            self.upstream_forgets(&record);
             match place {
                 Some(place) => self.forget_in_room(place, &record.room),
                 None => {
@@ -218,6 +221,7 @@ impl Router {
         };
         self.stats.streams_in += 1;
         self.stream_on(key, &room, &frame);
+        self.stream_up(key, &frame);
         let speaker = self.sessions[key].client_id.clone();
         self.stream_to_members(&room, &speaker, &frame);
     }
@@ -228,7 +232,8 @@ impl Router {
         let others = room.members.iter().copied().filter(|key| self.sessions[*key].client_id != *speaker);
         let others: Vec<SessionKey> = others.collect();
         for other in others {
-            if self.send(other, ToClient::Stream(frame.clone())).is_some() {
+            if self.is_audio_news(other, frame) && self.send(other, ToClient::Stream(frame.clone())).is_some()
+            {
                 self.stats.streams_out += 1;
             }
         }

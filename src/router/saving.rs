@@ -26,6 +26,8 @@ pub(super) struct SavePlan {
     settled: BTreeSet<SessionKey>,
     /// At most [`ENDED_MAX`].
     ended: Vec<ClientId>,
+    /// What the default server has: a lost change costs a record that is pushed twice.
+    pushed: bool,
     /// When the above goes to the disk even if no record does.
     at: Option<Time>,
 }
@@ -60,6 +62,13 @@ impl Router {
             if self.save.ended.len() >= ENDED_MAX {
                 self.save_now();
             }
+        }
+    }
+
+    pub(super) fn save_pushed(&mut self) {
+        if self.settings.disk {
+            self.save.pushed = true;
+            self.save_within_delay();
         }
     }
 
@@ -98,6 +107,7 @@ impl Router {
             records,
             sessions: sessions.collect(),
             ended: std::mem::take(&mut self.save.ended),
+            pushed: std::mem::take(&mut self.save.pushed).then(|| self.pushed_runs()),
         };
         self.outputs.push_back(Output::Store(Box::new(commit)));
         // Every commit holds all but what is settled, so that may be the end of it.
@@ -125,6 +135,7 @@ impl Router {
             self.lamport = self.lamport.max(stored.record.lamport);
             self.restore_record(stored.position, stored.age_ms, stored.record);
         }
+        self.restore_pushed(&restored.pushed);
         for saved in restored.sessions {
             let room = saved.room.clone();
             let session = Session::restored(saved, self.now);

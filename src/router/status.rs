@@ -10,6 +10,7 @@ use super::Router;
 use super::mesh::{MeshStatus, Place};
 use super::session::Session;
 use super::settings::MONITOR_LIST_AGE;
+use super::upstream::UpstreamStatus;
 use crate::wire::RoomId;
 use crate::wire::fau3d::ConnectedClient;
 
@@ -80,6 +81,20 @@ pub struct Stats {
     /// Connections ended for showing no life at all.
     pub silent: u64,
     pub sessions_ended: u64,
+    /// Records that a legacy default server has confirmed.
+    pub upstream_pushed: u64,
+    /// Sent to it again, since it answered nothing: it may have them twice.
+    pub upstream_repeated: u64,
+    /// Unconfirmed when their connection to it went: the Confirm may be lost with it.
+    pub upstream_unsure: u64,
+    /// Records that it said it will not take.
+    pub upstream_refused: u64,
+    /// Dropped for age or bytes before it had them.
+    pub upstream_expired: u64,
+    /// Messages of its clients that became records here.
+    pub upstream_taken_in: u64,
+    /// Copies that it sent of messages that were known here.
+    pub upstream_paired: u64,
 }
 
 impl Stats {
@@ -108,6 +123,8 @@ pub struct Snapshot {
     pub stats: Stats,
     /// The mesh, if this router is in one.
     pub mesh: Option<MeshStatus>,
+    /// The default server, if there is one.
+    pub upstream: Option<UpstreamStatus>,
 }
 
 /// One room at one moment.
@@ -142,6 +159,7 @@ impl Router {
             record_bytes: self.log.bytes(),
             stats: self.stats.clone(),
             mesh: self.mesh_status(),
+            upstream: self.upstream_status(),
         }
     }
 
@@ -160,7 +178,9 @@ impl Router {
         }
         let is_connected = |session: &Session| is_here(session) || session.place == Place::Elsewhere;
         let clients = self.list_clients(self.now, is_connected);
-        let list: Arc<[ConnectedClient]> = clients.map(|(client, _)| client).collect();
+        let mut list: Vec<ConnectedClient> = clients.map(|(client, _)| client).collect();
+        list.extend(self.clients_of_the_server(&list));
+        let list: Arc<[ConnectedClient]> = list.into();
         self.monitor_list = MonitorList(Some((self.now, list.clone())));
         list
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::router::{Commit, SavedSession, StoredRecord};
 use crate::wire::ClientId;
+use crate::wire::fau3e::Holding;
 
 /// Records that wait for one transaction; beyond it commits are refused.
 pub const BATCH_RECORDS_MAX: usize = 512;
@@ -28,6 +29,8 @@ pub(super) struct Batch {
     /// What became of each session: `None` if it ended. The newest word counts.
     pub(super) sessions: BTreeMap<ClientId, Option<SavedSession>>,
     pub(super) floor: u64,
+    /// What a default server has, if that has changed.
+    pub(super) pushed: Option<Vec<Holding>>,
     /// The router's clock at the newest commit, in ms.
     pub(super) clock_ms: u64,
     /// The newest commit whose records are in.
@@ -61,6 +64,7 @@ impl Batch {
         }
         self.floor = self.floor.max(commit.floor);
         self.clock_ms = self.clock_ms.max(commit.clock_ms);
+        self.pushed = commit.pushed.or(self.pushed.take());
         // Ended first: one that ended and began again within a commit is there.
         for client_id in commit.ended {
             self.set_session(client_id, None);
@@ -76,6 +80,7 @@ impl Batch {
         self.bytes += newer.bytes;
         self.floor = self.floor.max(newer.floor);
         self.clock_ms = self.clock_ms.max(newer.clock_ms);
+        self.pushed = newer.pushed.or(self.pushed.take());
         self.accepted = newer.accepted.or(self.accepted);
         self.refused = newer.refused.or(self.refused);
         for (client_id, session) in newer.sessions {
@@ -95,7 +100,10 @@ impl Batch {
 
     /// Whether there is nothing in it that has to be written.
     pub(super) fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.records.is_empty() && self.disowned.is_none()
+        self.sessions.is_empty()
+            && self.records.is_empty()
+            && self.disowned.is_none()
+            && self.pushed.is_none()
     }
 
     /// Whether there is a commit in it that waits for an answer.

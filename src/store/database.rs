@@ -55,6 +55,12 @@ const SCHEMA: &str = "
     CREATE TABLE life (
         id INTEGER PRIMARY KEY CHECK (id = 0), life INTEGER NOT NULL,
         clock_ms INTEGER NOT NULL, top INTEGER NOT NULL) STRICT;";
+/// What a default server has of which origin; programs before it know nothing of it, and
+/// need not.
+const PUSHED: &str = "
+    CREATE TABLE IF NOT EXISTS pushed (
+        router BLOB NOT NULL, counter INTEGER NOT NULL, random INTEGER NOT NULL,
+        floor INTEGER NOT NULL, top INTEGER NOT NULL) STRICT;";
 
 /// What can be wrong with the file, by what is to be done about it.
 #[derive(Debug)]
@@ -111,6 +117,7 @@ impl Database {
         if fresh {
             create_schema(&conn)?;
         }
+        conn.execute_batch(PUSHED)?;
         let remembered: i64 = conn.query_row("SELECT count(*) FROM remembered", [], |row| row.get(0))?;
         let last = conn.query_row("SELECT life, clock_ms, top FROM life", [], |row| {
             let (life, top) = (row.get::<_, i64>(0)?, row.get::<_, i64>(2)?);
@@ -131,7 +138,8 @@ impl Database {
         let oldest = age_max * REMEMBERED_LIVES.unsigned_abs();
         remembered.retain(|(_, age_ms)| Duration::from_millis(*age_ms) < oldest);
         let top = records.last().map_or(self.last.top, |last| last.position.max(self.last.top));
-        Ok(Restored { records, sessions, remembered, top })
+        let pushed = self.rows("SELECT * FROM pushed", row::pushed)?;
+        Ok(Restored { records, sessions, remembered, top, pushed })
     }
 
     /// Writes a batch, all or nothing. `base_ms` is the clock at the start of
@@ -162,6 +170,9 @@ impl Database {
                 Some(session) => row::replace_session(&transaction, session)?,
                 None => row::delete_session(&transaction, client_id)?,
             }
+        }
+        if let Some(pushed) = &batch.pushed {
+            row::replace_pushed(&transaction, pushed)?;
         }
         let remembered = forget(&transaction, remembered, clock_ms, age_max)?;
         transaction.prepare_cached("UPDATE life SET life = ?1, clock_ms = ?2, top = ?3")?.execute([

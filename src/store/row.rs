@@ -8,7 +8,7 @@ use fau3_election::{Incarnation, RouterId};
 use rusqlite::{Connection, Row, params};
 
 use crate::router::{Origin, Record, RecordId, SavedSession, Settled, StoredRecord};
-use crate::wire::fau3e::SessionVersion;
+use crate::wire::fau3e::{Holding, SessionVersion};
 use crate::wire::{ClientId, Message, RoomId};
 
 /// Why a row is not what was written.
@@ -134,6 +134,26 @@ pub(super) fn replace_session(conn: &Connection, session: &SavedSession) -> Resu
 /// Removes a session that has ended; it need not be there.
 pub(super) fn delete_session(conn: &Connection, client_id: &ClientId) -> Result<(), rusqlite::Error> {
     conn.prepare_cached("DELETE FROM sessions WHERE client_id = ?1")?.execute([client_id.as_str()])?;
+    Ok(())
+}
+
+/// A row of `pushed`.
+pub(super) fn pushed(row: &Row<'_>) -> Result<Holding, BadRow> {
+    let router = RouterId(sixteen(row, "router")?);
+    let incarnation = Incarnation { counter: row.get("counter")?, random: unsigned(row, "random")? };
+    let (floor, top) = (unsigned(row, "floor")?, unsigned(row, "top")?);
+    Ok(Holding { origin: Origin { router, incarnation }, floor, top })
+}
+
+/// Writes all that a default server has.
+pub(super) fn replace_pushed(conn: &Connection, runs: &[Holding]) -> Result<(), rusqlite::Error> {
+    conn.prepare_cached("DELETE FROM pushed")?.execute([])?;
+    let mut insert = conn.prepare_cached("INSERT INTO pushed VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for Holding { origin, floor, top } in runs {
+        let Incarnation { counter, random } = origin.incarnation;
+        let (floor, top) = (floor.cast_signed(), top.cast_signed());
+        insert.execute(params![origin.router.0, counter, random.cast_signed(), floor, top])?;
+    }
     Ok(())
 }
 

@@ -64,6 +64,22 @@ impl Desktop {
         self.socket.send(Message::text(message.to_string())).is_ok()
     }
 
+    /// Sends live audio, marks included, as desktop clients do.
+    pub(crate) fn send_stream(&mut self, stream: &[u8]) -> bool {
+        self.socket.send(Message::binary(stream.to_vec())).is_ok()
+    }
+
+    /// The next piece of live audio, as it came; whatever else comes is passed over.
+    pub(crate) fn hear_stream(&mut self, patience: Duration) -> Option<Vec<u8>> {
+        self.socket.get_ref().set_read_timeout(Some(patience)).unwrap();
+        loop {
+            match self.socket.read().ok()? {
+                Message::Binary(stream) => return Some(stream.to_vec()),
+                _ => continue,
+            }
+        }
+    }
+
     /// Sends all of them in as few writes as the system allows.
     pub(crate) fn send_at_once(&mut self, messages: &[Value]) -> bool {
         let mut messages = messages.iter().map(|message| Message::text(message.to_string()));

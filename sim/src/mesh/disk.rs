@@ -54,6 +54,7 @@ impl Disk {
             sessions: self.sessions.values().cloned().collect(),
             remembered: self.remembered.iter().map(|(key, born_ms)| (*key, age(*born_ms))).collect(),
             top: self.top,
+            pushed: Vec::new(),
         }
     }
 

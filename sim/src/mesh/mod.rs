@@ -324,7 +324,8 @@ impl World {
             Output::ConfirmedAlone { record, why } => {
                 self.note(Some(node), || format!("confirms {} alone: {why}", record.message_uuid));
             }
-            Output::Told { .. } => {} // All routers know where the others are.
+            // All routers know where the others are, and no default server is configured.
+            Output::Told { .. } | Output::Upstream(_) => {}
             Output::Warning(warning) => self.note(Some(node), || format!("warns: {warning:?}")),
         }
     }

@@ -156,6 +156,10 @@ impl World {
             }
             Message::Want(id) => self.note(Some(node), || format!("is asked by r{from} for {}", id.sequence)),
             Message::AskState => self.note(Some(node), || format!("is asked by r{from} for its State")),
+            Message::Upstream(state) => self.note(Some(node), || {
+                let lines: Vec<_> = state.lines.iter().map(ToString::to_string).collect();
+                format!("hears from r{from} of connections to the server in the names of {lines:?}")
+            }),
             Message::Stream(_) | Message::Confirm { .. } => {}
         }
     }

@@ -80,18 +80,23 @@ impl<'a> Leading<'a> {
     fn alone(report: &'a Report) -> Self {
         let identity = &report.identity;
         let name = || Cow::Borrowed(&*identity.name);
+        let follows = report.default_server.reachable.is_some_and(|(reaches, _)| reaches);
+        let (mode, leader) = match follows {
+            true => (Mode::Default, Cow::Borrowed(&*report.default_server.name)),
+            false => (Mode::Server, name()),
+        };
         let myself = RouterStatus {
             name: &identity.name,
             peer_id: Some(&identity.peer_id),
             priority: None,
-            mode: Mode::Server,
+            mode,
             neighbours: Vec::new(),
             clients: report.router.clients.len(),
             id: identity.router_id.to_string(),
         };
         Self {
-            mode: Mode::Server,
-            coordinator: Some(name()),
+            mode,
+            coordinator: Some(leader),
             deputy: Some(name()),
             epoch: (0, identity.router_id.to_string()),
             list_version: 0,
@@ -111,7 +116,7 @@ impl<'a> Leading<'a> {
             mode: Mode::of(view.role),
             coordinator: match view.coordinator {
                 Coordinator::None => None,
-                Coordinator::DefaultServer => Some(Cow::Borrowed(&report.default_server)),
+                Coordinator::DefaultServer => Some(Cow::Borrowed(&report.default_server.name)),
                 Coordinator::Router(router) => Some(names.label(router)),
             },
             deputy: view.deputy.map(|router| names.label(router)),

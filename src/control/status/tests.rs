@@ -1,13 +1,14 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fau3_election::{Coordinator, Epoch, Incarnation, Role, RouterId, ServerEntry, ServerList, View};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::mesh::Counts;
-use crate::node::{Identity, MeshReport};
-use crate::router::{self, Snapshot};
+use crate::node::{DefaultServerReport, Identity, MeshReport};
+use crate::router::{self, ServerKind, Snapshot};
 use crate::store::Counters;
+use crate::upstream::{ListReport, WatchReport};
 use crate::wire::fau3d::ConnectedClient;
 use crate::wire::fau3e::Neighbour;
 use crate::wire::{ClientId, RoomId};
@@ -56,6 +57,7 @@ pub(in crate::control) fn report() -> Report {
                 latency_sum_us: 6_250_000,
                 ..Stats::default()
             },
+            upstream: None,
             mesh: None,
         },
         store: Some(Counters {
@@ -67,7 +69,7 @@ pub(in crate::control) fn report() -> Report {
         }),
         files_written: 2,
         mesh: None,
-        default_server: "main".into(),
+        default_server: DefaultServerReport { name: "main".into(), ..DefaultServerReport::default() },
     }
 }
 
@@ -272,4 +274,40 @@ fn percentiles_are_the_upper_bounds_of_their_buckets() {
     report.router.stats = Stats::default();
     assert_eq!(parsed(&report)["deliveries"]["latency_ms_mean"], Value::Null);
     assert_eq!(parsed(&report)["deliveries"]["latency_ms_p50"], Value::Null);
+}
+
+#[test]
+fn the_default_server_is_shown_with_since_when_and_why() {
+    // Given none, then the fields are there all the same,
+    let json = parsed(&report());
+    assert_eq!(json["default_server"]["url"], Value::Null);
+    // Given one that is gone, and whose list was broken,
+    let mut report = report();
+    report.default_server = DefaultServerReport {
+        url: Some("ws://10.0.0.1:8901/".into()),
+        kind: Some(ServerKind::Legacy),
+        reachable: Some((false, Duration::from_millis(4_900))),
+        watch: WatchReport {
+            watching: true,
+            outages: 2,
+            trouble: Some("Connection refused".into()),
+            fetched: Some((Instant::now(), ListReport::Unusable("empty".into()))),
+            fetches: (1, 2),
+        },
+        ..report.default_server
+    };
+    let server = &parsed(&report)["default_server"];
+    assert_eq!((&server["kind"], &server["reachable"]), (&json!("legacy"), &json!(false)));
+    assert_eq!((&server["since_s"], &server["outages"]), (&json!(4), &json!(2)));
+    assert_eq!(server["trouble"], "Connection refused");
+    assert_eq!(
+        (&server["list"]["outcome"], &server["list"]["reason"]),
+        (&json!("unusable"), &json!("empty"))
+    );
+    assert!(parsed(&report)["warnings"][2].as_str().unwrap().contains("list of the default server is empty"));
+    // when it is back, a router in no mesh follows it, and no trouble is left.
+    report.default_server.reachable = Some((true, Duration::ZERO));
+    let json = parsed(&report);
+    assert_eq!((&json["mode"], &json["coordinator"]), (&json!("default"), &json!("main")));
+    assert_eq!(json["default_server"]["trouble"], Value::Null);
 }

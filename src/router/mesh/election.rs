@@ -27,6 +27,8 @@ impl Router {
         }
         if view_changed {
             self.tell_own_soon();
+            self.upstream_may_lead();
+            self.look_at_all_carried();
         }
         self.map_may_have_changed();
     }
@@ -61,6 +63,7 @@ impl Router {
         if mesh.members != members {
             mesh.members = members;
             self.holders_changed();
+            self.upstream_members_changed();
         }
     }
 }

@@ -107,6 +107,11 @@ impl Mesh {
         }
     }
 
+    /// Neighbours, by id.
+    pub(super) fn peer_ids(&self) -> impl Iterator<Item = RouterId> + '_ {
+        self.peers.ids()
+    }
+
     fn timeout(&self) -> Option<Time> {
         let times = [
             self.election.poll_timeout(),
@@ -149,6 +154,7 @@ impl Router {
             Ok(Message::Playlist(playlist)) => self.records_heard(router, playlist),
             Ok(Message::Want(from)) => self.wanted(router, from),
             Ok(Message::Stream(stream)) => self.stream_heard(router, stream),
+            Ok(Message::Upstream(state)) => self.upstream_heard(router, state),
             Ok(Message::Confirm { message_uuid, status }) => {
                 self.copy_confirmed(router, message_uuid, status)
             }
@@ -167,7 +173,7 @@ impl Router {
 
     /// Sends a frame, unless the queue to this router is full. Says whether it
     /// went out; the shell may still say that it found no place.
-    fn tell_peer(&mut self, router: RouterId, message: Arc<Message>) -> bool {
+    pub(super) fn tell_peer(&mut self, router: RouterId, message: Arc<Message>) -> bool {
         let Some(mesh) = &self.mesh else { return false };
         if !mesh.peers.takes(router) {
             return false;
@@ -197,6 +203,11 @@ impl Router {
     #[must_use]
     pub fn extra_servers(&self) -> Option<&ServerList> {
         self.mesh.as_ref().map(|mesh| mesh.election.list())
+    }
+
+    /// The routers in reach over however many hops.
+    pub(super) fn members(&self) -> impl Iterator<Item = RouterId> + '_ {
+        self.mesh.iter().flat_map(|mesh| mesh.members.keys().copied())
     }
 
     pub(super) fn has_peers(&self) -> bool {

@@ -177,6 +177,7 @@ impl Router {
         }
         mesh.fetches.lost(router);
         if closed {
+            self.upstream_peer_closed(router);
             self.elect(fau3_election::Input::Closed(router));
         }
         // What waited for this router's word goes to the next one.

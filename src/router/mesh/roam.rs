@@ -213,6 +213,7 @@ impl Router {
             self.detached.insert((at, key));
         }
         self.audience_with(key);
+        self.look_at_carried_of(key);
     }
 
     /// The life of the router that holds it is in reach.

@@ -112,6 +112,7 @@ impl Router {
     pub(super) fn tell_all(&mut self, router: RouterId) {
         let keys: Vec<SessionKey> = self.by_client.values().copied().collect();
         self.tell(&[router], &keys);
+        self.tell_upstream_to(router);
     }
 
     /// What is held here, without sessions.

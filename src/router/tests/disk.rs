@@ -10,6 +10,7 @@ use fau3_election::Time;
 
 use crate::router::{Commit, Record, Restored, SavedSession, StoredRecord};
 use crate::wire::ClientId;
+use crate::wire::fau3e::Holding;
 
 #[derive(Debug, Default)]
 pub(super) struct Disk {
@@ -26,6 +27,7 @@ pub(super) struct Disk {
     rows: BTreeMap<u64, (u64, StoredRecord)>,
     pub(super) sessions: BTreeMap<ClientId, SavedSession>,
     keys: Vec<(u128, u64)>,
+    pushed: Vec<Holding>,
     top: u64,
     clock_ms: u64,
 }
@@ -67,6 +69,7 @@ impl Disk {
             self.rows.insert(stored.position, (commit.clock_ms, stored));
         }
         self.rows = self.rows.split_off(&commit.floor);
+        self.pushed = commit.pushed.unwrap_or(std::mem::take(&mut self.pushed));
         for (client_id, session) in std::mem::take(&mut self.held_over) {
             match session {
                 Some(session) => self.sessions.insert(client_id, session),
@@ -107,6 +110,7 @@ impl Disk {
             sessions: self.sessions.values().cloned().collect(),
             remembered,
             top: self.top,
+            pushed: self.pushed.clone(),
         }
     }
 }

@@ -376,6 +376,7 @@ impl Net {
             | Output::View(_)
             | Output::ConfirmedAlone { .. }
             | Output::Warning(_)
+            | Output::Upstream(_)
             | Output::Accept { .. } => {}
             Output::Refuse { conn, why } => {
                 if let Some(line) = self.lines.remove(&conn) {
@@ -444,7 +445,7 @@ impl IndexMut<Id> for Net {
     }
 }
 
-fn origin(life: u32) -> Origin {
+pub(super) fn origin(life: u32) -> Origin {
     let incarnation = Incarnation { counter: life, random: 0x5eed };
     Origin { router: RouterId([7; 16]), incarnation }
 }

@@ -84,3 +84,4 @@ mod once;
 mod rooms;
 mod storage;
 mod takeover;
+mod upstream;

@@ -69,7 +69,7 @@ impl Watch {
                 assert!(self.open.contains(conn), "{conn:?} is closed");
                 self.frame(router, *conn, frame);
             }
-            Output::ConfirmedAlone { .. } => {}
+            Output::ConfirmedAlone { .. } | Output::Upstream(_) => {}
             Output::Beacon { .. }
             | Output::Told { .. }
             | Output::ToPeer { .. }

@@ -50,6 +50,23 @@ fn records_below_the_floor_go_and_their_messages_are_still_remembered() {
 }
 
 #[test]
+fn what_the_default_server_has_comes_back_and_the_newest_word_counts() {
+    use super::testing::origin;
+    use crate::wire::fau3e::Holding;
+    let folder = Folder::new();
+    let (mut store, _) = open(folder.path());
+    let runs = |top| {
+        vec![Holding { origin: origin(), floor: 1, top }, Holding { origin: origin(), floor: 9, top: 9 }]
+    };
+    let says = |number, top| Commit { number, pushed: Some(runs(top)), ..Commit::default() };
+    store_all(&mut store, [commit(1), says(2, 3)]);
+    store_all(&mut store, [says(3, 4), commit(4)]);
+    drop(store);
+    let (_store, restored) = open(folder.path());
+    assert_eq!(restored.pushed, runs(4));
+}
+
+#[test]
 fn a_burst_of_100_commits_costs_a_few_transactions() {
     let folder = Folder::new();
     let (mut store, _) = open(folder.path());

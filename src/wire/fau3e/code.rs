@@ -15,6 +15,7 @@ use super::raw::{self, Frame, Id};
 use super::{
     Contact, FRAME_BYTES_MAX, Holding, Invalid, Message, Neighbour, PEER_ID_BYTES_MAX, PLAYLIST_RECORDS_MAX,
     Playlist, STATE_HOLDINGS_MAX, STATE_SESSIONS_MAX, SessionState, SessionVersion, State, Stream,
+    UPSTREAM_LINES_MAX, UpstreamState,
 };
 use crate::wire::fau3d::{MESSAGE_UUID_BYTES_MAX, STREAM_BYTES_MAX, Status};
 use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, SETTLED_BEYOND_MAX, Settled, Uuid};
@@ -46,6 +47,7 @@ pub fn encode(message: &Message) -> Vec<u8> {
             Frame { message_type: "Want".into(), id: Some(origins.name(from)), ..Frame::default() }
         }
         Message::Stream(stream) => stream_frame(stream, &mut origins),
+        Message::Upstream(state) => upstream_frame(state, &mut origins),
         Message::Confirm { message_uuid, status } => Frame {
             message_type: "Confirm".into(),
             message_uuid: Some(uuid_bytes(*message_uuid)),
@@ -66,6 +68,7 @@ fn size_hint(message: &Message) -> usize {
         Message::Playlist(playlist) => {
             playlist.records.iter().map(|(record, _)| record.payload.len() + 256).sum::<usize>() + 64
         }
+        Message::Upstream(state) => 256 + state.lines.len() * 24 + state.pushed.len() * 32,
         Message::State(state) => 512 + state.holdings.len() * 48 + state.sessions.len() * 192,
         _ => 256,
     }
@@ -93,8 +96,7 @@ impl Origins {
 }
 
 fn state_frame<'a>(state: &'a State, origins: &mut Origins) -> Frame<'a> {
-    let holding = |holding: &Holding| (origins.place(&holding.origin), holding.floor, holding.top);
-    let holdings = state.holdings.iter().map(holding).collect();
+    let holdings = holdings_raw(&state.holdings, origins);
     Frame {
         message_type: "State".into(),
         name: Some(Cow::Borrowed(&state.name)),
@@ -112,6 +114,10 @@ fn state_frame<'a>(state: &'a State, origins: &mut Origins) -> Frame<'a> {
         clock_ms: Some(state.clock_ms),
         ..Frame::default()
     }
+}
+
+fn holdings_raw(holdings: &[Holding], origins: &mut Origins) -> Vec<(u16, u64, u64)> {
+    holdings.iter().map(|holding| (origins.place(&holding.origin), holding.floor, holding.top)).collect()
 }
 
 fn neighbour(neighbour: &Neighbour) -> (Id, Cow<'_, str>, Bytes<'_>, u16) {
@@ -180,6 +186,16 @@ fn stream_frame<'a>(stream: &'a Stream, origins: &mut Origins) -> Frame<'a> {
     }
 }
 
+fn upstream_frame<'a>(state: &'a UpstreamState, origins: &mut Origins) -> Frame<'a> {
+    Frame {
+        message_type: "Upstream".into(),
+        id: Some((origins.place(&state.origin), state.revision)),
+        client_ids: state.lines.iter().map(|client_id| client_id.as_str().into()).collect(),
+        holdings: holdings_raw(&state.pushed, origins),
+        ..Frame::default()
+    }
+}
+
 fn uuid_bytes(uuid: Uuid) -> Bytes<'static> {
     Bytes(Cow::Owned(uuid.bytes().to_vec()))
 }
@@ -224,6 +240,7 @@ fn message(raw: Frame<'static>) -> Result<Message, Fault> {
         "Playlist" => playlist(raw, &origins).map(Message::Playlist),
         "Want" => Ok(Message::Want(origins.name(raw.id)?.ok_or(fault("Want without Id"))?)),
         "Stream" => stream(raw, &origins).map(Message::Stream),
+        "Upstream" => upstream(raw, &origins).map(Message::Upstream),
         "Confirm" => {
             let uuid = raw.message_uuid.and_then(|bytes| Uuid::from_bytes(&bytes.0));
             let message_uuid = uuid.ok_or(fault("Confirm without MessageUuid"))?;
@@ -253,17 +270,11 @@ fn state(raw: Frame<'static>, origins: &Places) -> Result<State, Fault> {
     if name.len() > NAME_BYTES_MAX || raw.neighbours.len() > fau3_election::ROUTERS_MAX {
         return Err(fault("State: name or neighbours over the bound"));
     }
-    if raw.connected_clients.len() > STATE_SESSIONS_MAX || raw.holdings.len() > STATE_HOLDINGS_MAX {
-        return Err(fault("State: too many clients or origins"));
+    if raw.connected_clients.len() > STATE_SESSIONS_MAX {
+        return Err(fault("State: too many clients"));
     }
     let mode = raw.mode.as_deref().and_then(|mode| ROLES.iter().find(|(_, name)| *name == mode));
-    let holdings = raw.holdings.iter().map(|&(place, floor, top)| {
-        if floor == 0 || top >= COUNT_MAX || floor > top + 1 {
-            return Err(fault("State: impossible sequences"));
-        }
-        Ok(Holding { origin: origins.origin(place)?, floor, top })
-    });
-    let holdings = holdings.collect::<Result<_, _>>()?;
+    let holdings = holdings(&raw.holdings, origins)?;
     let sessions = raw.connected_clients.into_iter().map(|client| session(client, origins));
     let (number, hash) = raw.extra_servers_version.unwrap_or_default();
     Ok(State {
@@ -282,6 +293,34 @@ fn state(raw: Frame<'static>, origins: &Places) -> Result<State, Fault> {
         sessions: sessions.collect::<Result<_, _>>()?,
         digest: raw.digest.unwrap_or_default(),
         clock_ms: raw.clock_ms.unwrap_or_default().min(COUNT_MAX),
+    })
+}
+
+fn holdings(raw: &[(u16, u64, u64)], origins: &Places) -> Result<Vec<Holding>, Fault> {
+    if raw.len() > STATE_HOLDINGS_MAX {
+        return Err(fault("State: too many origins"));
+    }
+    let holding = |&(place, floor, top): &(u16, u64, u64)| {
+        if floor == 0 || top >= COUNT_MAX || floor > top + 1 {
+            return Err(fault("State: impossible sequences"));
+        }
+        Ok(Holding { origin: origins.origin(place)?, floor, top })
+    };
+    raw.iter().map(holding).collect()
+}
+
+fn upstream(raw: Frame<'static>, origins: &Places) -> Result<UpstreamState, Fault> {
+    if raw.client_ids.len() > UPSTREAM_LINES_MAX {
+        return Err(fault("Upstream: too many clients"));
+    }
+    let id = origins.name(raw.id)?.ok_or(fault("Upstream without Id"))?;
+    let line = |client_id: &std::borrow::Cow<'_, str>| ClientId::new(client_id);
+    let lines = raw.client_ids.iter().map(line).collect::<Result<_, _>>();
+    Ok(UpstreamState {
+        origin: id.origin,
+        revision: id.sequence.min(COUNT_MAX),
+        lines: lines.map_err(|_| fault("Upstream: bad client id"))?,
+        pushed: holdings(&raw.holdings, origins)?,
     })
 }
 

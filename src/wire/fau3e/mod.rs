@@ -29,6 +29,9 @@ pub const FRAME_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
 pub const STATE_SESSIONS_MAX: usize = 256;
 /// Most origins in one State.
 pub const STATE_HOLDINGS_MAX: usize = 1_024;
+/// Most connections to the default server of all routers together: a legacy
+/// server takes 255, and has clients of its own.
+pub const UPSTREAM_LINES_MAX: usize = 250;
 /// The longest peer id, in bytes; those of Ed25519 keys have 52.
 pub const PEER_ID_BYTES_MAX: usize = 64;
 /// Most records in one Playlist.
@@ -49,6 +52,9 @@ pub enum Message {
     Want(RecordId),
     /// Live audio; never confirmed, never stored, dropped rather than queued.
     Stream(Stream),
+    /// What a router does at a default server that speaks FAU3VOM-D only; goes
+    /// from router to router until all have it.
+    Upstream(UpstreamState),
     /// The answer to a Playlist that asked for one.
     Confirm {
         /// The Playlist's.
@@ -184,6 +190,20 @@ pub struct Stream {
     pub client_id: ClientId,
     /// As it came, marks included.
     pub frame: Arc<[u8]>,
+}
+
+/// What a router does at a default server that speaks FAU3VOM-D only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamState {
+    /// Whose this is.
+    pub origin: Origin,
+    /// Counts up with each change; of one life the highest counts.
+    pub revision: u64,
+    /// In whose names it is connected there: nobody else may be meanwhile.
+    pub lines: Vec<ClientId>,
+    /// Records that the server has taken in, as far as this router knows: from
+    /// `floor` to `top` each.
+    pub pushed: Vec<Holding>,
 }
 
 /// A frame that is no message.

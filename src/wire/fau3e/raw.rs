@@ -49,7 +49,10 @@ pub(super) struct Frame<'a> {
     // Playlist
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) records: Vec<Record<'a>>,
-    // Want, Stream
+    // Upstream
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) client_ids: Vec<Cow<'a, str>>,
+    // Want, Stream, Upstream
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<Name>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,7 @@
 //! | Monitor lists the clients of the whole mesh | `roaming` |
 
 mod copies;
-mod net;
+pub(super) mod net;
 mod order;
 mod records;
 mod roaming;

@@ -13,28 +13,30 @@ use fau3_election::{Config, Election, RouterId, SavedState, Time};
 
 use super::super::device::{Device, Manner};
 use super::super::harness::{ms, room, secs};
-use crate::router::{ConnId, Input, Output, Restored, Router, Settings, ToClient};
+use super::super::upstream::server::Server;
+use crate::router::{ConnId, Input, Output, Restored, Router, Settings, ToClient, UpstreamOutput};
 use crate::wire::Uuid;
 use crate::wire::fau3d::FromClient;
 use crate::wire::fau3e::{Message, decode, encode};
 
 /// From one router to the next.
-pub(super) const LATENCY: Duration = Duration::from_millis(1);
+pub(in crate::router::tests) const LATENCY: Duration = Duration::from_millis(1);
 /// What is to be stored is on the disk after this long. Nothing is read from it again.
-pub(super) const COMMIT: Duration = Duration::from_millis(20);
+pub(in crate::router::tests) const COMMIT: Duration = Duration::from_millis(20);
 /// After which a connection over a cut link is given up.
 pub(super) const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
 
 /// A router in a [`MeshNet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct R(pub(super) usize);
+pub(in crate::router::tests) struct R(pub(in crate::router::tests) usize);
 
 /// A device in a [`MeshNet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct D(usize);
+pub(in crate::router::tests) struct D(usize);
 
-enum Event {
+pub(in crate::router::tests) enum Event {
     Input(R, Input),
+    ToServer(R, UpstreamOutput),
     Frame(ConnId, ToClient),
     Beacon {
         from: R,
@@ -64,8 +66,8 @@ struct Node {
     lives: u64,
 }
 
-pub(super) struct MeshNet {
-    pub(super) now: Time,
+pub(in crate::router::tests) struct MeshNet {
+    pub(in crate::router::tests) now: Time,
     nodes: Vec<Node>,
     devices: Vec<Device>,
     /// Where each line goes.
@@ -77,20 +79,21 @@ pub(super) struct MeshNet {
     serial: u64,
     settings: Settings,
     /// Messages sent from router to router.
-    pub(super) messages: Vec<(R, R, Message)>,
+    pub(in crate::router::tests) messages: Vec<(R, R, Message)>,
     /// Routers that answer nothing: frames to them stay in their queue.
-    pub(super) deaf: BTreeSet<R>,
+    pub(in crate::router::tests) deaf: BTreeSet<R>,
     /// No beacons arrive; connections work.
-    pub(super) silent: bool,
+    pub(in crate::router::tests) silent: bool,
+    pub(in crate::router::tests) server: Server,
 }
 
 impl MeshNet {
     /// So many routers, each linked with each, running long enough to agree.
-    pub(super) fn new(routers: usize) -> Self {
+    pub(in crate::router::tests) fn new(routers: usize) -> Self {
         Self::with(routers, Settings::default())
     }
 
-    pub(super) fn with(routers: usize, settings: Settings) -> Self {
+    pub(in crate::router::tests) fn with(routers: usize, settings: Settings) -> Self {
         let node = || Node { router: None, since: Time::ZERO, flash: SavedState::default(), lives: 0 };
         let mut net = Self {
             now: Time::from_secs(1),
@@ -105,6 +108,7 @@ impl MeshNet {
             messages: Vec::new(),
             deaf: BTreeSet::new(),
             silent: false,
+            server: Server::default(),
         };
         (0..routers).for_each(|router| net.start(R(router)));
         net.run(secs(4));
@@ -112,7 +116,7 @@ impl MeshNet {
     }
 
     /// In a row: each router hears only those beside it.
-    pub(super) fn line(routers: usize) -> Self {
+    pub(in crate::router::tests) fn line(routers: usize) -> Self {
         let mut net = Self::new(0);
         let node = || Node { router: None, since: Time::ZERO, flash: SavedState::default(), lives: 0 };
         net.nodes = (0..routers).map(|_| node()).collect();
@@ -124,11 +128,15 @@ impl MeshNet {
         net
     }
 
-    pub(super) fn id(router: R) -> RouterId {
+    pub(in crate::router::tests) fn all(&self) -> Vec<R> {
+        (0..self.nodes.len()).map(R).collect()
+    }
+
+    pub(in crate::router::tests) fn id(router: R) -> RouterId {
         RouterId([u8::try_from(router.0).unwrap() + 1; 16])
     }
 
-    pub(super) fn start(&mut self, at: R) {
+    pub(in crate::router::tests) fn start(&mut self, at: R) {
         let node = &mut self.nodes[at.0];
         node.lives += 1;
         node.since = self.now;
@@ -144,8 +152,9 @@ impl MeshNet {
     }
 
     /// Its process dies; the others' kernels tell them.
-    pub(super) fn kill(&mut self, at: R) {
+    pub(in crate::router::tests) fn kill(&mut self, at: R) {
         self.nodes[at.0].router = None;
+        self.server_loses(at);
         for (a, b) in self.connections.keys().copied().collect::<Vec<_>>() {
             if a == at || b == at {
                 self.connections.remove(&(a, b));
@@ -165,7 +174,7 @@ impl MeshNet {
     }
 
     /// Nothing passes between the two any more, and nobody is told.
-    pub(super) fn cut(&mut self, a: R, b: R) {
+    pub(in crate::router::tests) fn cut(&mut self, a: R, b: R) {
         let pair = (a.min(b), a.max(b));
         self.cut.insert(pair);
         if let Some(&connection) = self.connections.get(&pair) {
@@ -173,7 +182,7 @@ impl MeshNet {
         }
     }
 
-    pub(super) fn mend(&mut self, a: R, b: R) {
+    pub(in crate::router::tests) fn mend(&mut self, a: R, b: R) {
         let pair = (a.min(b), a.max(b));
         self.cut.remove(&pair);
         if let Some(connection) = self.connections.get(&pair).copied() {
@@ -209,13 +218,13 @@ impl MeshNet {
         }
     }
 
-    pub(super) fn device(&mut self, name: &str) -> D {
+    pub(in crate::router::tests) fn device(&mut self, name: &str) -> D {
         self.devices.push(Device::new(name, Manner::Desktop));
         D(self.devices.len() - 1)
     }
 
     /// A connected device that listens to a room.
-    pub(super) fn listener(&mut self, name: &str, at: R, room: &str) -> D {
+    pub(in crate::router::tests) fn listener(&mut self, name: &str, at: R, room: &str) -> D {
         let device = self.device(name);
         self.attach(device, at);
         self.subscribe(device, room);
@@ -223,7 +232,7 @@ impl MeshNet {
     }
 
     /// Connects; an earlier line is left as it is, unclosed.
-    pub(super) fn attach(&mut self, device: D, at: R) {
+    pub(in crate::router::tests) fn attach(&mut self, device: D, at: R) {
         self.serial += 1;
         let conn = ConnId(self.serial);
         self.lines.insert(conn, (device, at));
@@ -234,21 +243,21 @@ impl MeshNet {
     }
 
     /// Closes its line.
-    pub(super) fn detach(&mut self, device: D) {
+    pub(in crate::router::tests) fn detach(&mut self, device: D) {
         let Some(conn) = self[device].conn.take() else { return };
         if let Some((_, at)) = self.lines.remove(&conn) {
             self.input(at, Input::Disconnected { conn });
         }
     }
 
-    pub(super) fn subscribe(&mut self, device: D, name: &str) {
+    pub(in crate::router::tests) fn subscribe(&mut self, device: D, name: &str) {
         let message_uuid = self.uuid();
         let room = room(name);
         let message = FromClient::Subscribe { message_uuid, room, monitor_period_s: 0, ping_period_s: 0 };
         self.send(device, message);
     }
 
-    pub(super) fn say(&mut self, device: D, name: &str, payload: &str) -> Box<str> {
+    pub(in crate::router::tests) fn say(&mut self, device: D, name: &str, payload: &str) -> Box<str> {
         let message_uuid = self.uuid();
         let payload = payload.as_bytes().into();
         let message = FromClient::Propogate { message_uuid: message_uuid.clone(), room: room(name), payload };
@@ -258,39 +267,39 @@ impl MeshNet {
     }
 
     /// Sends again what was not confirmed.
-    pub(super) fn resend(&mut self, device: D) {
+    pub(in crate::router::tests) fn resend(&mut self, device: D) {
         for (_, message) in self[device].unconfirmed.clone() {
             self.send(device, message);
         }
     }
 
-    pub(super) fn uuid(&mut self) -> Box<str> {
+    pub(in crate::router::tests) fn uuid(&mut self) -> Box<str> {
         self.serial += 1;
         Uuid::from_hash(xxhash_rust::xxh3::xxh3_128(&self.serial.to_le_bytes())).to_string().into()
     }
 
-    pub(super) fn send(&mut self, device: D, message: FromClient) {
+    pub(in crate::router::tests) fn send(&mut self, device: D, message: FromClient) {
         let Some(conn) = self[device].conn else { return };
         let Some(&(_, at)) = self.lines.get(&conn) else { return };
         self.input(at, Input::FromClient { conn, message: Ok(message) });
     }
 
-    pub(super) fn input(&mut self, at: R, input: Input) {
+    pub(in crate::router::tests) fn input(&mut self, at: R, input: Input) {
         self.after(Duration::ZERO, Event::Input(at, input));
         self.settle();
     }
 
-    pub(super) fn router(&self, at: R) -> &Router {
+    pub(in crate::router::tests) fn router(&self, at: R) -> &Router {
         self.nodes[at.0].router.as_ref().unwrap()
     }
 
     /// Clients that a router knows to be connected to others.
-    pub(super) fn elsewhere(&self, at: R) -> usize {
+    pub(in crate::router::tests) fn elsewhere(&self, at: R) -> usize {
         self.router(at).snapshot(self.now).mesh.unwrap().elsewhere.len()
     }
 
     /// Lets time pass.
-    pub(super) fn run(&mut self, span: Duration) {
+    pub(in crate::router::tests) fn run(&mut self, span: Duration) {
         let until = self.now + span;
         let (mut moment, mut steps) = (self.now, 0);
         while let Some(next) = self.next_at().filter(|at| *at <= until) {
@@ -303,7 +312,7 @@ impl MeshNet {
         self.now = until;
     }
 
-    pub(super) fn settle(&mut self) {
+    pub(in crate::router::tests) fn settle(&mut self) {
         self.run(Duration::ZERO);
     }
 
@@ -337,6 +346,7 @@ impl MeshNet {
                     self.feed(to, Input::FromPeer { router: Self::id(from), message: decode(&bytes) });
                 }
             }
+            Event::ToServer(at, asks) => self.server_hears(at, asks),
             Event::GiveUp { a, b, connection } => self.give_up(a, b, connection),
         }
     }
@@ -398,6 +408,7 @@ impl MeshNet {
                 self.nodes[at.0].flash = *state;
                 self.after(ms(1), Event::Input(at, Input::Persisted { ticket }));
             }
+            Output::Upstream(asks) => self.asks_server(at, asks),
             Output::Store(commit) => {
                 self.after(COMMIT, Event::Input(at, Input::Stored { commit: commit.number, ok: true }));
             }
@@ -421,7 +432,7 @@ impl MeshNet {
         self.after(LATENCY, Event::Frames { from, to, connection, bytes: encode(message) });
     }
 
-    fn after(&mut self, span: Duration, event: Event) {
+    pub(in crate::router::tests) fn after(&mut self, span: Duration, event: Event) {
         self.serial += 1;
         self.events.insert((self.now + span, self.serial), event);
     }

@@ -1,0 +1,142 @@
+//! Measures routers below a main server that speaks only FAU3VOM-D, as it exists today: how soon its clients are served
+//! without it and with it again, what is lost or doubled in outages, what the way through a router adds. Needs root,
+//! iproute2 and nftables: three routers and the server are hosts of their own in network namespaces.
+//!
+//! ```text
+//! sudo cargo bench --bench upstream                          # all but the hour, some ten minutes
+//! sudo cargo bench --bench upstream -- --quick               # only whether everything still works
+//! sudo cargo bench --bench upstream -- --only outages --minutes 60 --picture outages.svg
+//! ```
+//!
+//! The server is the tests' own (`tests/legacy`), with all its quirks on. The peer of the delay is the same way without a
+//! router: both clients at the server itself.
+//!
+//! Exit status: 0 measured, 1 something was lost, doubled without being counted, or could not be measured, 2 wrong usage.
+//! Figures that miss their reach are marked in the table and do not fail the run, since a busy machine can do that.
+#![allow(clippy::unwrap_used, reason = "as in tests: what fails here ends the run")]
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+mod delay;
+mod ledger;
+#[path = "../../tests/legacy/mod.rs"]
+mod legacy;
+#[allow(dead_code, reason = "the tests need all of it")]
+#[path = "../../tests/mesh_net/moment.rs"]
+mod moment;
+mod outages;
+mod people;
+mod picture;
+#[allow(dead_code, reason = "the tests need all of it")]
+#[path = "../../tests/mesh_net/routers.rs"]
+mod routers;
+mod scene;
+mod table;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use scene::Scene;
+use table::Row;
+
+/// Routers that start find each other and agree within this.
+pub(crate) const START_MAX: Duration = Duration::from_secs(20);
+
+const USAGE: &str = "usage: cargo bench --bench upstream -- [--quick] [--only WORK]... [--rounds N] [--minutes N] \
+                     [--seed N] [--picture FILE]";
+const WORKS: [&str; 5] = ["killed", "silent", "delay", "loss", "outages"];
+
+pub(crate) struct Options {
+    only: Vec<String>,
+    pub(crate) rounds: u32,
+    pub(crate) minutes: u32,
+    pub(crate) records: u32,
+    pub(crate) seed: u64,
+    pub(crate) picture: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let options = match parse(env::args().skip(1)) {
+        Ok(options) => options,
+        Err(reason) => {
+            eprintln!("{reason}\n{USAGE}\nworks: {}", WORKS.join(", "));
+            return ExitCode::from(2);
+        }
+    };
+    if common::Net::new(1).is_none() {
+        println!("Nothing was measured: it takes root, iproute2 and nftables.");
+        return ExitCode::SUCCESS;
+    }
+    let begun = Instant::now();
+    let mut rows = Vec::new();
+    for work in WORKS {
+        // The hour is asked for by name.
+        let is_asked = options.only.iter().any(|only| only == work);
+        if is_asked || (options.only.is_empty() && (work != "outages" || options.minutes <= 10)) {
+            eprintln!("{:6.1} s: {work}", begun.elapsed().as_secs_f64());
+            rows.extend(measure(work, &options));
+        }
+    }
+    print!("{}", table::render(&rows));
+    let failed = rows.iter().any(Row::is_failure);
+    ExitCode::from(u8::from(failed))
+}
+
+fn measure(work: &str, options: &Options) -> Vec<Row> {
+    match work {
+        "killed" => scene::killed(options),
+        "silent" => scene::silent(options),
+        "delay" => delay::delay(options),
+        "loss" => scene::loss(options),
+        _ => outages::outages(options),
+    }
+}
+
+/// Cargo says `--bench` when it benches, and nothing when it runs this as one of the tests: then it is quick.
+fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options =
+        Options { only: Vec::new(), rounds: 10, minutes: 10, records: 1_000, seed: 1, picture: None };
+    let (mut is_bench, mut is_quick) = (false, false);
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--bench" => is_bench = true,
+            "--quick" => is_quick = true,
+            "--rounds" => options.rounds = number(&value()?)?,
+            "--minutes" => options.minutes = number(&value()?)?,
+            "--seed" => options.seed = number(&value()?)?.into(),
+            "--picture" => options.picture = Some(value()?.into()),
+            "--only" => {
+                let work = value()?;
+                if !WORKS.contains(&&*work) {
+                    return Err(format!("there is no work called {work}"));
+                }
+                options.only.push(work);
+            }
+            other => return Err(format!("unknown argument {other}")),
+        }
+    }
+    if is_quick || !is_bench {
+        (options.rounds, options.minutes, options.records) = (1, 1, 50);
+    }
+    Ok(options)
+}
+
+fn number(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| (1..=1_000_000).contains(number));
+    number.ok_or_else(|| format!("{text} is not a number from 1 to 1000000"))
+}
+
+/// The middle one, and the largest.
+pub(crate) fn median_and_max(mut spans: Vec<Duration>) -> (Duration, Duration) {
+    spans.sort_unstable();
+    (spans[spans.len() / 2], spans[spans.len() - 1])
+}
+
+/// Three routers below a server, once all is as it should be.
+pub(crate) fn scene() -> Scene {
+    Scene::start()
+}

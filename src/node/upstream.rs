@@ -1,0 +1,144 @@
+//! The shell's part towards the default server: which one the configuration
+//! names, whether this router is the one that looks for it, and what people
+//! are shown. Carries out what the router asks for; decides nothing else.
+
+use std::time::{Duration, Instant};
+
+use fau3_election::{Coordinator, RouterId, View};
+
+use super::report::DefaultServerReport;
+use crate::config::{DefaultServer, WsUrl};
+use crate::identity;
+use crate::router::{Input, ServerKind, UpstreamInput, UpstreamOutput};
+use crate::upstream::Upstream;
+use crate::upstream::watch::Settings;
+
+/// The default server, as the node's task holds it.
+pub struct UpstreamSide {
+    config: DefaultServer,
+    me: RouterId,
+    is_in_mesh: bool,
+    /// This router is the one of its component that looks.
+    is_deputy: bool,
+    /// `None`: the configuration names no server.
+    upstream: Option<Upstream>,
+    /// Whether the component reaches the server, and since when it is so;
+    /// `None`: nobody has said it yet.
+    reachable: Option<(bool, Instant)>,
+}
+
+/// What kind of server a URL leads to.
+fn kind(_url: &WsUrl) -> ServerKind {
+    ServerKind::Legacy
+}
+
+fn settings(config: &DefaultServer) -> Settings {
+    Settings {
+        check_interval: Duration::from_millis(config.check_interval_ms.into()),
+        hold: Duration::from_millis(config.hold_ms.into()),
+    }
+}
+
+impl UpstreamSide {
+    /// A router in no mesh looks for the server from now on; another one when
+    /// it is its component's deputy.
+    #[must_use]
+    pub fn new(config: DefaultServer, me: RouterId, is_in_mesh: bool) -> Self {
+        let mut side = Self { config, me, is_in_mesh, is_deputy: false, upstream: None, reachable: None };
+        side.open();
+        side
+    }
+
+    fn open(&mut self) {
+        let open =
+            |url: WsUrl| Upstream::new(url, settings(&self.config), self.me.to_string(), identity::random());
+        self.upstream = self.config.url.clone().map(open);
+        self.look();
+    }
+
+    fn look(&mut self) {
+        let look = self.is_deputy || !self.is_in_mesh;
+        self.upstream.iter_mut().for_each(|upstream| upstream.look(look));
+    }
+
+    /// What the router has to know first.
+    pub(super) fn configured(&self) -> Input {
+        Input::Upstream(UpstreamInput::Configure(self.config.url.as_ref().map(kind)))
+    }
+
+    /// The configuration was read again; what the router has to know of it.
+    pub(super) fn configure(&mut self, config: DefaultServer) -> Vec<Input> {
+        let is_another = self.config.url != config.url;
+        self.config = config;
+        if let Some(upstream) = &self.upstream {
+            upstream.configure(settings(&self.config));
+        }
+        if !is_another {
+            return Vec::new();
+        }
+        self.reachable = None;
+        match (&mut self.upstream, &self.config.url) {
+            (Some(upstream), Some(url)) => upstream.turn_to(url.clone()),
+            _ => self.open(),
+        }
+        // What was known of the server before is void.
+        vec![Input::Upstream(UpstreamInput::Reach(None)), self.configured()]
+    }
+
+    /// Who is the deputy, and who leads, as it is from now on.
+    pub(super) fn view(&mut self, view: &View) {
+        self.is_deputy = view.deputy == Some(self.me);
+        self.look();
+        match view.coordinator {
+            _ if self.upstream.is_none() => {}
+            Coordinator::DefaultServer => self.reaches(true),
+            Coordinator::Router(_) => self.reaches(false),
+            Coordinator::None => {}
+        }
+    }
+
+    fn reaches(&mut self, reaches: bool) {
+        if self.reachable.is_none_or(|(before, _)| before != reaches) {
+            self.reachable = Some((reaches, Instant::now()));
+        }
+    }
+
+    /// What happens next. Nothing is lost if the future is dropped before.
+    pub(super) async fn next(&mut self) -> UpstreamInput {
+        match &mut self.upstream {
+            Some(upstream) => upstream.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What has happened already.
+    pub(super) fn try_next(&mut self) -> Option<UpstreamInput> {
+        self.upstream.as_mut()?.try_next()
+    }
+
+    /// The router's input that follows.
+    pub(super) fn input(&mut self, happened: UpstreamInput) -> Input {
+        if let UpstreamInput::Reach(Some(reaches)) = happened {
+            self.reaches(reaches);
+        }
+        Input::Upstream(happened)
+    }
+
+    pub(super) fn carry_out(&mut self, output: UpstreamOutput) {
+        if let Some(upstream) = &mut self.upstream {
+            upstream.carry_out(output);
+        }
+    }
+
+    /// What people are shown.
+    pub(super) fn report(&self) -> DefaultServerReport {
+        DefaultServerReport {
+            name: self.config.name.clone(),
+            url: self.config.url.as_ref().map(ToString::to_string),
+            kind: self.config.url.as_ref().map(kind),
+            reachable: self.reachable.map(|(reaches, since)| (reaches, since.elapsed())),
+            watch: self.upstream.as_ref().map(Upstream::report).unwrap_or_default(),
+            streams_dropped: self.upstream.as_ref().map_or(0, Upstream::streams_dropped),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What clients of the server say reaches those here.
+
+use super::super::harness::{ms, secs};
+use super::super::mesh::net::{D, MeshNet, R};
+use crate::router::ToClient;
+
+fn heard(net: &MeshNet, device: D) -> Vec<&str> {
+    net[device].heard.iter().map(String::as_str).collect()
+}
+
+fn audio(net: &MeshNet, device: D) -> usize {
+    net[device].inbox.iter().filter(|frame| matches!(frame, ToClient::Stream(_))).count()
+}
+
+#[test]
+fn a_message_of_the_server_reaches_each_client_once_however_many_copies_come() {
+    let mut net = MeshNet::new(2).with_server();
+    let here = [("a", 0), ("b", 0), ("c", 1)].map(|(name, at)| net.listener(name, R(at), "r"));
+    let elsewhere = net.listener("d", R(1), "other");
+    net.run(secs(1));
+    net.say_there("main-1", "r", "one");
+    net.say_there("main-1", "r", "two");
+    net.run(secs(10));
+    for device in here {
+        assert_eq!(heard(&net, device), ["one", "two"], "{device:?}");
+    }
+    assert!(heard(&net, elsewhere).is_empty(), "another room");
+    assert_eq!(net.unconfirmed_there(), 0);
+    let records: usize = net.router(R(0)).snapshot(net.now).rooms.iter().map(|room| room.records).sum();
+    assert_eq!(records, 2, "each is one record, though both routers have taken it in");
+}
+
+#[test]
+fn the_same_words_said_twice_are_heard_twice() {
+    let mut net = MeshNet::new(2).with_server();
+    let (a, b) = (net.listener("a", R(0), "r"), net.listener("b", R(1), "r"));
+    net.run(secs(1));
+    net.say_there("main-1", "r", "mayday");
+    net.run(secs(3));
+    net.say_there("main-1", "r", "mayday");
+    net.run(secs(3));
+    assert_eq!(heard(&net, a), ["mayday"; 2]);
+    assert_eq!(heard(&net, b), ["mayday"; 2]);
+}
+
+#[test]
+fn what_a_client_of_the_mesh_says_is_heard_once_although_the_server_repeats_it_to_all() {
+    let mut net = MeshNet::new(2).with_server();
+    let (a, b, c) =
+        (net.listener("a", R(0), "r"), net.listener("b", R(1), "r"), net.listener("c", R(0), "r"));
+    net.run(secs(1));
+    for text in ["one", "one", "two"] {
+        net.say(a, "r", text);
+        net.run(ms(50));
+    }
+    net.run(secs(10));
+    assert_eq!(heard(&net, b), ["one", "one", "two"]);
+    assert_eq!(heard(&net, c), ["one", "one", "two"]);
+    assert!(heard(&net, a).is_empty(), "no echo");
+}
+
+#[test]
+fn halves_of_a_mesh_that_both_reach_the_server_hear_each_other_once_also_after_the_heal() {
+    let mut net = MeshNet::new(2).with_server();
+    let (a, b) = (net.listener("a", R(0), "r"), net.listener("b", R(1), "r"));
+    net.run(secs(1));
+    net.cut(R(0), R(1));
+    net.run(secs(10));
+    net.say(a, "r", "over the server");
+    net.run(secs(5));
+    assert_eq!(heard(&net, b), ["over the server"], "although no router is in reach");
+    net.mend(R(0), R(1));
+    net.run(secs(10));
+    assert_eq!(heard(&net, b), ["over the server"]);
+    // The next one, and a client that comes to the other router.
+    net.say(a, "r", "next");
+    net.run(secs(1));
+    assert_eq!(heard(&net, b), ["over the server", "next"]);
+    net.attach(b, R(0));
+    net.subscribe(b, "r");
+    net.run(secs(10));
+    assert_eq!(heard(&net, b), ["over the server", "next"]);
+    assert_eq!(net.server.crashed, None);
+}
+
+#[test]
+fn a_playlist_that_the_server_sends_again_is_confirmed_and_not_heard_again() {
+    use crate::router::{FromServer, UpConn, UpstreamInput};
+    use crate::wire::ClientId;
+    let mut net = MeshNet::new(1).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.run(secs(1));
+    let records = || vec![(ClientId::new("main-1").unwrap(), b"hello"[..].into())];
+    for _ in 0..2 {
+        let message = FromServer::Playlist { message_uuid: "u".into(), records: records() };
+        net.upstream(R(0), UpstreamInput::Says { conn: UpConn(1), message });
+        net.run(secs(2));
+    }
+    assert_eq!(heard(&net, a), ["hello"]);
+    // Another message by the same MessageUuid, as the server makes them.
+    let records = vec![(ClientId::new("main-2").unwrap(), b"other"[..].into())];
+    let message = FromServer::Playlist { message_uuid: "u".into(), records };
+    net.upstream(R(0), UpstreamInput::Says { conn: UpConn(1), message });
+    net.run(secs(1));
+    assert_eq!(heard(&net, a), ["hello", "other"]);
+}
+
+#[test]
+fn a_client_that_is_away_for_a_moment_misses_nothing_of_the_server() {
+    let mut net = MeshNet::new(1).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.run(secs(1));
+    net.detach(a);
+    net.run(secs(2));
+    net.say_there("main-1", "r", "hello");
+    net.run(secs(3));
+    net.attach(a, R(0));
+    net.subscribe(a, "r");
+    net.run(secs(1));
+    assert_eq!(heard(&net, a), ["hello"]);
+}
+
+#[test]
+fn live_audio_passes_both_ways_once() {
+    let mut net = MeshNet::new(2).with_server();
+    let (a, b) = (net.listener("a", R(0), "r"), net.listener("b", R(1), "r"));
+    net.run(secs(1));
+    for nth in 0..10 {
+        net.stream_there("r", format!("F3SBthere{nth}F3FN").as_bytes());
+        net.stream(a, format!("F3SBhere{}F3FN", nth / 2).as_bytes());
+        net.run(ms(20));
+    }
+    net.run(secs(3));
+    assert_eq!((audio(&net, a), audio(&net, b)), (10, 20), "b hears both, a not itself");
+    assert_eq!(net.server.audio.len(), 10);
+}
+
+#[test]
+fn a_monitor_lists_the_clients_of_the_mesh_and_those_of_the_server() {
+    use crate::wire::fau3d::FromClient;
+    let mut net = MeshNet::new(2).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.listener("b", R(1), "r");
+    let room = super::super::harness::room("r");
+    let subscribe =
+        FromClient::Subscribe { message_uuid: "s".into(), room, monitor_period_s: 2, ping_period_s: 0 };
+    net.send(a, subscribe);
+    net.run(secs(1));
+    net.server_monitors(&["main-1"]);
+    net.run(secs(3));
+    let mut lists = net[a].inbox.iter().filter_map(|frame| match frame {
+        ToClient::Monitor { clients, .. } => Some(clients.clone()),
+        _ => None,
+    });
+    let last = lists.next_back().unwrap();
+    let ids: Vec<&str> = last.iter().map(|client| client.client_id.as_str()).collect();
+    assert_eq!(ids, ["a", "b", "main-1"]);
+}

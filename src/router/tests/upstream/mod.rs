@@ -1,0 +1,14 @@
+//! The rules of a default server that speaks FAU3VOM-D only, in virtual time.
+//!
+//! | rule (PROTOCOLS.md, end of section 2; the server's quirks in section 1) | tests in this folder |
+//! |---|---|
+//! | what a client says is confirmed here and pushed there in its name, in order, once | `push` |
+//! | what was unconfirmed there is kept over an outage; each record that may be there twice is counted | `push` |
+//! | a record of the server reaches a client once, also when it came over the mesh | `intake` |
+//! | live audio both ways, once; Monitor lists both | `intake` |
+//! | one connection a client, never two, wherever it roams; 17 characters, 250 clients | `lines` |
+
+mod intake;
+mod lines;
+mod push;
+pub(super) mod server;

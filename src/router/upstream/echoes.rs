@@ -1,0 +1,144 @@
+//! One message, many copies: every session of a room is told by the server of
+//! every message there, also of those that came from this mesh. Its records
+//! have no ids, so copies pair one for one by room, sender and payload.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use fau3_election::Time;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::UpConn;
+use super::intake::HeldBack;
+use crate::wire::{ClientId, Record, RecordId, RoomId};
+
+/// A connection may be told of what was said this long before it stood: two
+/// routers do not hear the server at the same moment.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// All messages held here, by [`echo_key`], and those of the server that wait
+/// for their record. Bounded by the records held.
+#[derive(Debug, Default)]
+pub(super) struct Echoes {
+    by_key: BTreeMap<u128, Vec<Echo>>,
+    pub(super) held_back: Vec<HeldBack>,
+}
+
+/// One message.
+#[derive(Debug)]
+struct Echo {
+    /// Its [`Record::key`].
+    message: u128,
+    /// All records that it has become: routers that did not hear each other each
+    /// made one.
+    ids: Vec<RecordId>,
+    /// Since when the server has it, as far as known here; `None`: it does not.
+    there_since: Option<Time>,
+    /// It was taken in from the server.
+    is_from_server: bool,
+    /// There is one of the other kind, and the two are the same message.
+    is_paired: bool,
+    /// Connections that were told of it.
+    told: BTreeSet<UpConn>,
+}
+
+/// By what a message is recognised that has no id. The same on every machine.
+pub(super) fn echo_key(room: &RoomId, client_id: &ClientId, payload: &[u8]) -> u128 {
+    let mut bytes = Vec::with_capacity(160);
+    for name in [room.as_str(), client_id.as_str()] {
+        bytes.extend_from_slice(&(name.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(name.as_bytes());
+    }
+    bytes.extend_from_slice(&xxh3_128(payload).to_le_bytes());
+    xxh3_128(&bytes)
+}
+
+impl Echoes {
+    pub(super) fn due(&self) -> Option<Time> {
+        self.held_back.iter().map(|held| held.until).min()
+    }
+
+    /// A record is held here, and there since that time. Connections that were
+    /// told of it already are named.
+    pub(super) fn insert(
+        &mut self,
+        record: &Record,
+        there_since: Option<Time>,
+        is_from_server: bool,
+        told: BTreeSet<UpConn>,
+    ) {
+        let key = echo_key(&record.room, &record.client_id, &record.payload);
+        let echoes = self.by_key.entry(key).or_default();
+        match echoes.iter_mut().find(|echo| echo.message == record.key()) {
+            Some(echo) if echo.ids.contains(&record.id) => {}
+            Some(echo) => echo.ids.push(record.id),
+            None => {
+                let (message, ids) = (record.key(), vec![record.id]);
+                echoes.push(Echo { message, ids, there_since, is_from_server, is_paired: false, told });
+            }
+        }
+    }
+
+    /// The server has it now.
+    pub(super) fn is_there(&mut self, record: &Record, now: Time) {
+        let key = echo_key(&record.room, &record.client_id, &record.payload);
+        let echoes = self.by_key.get_mut(&key).into_iter().flatten();
+        for echo in echoes.filter(|echo| echo.message == record.key()) {
+            echo.there_since.get_or_insert(now);
+        }
+    }
+
+    /// It is held no more.
+    pub(super) fn remove(&mut self, record: &Record) {
+        let key = echo_key(&record.room, &record.client_id, &record.payload);
+        if let Some(echoes) = self.by_key.get_mut(&key) {
+            echoes.iter_mut().for_each(|echo| echo.ids.retain(|id| *id != record.id));
+            echoes.retain(|echo| !echo.ids.is_empty());
+            if echoes.is_empty() {
+                self.by_key.remove(&key);
+            }
+        }
+    }
+
+    /// A connection that has stood `since` is told of a message: which one is it?
+    pub(super) fn told(&mut self, key: u128, conn: UpConn, since: Time) -> Option<RecordId> {
+        let echoes = self.by_key.get_mut(&key)?;
+        // One that is not known to be there has just got there.
+        let is_recent = |echo: &Echo| echo.there_since.is_none_or(|at| at + SLACK >= since);
+        let is_meant = |echo: &&mut Echo| !echo.told.contains(&conn) && is_recent(echo);
+        // Of two that are the same message, being told of one is being told of both.
+        let echo = echoes.iter_mut().find(is_meant)?;
+        echo.told.insert(conn);
+        let (id, is_paired, kind) = (*echo.ids.first()?, echo.is_paired, echo.is_from_server);
+        if is_paired {
+            let twin = echoes
+                .iter_mut()
+                .find(|echo| echo.is_paired && echo.is_from_server != kind && !echo.told.contains(&conn));
+            if let Some(twin) = twin {
+                twin.told.insert(conn);
+            }
+        }
+        Some(id)
+    }
+
+    /// A record that came over the mesh: is it one that was taken in from the
+    /// server as another, or the other way round? Each is so once.
+    pub(super) fn pair(&mut self, record: &Record, is_from_server: bool) -> Option<RecordId> {
+        let key = echo_key(&record.room, &record.client_id, &record.payload);
+        let echoes = self.by_key.get_mut(&key)?;
+        let own = echoes.iter().position(|echo| echo.message == record.key() && !echo.is_paired)?;
+        let other =
+            echoes.iter().position(|echo| echo.is_from_server != is_from_server && !echo.is_paired)?;
+        let told: BTreeSet<UpConn> = echoes[own].told.union(&echoes[other].told).copied().collect();
+        for at in [own, other] {
+            echoes[at].is_paired = true;
+            echoes[at].told.clone_from(&told);
+        }
+        echoes[other].ids.first().copied()
+    }
+
+    /// How many of these were taken in from the server.
+    pub(super) fn taken_in(&self, key: u128) -> usize {
+        self.by_key.get(&key).map_or(0, |echoes| echoes.iter().filter(|echo| echo.is_from_server).count())
+    }
+}

@@ -1,0 +1,418 @@
+//! Connections to the default server, each in the name of one client.
+//!
+//! A legacy server ends if one id connects twice. So a client's connection
+//! moves with it: its old router closes it, waits until the server has
+//! answered, and tells; only then does the new one connect.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fau3_election::{RouterId, Time};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::audio::Audio;
+use super::others::{Elsewhere, LINGER};
+use super::push::Flight;
+use super::{LEGACY_CLIENT_ID_MAX, ToServer, UpConn, UpstreamOutput};
+use crate::router::mesh::Place;
+use crate::router::{Output, Router, SessionKey};
+use crate::wire::fau3e::UPSTREAM_LINES_MAX;
+use crate::wire::{ClientId, Record, RecordId, RoomId};
+
+/// For how long a client that has lost its connection here keeps the one to the
+/// server: radios come back within it, and nothing is missed.
+const KEPT_FOR: Duration = Duration::from_secs(10);
+/// After which what an absent client has said is pushed for it by the deputy.
+const ABSENT_AFTER: Duration = Duration::from_secs(15);
+/// Connections at one time in names of absent clients.
+const ABSENT_LINES_MAX: usize = 8;
+/// After a connection has failed, doubled each time.
+const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// See [`RETRY_FIRST`].
+const RETRY_MAX: Duration = Duration::from_secs(8);
+/// Each connection asks the server for Pings, so that it finds those that died.
+const PING_PERIOD_S: u32 = 5;
+/// Without a sign of life for three of them, a connection is asked for one.
+const QUIET_MAX: Duration = Duration::from_secs(15);
+/// And given up if none comes within this.
+const SHOWS_WITHIN: Duration = Duration::from_secs(5);
+/// The same for one that has outlived an absence of the server: what lay in its
+/// queues would be sent again only after twice as long as that has lasted.
+const OUTLIVED_SHOWS_WITHIN: Duration = Duration::from_millis(500);
+/// From a reset until its id connects again: it travels faster than a handshake.
+const ABORTED_PAUSE: Duration = Duration::from_millis(500);
+
+/// A client that has a connection to the server, or something to be pushed.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    pub(super) line: Option<Line>,
+    /// What the server does not have, in the order in which it was said.
+    pub(super) waiting: BTreeMap<(u64, RecordId), Arc<Record>>,
+    pub(super) audio: Audio,
+    /// Playlists of the server that were taken in lately: when, and their hash.
+    pub(super) known: VecDeque<(Time, u64)>,
+    /// When it is looked at again, as in the table of wakes.
+    pub(super) wake: Option<Time>,
+    /// Failures to connect in a row, and when the next try may be.
+    failures: u32,
+    retry_at: Time,
+    /// Since when nobody knows where the client is.
+    absent_since: Option<Time>,
+    /// The server takes no more connections.
+    pub(super) has_no_place: bool,
+    /// The last one ended while the server was out of reach: it may still take
+    /// it for one, until its Pings find out.
+    is_suspect: bool,
+}
+
+/// One connection to the server.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) conn: UpConn,
+    pub(super) stage: Stage,
+    /// Since when it has stood.
+    pub(super) since: Time,
+    /// The last sign of life on it.
+    alive_at: Time,
+    /// It was asked for one since then, and is given up without one by then.
+    dead_at: Option<Time>,
+    /// What was subscribed to last: room, and period of Monitor messages.
+    pub(super) subscribed: Option<(RoomId, u32)>,
+    /// What was sent and is not confirmed.
+    pub(super) flight: Option<Flight>,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Opening,
+    Up,
+    Closing,
+}
+
+/// What a client's connection is for.
+enum Want {
+    /// It is connected here.
+    Serve,
+    /// It has just gone, or has left something to be pushed.
+    Keep,
+    /// It is absent, and this router speaks for it.
+    Push,
+    /// Perhaps at that time.
+    Later(Time),
+    /// Not now; a change will be told.
+    Nothing,
+}
+
+impl Line {
+    fn opening(conn: UpConn, now: Time) -> Self {
+        let stage = Stage::Opening;
+        Self { conn, stage, since: now, alive_at: now, dead_at: None, subscribed: None, flight: None }
+    }
+}
+
+impl Carried {
+    /// The server may take a connection of this router for one.
+    pub(super) fn may_be_there(&self) -> bool {
+        self.line.is_some() || self.is_suspect
+    }
+
+    /// The connection, if it can be used.
+    pub(super) fn standing(&self) -> Option<UpConn> {
+        let line = self.line.as_ref().filter(|line| line.stage == Stage::Up && line.dead_at.is_none());
+        line.map(|line| line.conn)
+    }
+
+    fn is_needless(&self) -> bool {
+        !self.may_be_there() && self.waiting.is_empty() && !self.has_no_place && self.wake.is_none()
+    }
+}
+
+impl Router {
+    /// A client is to be looked at before this input is done with.
+    fn look_at_carried(&mut self, client_id: &ClientId) {
+        if self.upstream.is_legacy() || self.upstream.clients.contains_key(client_id) {
+            self.upstream.looks.insert(client_id.clone());
+        }
+    }
+
+    /// The same, by its session.
+    pub(in crate::router) fn look_at_carried_of(&mut self, key: SessionKey) {
+        if self.upstream.is_legacy() {
+            let client_id = self.sessions[key].client_id.clone();
+            self.look_at_carried(&client_id);
+        }
+    }
+
+    /// Who leads, or who is the deputy, may have changed.
+    pub(in crate::router) fn look_at_all_carried(&mut self) {
+        if !self.upstream.is_legacy() && self.upstream.clients.is_empty() {
+            return;
+        }
+        let here = self.by_conn.values().map(|key| self.sessions[*key].client_id.clone());
+        self.upstream.looks.extend(here);
+        self.upstream.looks.extend(self.upstream.clients.keys().cloned());
+    }
+
+    /// Brings one client's connection to where it should be.
+    pub(super) fn carry(&mut self, client_id: &ClientId) {
+        self.suspicion_due(client_id);
+        match self.want(client_id) {
+            Want::Serve | Want::Keep => self.have_line(client_id),
+            Want::Push if self.absent_lines() < ABSENT_LINES_MAX => self.have_line(client_id),
+            Want::Push => self.wake_at(client_id, self.now + RETRY_FIRST),
+            Want::Later(at) => {
+                self.close_line(client_id);
+                self.wake_at(client_id, at);
+            }
+            Want::Nothing => self.close_line(client_id),
+        }
+        if self.upstream.leads {
+            self.subscribe_up(client_id);
+            self.push_up(client_id);
+            self.probe_line(client_id);
+        }
+        if self.upstream.clients.get(client_id).is_some_and(Carried::is_needless) {
+            self.upstream.clients.remove(client_id);
+        }
+    }
+
+    fn want(&mut self, client_id: &ClientId) -> Want {
+        let can_be = self.upstream.is_legacy() && !self.shutting_down;
+        if !can_be || client_id.as_str().len() > LEGACY_CLIENT_ID_MAX {
+            return Want::Nothing;
+        }
+        match self.upstream.others.holds(client_id, self.now, self.upstream.led_since) {
+            Elsewhere::No => {}
+            Elsewhere::Yes => return Want::Nothing,
+            Elsewhere::Until(at) => return Want::Later(at),
+        }
+        let session = self.by_client.get(client_id).map(|key| &self.sessions[*key]);
+        let is_here = session.is_some_and(|session| session.link.is_some());
+        let is_elsewhere = session.is_some_and(|session| session.place == Place::Elsewhere) && !is_here;
+        let gone_at = session.map(|session| session.detached_at);
+        if is_here || is_elsewhere {
+            if let Some(carried) = self.upstream.clients.get_mut(client_id) {
+                carried.absent_since = None;
+            }
+            return if is_here { Want::Serve } else { Want::Nothing };
+        }
+        self.want_of_absent(client_id, gone_at)
+    }
+
+    fn want_of_absent(&mut self, client_id: &ClientId, gone_at: Option<Time>) -> Want {
+        let (now, speaks) = (self.now, self.is_deputy());
+        let Some(carried) = self.upstream.clients.get_mut(client_id) else { return Want::Nothing };
+        let gone_at = *carried.absent_since.get_or_insert(gone_at.unwrap_or(now));
+        let has_more = !carried.waiting.is_empty();
+        if carried.line.is_some() && (has_more || now < gone_at + KEPT_FOR) {
+            self.wake_at(client_id, gone_at + KEPT_FOR);
+            return Want::Keep;
+        }
+        match (has_more, now < gone_at + ABSENT_AFTER) {
+            (false, _) => Want::Nothing,
+            (true, true) => Want::Later(gone_at + ABSENT_AFTER),
+            (true, false) if speaks => Want::Push,
+            (true, false) => Want::Later(now + ABSENT_AFTER), // Until this one is the deputy.
+        }
+    }
+
+    fn absent_lines(&self) -> usize {
+        let is_absent = |client_id: &&ClientId| {
+            self.by_client.get(*client_id).is_none_or(|key| self.sessions[*key].link.is_none())
+        };
+        self.upstream.by_conn.values().filter(is_absent).count()
+    }
+
+    /// Opens a connection unless there is one, or it is too early. One that fell
+    /// silent stays while the server is out of reach: whoever ends it does not
+    /// know whether the server notices.
+    fn have_line(&mut self, client_id: &ClientId) {
+        let now = self.now;
+        if !self.upstream.leads {
+            return;
+        }
+        let led_since = self.upstream.led_since;
+        let lines = self.upstream.by_conn.len() + self.upstream.others.lines(now, led_since);
+        let carried = self.upstream.clients.entry(client_id.clone()).or_default();
+        if carried.line.is_some() {
+            return;
+        }
+        if carried.is_suspect {
+            return;
+        }
+        if now < carried.retry_at {
+            let at = carried.retry_at;
+            return self.wake_at(client_id, at);
+        }
+        carried.has_no_place = lines >= UPSTREAM_LINES_MAX;
+        if carried.has_no_place {
+            return self.wake_at(client_id, now + RETRY_MAX);
+        }
+        self.upstream.conns += 1;
+        let conn = UpConn(self.upstream.conns);
+        carried.line = Some(Line::opening(conn, now));
+        self.upstream.by_conn.insert(conn, client_id.clone());
+        let open = UpstreamOutput::Open { conn, client_id: client_id.clone() };
+        self.outputs.push_back(Output::Upstream(open));
+        self.tell_upstream_soon();
+    }
+
+    pub(super) fn close_line(&mut self, client_id: &ClientId) {
+        let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
+        carried.has_no_place = false;
+        let Some(line) = carried.line.as_mut().filter(|line| line.stage != Stage::Closing) else { return };
+        line.stage = Stage::Closing;
+        self.outputs.push_back(Output::Upstream(UpstreamOutput::Close { conn: line.conn }));
+    }
+
+    /// The server has been in reach for long enough to know which connections are none.
+    fn suspicion_due(&mut self, client_id: &ClientId) {
+        let (leads, found_at) = (self.upstream.leads, self.upstream.led_since + LINGER);
+        let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
+        if !carried.is_suspect || !leads {
+            return;
+        }
+        if self.now < found_at {
+            return self.wake_at(client_id, found_at);
+        }
+        carried.is_suspect = false;
+        self.tell_upstream_soon();
+    }
+
+    /// A connection that is none any more, or may be none.
+    pub(super) fn abort_line(&mut self, client_id: &ClientId) {
+        let again_at = self.now + ABORTED_PAUSE;
+        let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
+        let Some(line) = carried.line.as_mut().filter(|line| line.stage != Stage::Closing) else { return };
+        line.stage = Stage::Closing;
+        carried.retry_at = again_at;
+        self.outputs.push_back(Output::Upstream(UpstreamOutput::Abort { conn: line.conn }));
+    }
+
+    /// The server is back: connections that have outlived its absence show it at
+    /// once, or are made anew.
+    pub(super) fn lines_after_outage(&mut self) {
+        let dead_at = self.now + OUTLIVED_SHOWS_WITHIN;
+        for carried in self.upstream.clients.values_mut() {
+            (carried.failures, carried.retry_at) = (0, Time::ZERO);
+            if let Some(line) = carried.line.as_mut().filter(|line| line.stage == Stage::Up) {
+                line.dead_at = Some(dead_at);
+                self.outputs.push_back(Output::Upstream(UpstreamOutput::Probe { conn: line.conn }));
+            }
+        }
+    }
+
+    pub(super) fn line_up(&mut self, conn: UpConn) {
+        let now = self.now;
+        let Some((client_id, line)) = self.line(conn) else { return };
+        if line.stage == Stage::Opening {
+            (line.stage, line.since, line.alive_at) = (Stage::Up, now, now);
+            if let Some(carried) = self.upstream.clients.get_mut(&client_id) {
+                carried.failures = 0;
+            }
+            self.upstream.looks.insert(client_id);
+        }
+    }
+
+    pub(super) fn line_down(&mut self, conn: UpConn, clean: bool) {
+        let Some(client_id) = self.upstream.by_conn.remove(&conn) else { return };
+        let (now, leads) = (self.now, self.upstream.leads);
+        let Some(carried) = self.upstream.clients.get_mut(&client_id) else { return };
+        let Some(line) = carried.line.take() else { return };
+        // Whether the server has taken it in is not known; it is sent again.
+        self.stats.upstream_unsure += u64::from(line.flight.is_some());
+        carried.is_suspect = !clean && !leads;
+        if !clean {
+            carried.retry_at = carried.retry_at.max(now + ABORTED_PAUSE);
+        }
+        if line.stage != Stage::Closing {
+            carried.failures = carried.failures.saturating_add(1);
+            let pause = (RETRY_FIRST * (1 << (carried.failures - 1).min(8))).min(RETRY_MAX);
+            // Not all at the same moment.
+            let share = xxh3_64(client_id.as_str().as_bytes()) % 256;
+            let again_at = now + pause + pause * u32::try_from(share).unwrap_or(0) / 1_024;
+            carried.retry_at = carried.retry_at.max(again_at);
+        }
+        self.upstream.looks.insert(client_id);
+        self.tell_upstream_soon();
+    }
+
+    /// Something came in.
+    pub(super) fn line_lives(&mut self, conn: UpConn) {
+        let now = self.now;
+        if let Some((_, line)) = self.line(conn) {
+            (line.alive_at, line.dead_at) = (now, None);
+        }
+    }
+
+    /// Finds out whether a connection on which the server's Pings stay out is still one.
+    fn probe_line(&mut self, client_id: &ClientId) {
+        let now = self.now;
+        let carried = self.upstream.clients.get_mut(client_id);
+        let line = carried.and_then(|carried| carried.line.as_mut());
+        let Some(line) = line.filter(|line| line.stage == Stage::Up) else { return };
+        let quiet_until = line.alive_at + QUIET_MAX;
+        if now >= quiet_until && line.dead_at.is_none() {
+            line.dead_at = Some(now + SHOWS_WITHIN);
+            self.outputs.push_back(Output::Upstream(UpstreamOutput::Probe { conn: line.conn }));
+        }
+        match line.dead_at {
+            Some(at) if now >= at => self.abort_line(client_id),
+            Some(at) => self.wake_at(client_id, at),
+            None => self.wake_at(client_id, quiet_until),
+        }
+    }
+
+    fn line(&mut self, conn: UpConn) -> Option<(ClientId, &mut Line)> {
+        let client_id = self.upstream.by_conn.get(&conn)?.clone();
+        let line = self.upstream.clients.get_mut(&client_id)?.line.as_mut()?;
+        Some((client_id, line))
+    }
+
+    /// The server learns the client's room, and what it wants to hear of.
+    fn subscribe_up(&mut self, client_id: &ClientId) {
+        let Some(&key) = self.by_client.get(client_id) else { return };
+        let session = &self.sessions[key];
+        let Some(room) = session.room.clone() else { return };
+        let wish = (room.clone(), session.monitor_period_s);
+        let carried = self.upstream.clients.get_mut(client_id);
+        let line = carried.and_then(|carried| carried.line.as_mut());
+        let Some(line) = line.filter(|line| line.stage == Stage::Up) else { return };
+        if line.subscribed.as_ref() == Some(&wish) {
+            return;
+        }
+        line.subscribed = Some(wish);
+        let conn = line.conn;
+        let frame = ToServer::Subscribe {
+            message_uuid: self.fresh_uuid(),
+            room,
+            monitor_period_s: self.sessions[key].monitor_period_s,
+            ping_period_s: PING_PERIOD_S,
+        };
+        self.outputs.push_back(Output::Upstream(UpstreamOutput::Send { conn, frame }));
+    }
+
+    /// Looks at a client at that time, or before.
+    pub(super) fn wake_at(&mut self, client_id: &ClientId, at: Time) {
+        let upstream = &mut self.upstream;
+        let carried = upstream.clients.entry(client_id.clone()).or_default();
+        if carried.wake.is_some_and(|wake| wake <= at && wake > self.now) {
+            return;
+        }
+        if let Some(wake) = carried.wake.replace(at) {
+            upstream.wakes.remove(&(wake, client_id.clone()));
+        }
+        upstream.wakes.insert((at, client_id.clone()));
+    }
+
+    /// Whether this router does what needs exactly one.
+    fn is_deputy(&self) -> bool {
+        self.mesh.as_ref().is_none_or(|mesh| mesh.election.view().deputy == Some(self.origin.router))
+    }
+
+    pub(super) fn neighbours(&self) -> Vec<RouterId> {
+        self.mesh.iter().flat_map(|mesh| mesh.peer_ids()).collect()
+    }
+}

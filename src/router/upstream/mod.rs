@@ -1,0 +1,178 @@
+//! The default server, as the router's core sees it: what goes to one that
+//! speaks only FAU3VOM-D, and what comes from there. Knows no socket: the
+//! connections themselves are `src/upstream`.
+//!
+//! A legacy server is a neighbour that speaks the clients' protocol. What
+//! clients say here is stored and confirmed here as always (`propogate`), then
+//! pushed to the server over a connection in the client's own name (`lines`,
+//! `push`). What clients of the server say becomes records of the mesh
+//! (`intake`), once, although every session of a room is told of it (`echoes`).
+//! Live audio passes both ways at once (`audio`).
+
+mod audio;
+mod echoes;
+mod intake;
+mod io;
+mod lines;
+mod others;
+mod push;
+mod pushed;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use fau3_election::{Role, Time};
+
+use super::Router;
+use crate::wire::ClientId;
+use crate::wire::fau3d::ConnectedClient;
+use echoes::Echoes;
+use lines::Carried;
+use others::Others;
+use pushed::Pushed;
+
+pub use io::{FromServer, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput};
+pub use status::UpstreamStatus;
+
+/// The longest client id that a legacy server can bear, in bytes.
+pub const LEGACY_CLIENT_ID_MAX: usize = 17;
+
+/// What a router knows of the default server.
+#[derive(Debug, Default)]
+pub(super) struct Upstream {
+    kind: Option<ServerKind>,
+    /// Whether this router itself reaches it.
+    reach: Option<bool>,
+    /// It leads, and is of the kind to which sessions are carried.
+    leads: bool,
+    /// Since when.
+    led_since: Time,
+    /// Whoever has a connection there, or something to be pushed. Bounded by
+    /// sessions and records.
+    clients: BTreeMap<ClientId, Carried>,
+    by_conn: BTreeMap<UpConn, ClientId>,
+    conns: u64,
+    /// Clients to be looked at before this input is done with.
+    looks: BTreeSet<ClientId>,
+    /// When which client is to be looked at again.
+    wakes: BTreeSet<(Time, ClientId)>,
+    /// Records that the server has.
+    pushed: Pushed,
+    echoes: Echoes,
+    others: Others,
+    /// When the next record may go that has waited for long.
+    backlog_at: Time,
+    /// Who is connected to the server, and when it said so.
+    there: Option<(Time, Arc<[ConnectedClient]>)>,
+}
+
+impl Upstream {
+    pub(super) fn is_legacy(&self) -> bool {
+        self.kind == Some(ServerKind::Legacy)
+    }
+
+    pub(super) fn timeout(&self) -> Option<Time> {
+        let wake = self.wakes.first().map(|(at, _)| *at);
+        [wake, self.echoes.due(), self.others.due()].into_iter().flatten().min()
+    }
+}
+
+impl Router {
+    pub(super) fn upstream_happens(&mut self, input: UpstreamInput) {
+        match input {
+            UpstreamInput::Configure(kind) => self.configure_upstream(kind),
+            UpstreamInput::Reach(reach) => {
+                self.upstream.reach = reach;
+                self.elect(match reach {
+                    Some(reach) => fau3_election::Input::DefaultServer(reach),
+                    None => fau3_election::Input::DefaultServerUnwatched,
+                });
+                self.upstream_may_lead();
+            }
+            UpstreamInput::List(list) => self.elect(fau3_election::Input::ListFetched(&list)),
+            UpstreamInput::Up { conn } => self.line_up(conn),
+            UpstreamInput::Down { conn, clean } => self.line_down(conn, clean),
+            UpstreamInput::Says { conn, message } => self.server_says(conn, message),
+            UpstreamInput::Pong { conn } => self.server_pongs(conn),
+        }
+    }
+
+    /// Another server, or none: what was to be pushed to the old one stays to be
+    /// pushed, but nothing is known to be there.
+    fn configure_upstream(&mut self, kind: Option<ServerKind>) {
+        if self.upstream.kind == kind {
+            return;
+        }
+        self.upstream.kind = kind;
+        if self.upstream.is_legacy() {
+            let held: Vec<_> = self.log.records().cloned().collect();
+            for record in held {
+                self.upstream_hears_of(&record, 0);
+                self.wait_for_push(&record);
+            }
+        }
+        self.upstream_may_lead();
+    }
+
+    fn server_says(&mut self, conn: UpConn, message: FromServer) {
+        self.line_lives(conn);
+        match message {
+            FromServer::Ping { message_uuid } => {
+                self.confirm_to_server(conn, message_uuid, crate::wire::fau3d::Status::PONG);
+            }
+            FromServer::Confirm { message_uuid, status } => self.server_confirms(conn, &message_uuid, status),
+            FromServer::Monitor { message_uuid, clients } => {
+                self.upstream.there = Some((self.now, clients.into()));
+                self.confirm_to_server(conn, message_uuid, crate::wire::fau3d::Status::MONED);
+            }
+            FromServer::Playlist { message_uuid, records } => self.server_plays(conn, message_uuid, records),
+            FromServer::Stream(frame) => self.server_streams(conn, &frame),
+        }
+    }
+
+    /// Whether the server leads may have changed.
+    pub(in crate::router) fn upstream_may_lead(&mut self) {
+        let leads = self.upstream.is_legacy()
+            && !self.shutting_down
+            && match &self.mesh {
+                Some(mesh) => mesh.election.view().role == Role::Default,
+                None => self.upstream.reach == Some(true),
+            };
+        if std::mem::replace(&mut self.upstream.leads, leads) != leads {
+            self.upstream.led_since = self.now;
+            if leads {
+                self.lines_after_outage();
+            }
+            self.look_at_all_carried();
+        }
+    }
+
+    pub(super) fn upstream_due(&mut self) {
+        if !self.upstream.is_legacy() && self.upstream.clients.is_empty() && self.upstream.looks.is_empty() {
+            return;
+        }
+        self.intake_due();
+        self.tell_upstream_if_due();
+        while let Some((_, client_id)) = self.upstream.wakes.pop_first_if_due(self.now) {
+            if let Some(carried) = self.upstream.clients.get_mut(&client_id) {
+                carried.wake = None;
+            }
+            self.upstream.looks.insert(client_id);
+        }
+        while let Some(client_id) = self.upstream.looks.pop_first() {
+            self.carry(&client_id);
+        }
+    }
+}
+
+/// A table of what is to be looked at again.
+trait Due {
+    fn pop_first_if_due(&mut self, now: Time) -> Option<(Time, ClientId)>;
+}
+
+impl Due for BTreeSet<(Time, ClientId)> {
+    fn pop_first_if_due(&mut self, now: Time) -> Option<(Time, ClientId)> {
+        if self.first()?.0 > now { None } else { self.pop_first() }
+    }
+}

@@ -1,0 +1,116 @@
+//! Which records the default server has, as all routers tell each other.
+
+use std::collections::BTreeMap;
+
+use crate::wire::fau3e::{Holding, STATE_HOLDINGS_MAX};
+use crate::wire::{Origin, RecordId};
+
+/// Runs of sequences, for each origin: rising, none touching the next. At most
+/// [`STATE_HOLDINGS_MAX`] in all; beyond it the lowest of some origin go, which costs
+/// at worst a record that is pushed twice.
+#[derive(Debug, Default)]
+pub(super) struct Pushed(BTreeMap<Origin, Vec<(u64, u64)>>);
+
+impl Pushed {
+    pub(super) fn contains(&self, id: &RecordId) -> bool {
+        let runs = self.0.get(&id.origin).into_iter().flatten();
+        runs.into_iter().any(|(floor, top)| (*floor..=*top).contains(&id.sequence))
+    }
+
+    /// True if that is news.
+    pub(super) fn insert(&mut self, id: &RecordId) -> bool {
+        self.join(&Holding { origin: id.origin, floor: id.sequence, top: id.sequence })
+    }
+
+    /// Adds a run. True if that is news.
+    pub(super) fn join(&mut self, run: &Holding) -> bool {
+        if run.floor > run.top {
+            return false;
+        }
+        let runs = self.0.entry(run.origin).or_default();
+        if runs.iter().any(|(floor, top)| *floor <= run.floor && run.top <= *top) {
+            return false;
+        }
+        let (mut floor, mut top) = (run.floor, run.top);
+        runs.retain(|(from, to)| {
+            let touches = *from <= top.saturating_add(1) && floor <= to.saturating_add(1);
+            if touches {
+                (floor, top) = (floor.min(*from), top.max(*to));
+            }
+            !touches
+        });
+        let at = runs.partition_point(|(from, _)| *from < floor);
+        runs.insert(at, (floor, top));
+        while self.0.values().map(Vec::len).sum::<usize>() > STATE_HOLDINGS_MAX {
+            self.drop_lowest();
+        }
+        true
+    }
+
+    /// Forgets what lies below what anybody holds.
+    pub(super) fn forget(&mut self, floor_of: impl Fn(&Origin) -> u64) {
+        self.0.retain(|origin, runs| {
+            let floor = floor_of(origin);
+            runs.retain(|(_, top)| *top >= floor);
+            !runs.is_empty()
+        });
+    }
+
+    pub(super) fn runs(&self) -> Vec<Holding> {
+        let run = |(origin, runs): (&Origin, &Vec<(u64, u64)>)| {
+            let origin = *origin;
+            runs.iter()
+                .map(move |(floor, top)| Holding { origin, floor: *floor, top: *top })
+                .collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(run).collect()
+    }
+
+    fn drop_lowest(&mut self) {
+        let longest = self.0.iter().max_by_key(|(_, runs)| runs.len()).map(|(origin, _)| *origin);
+        if let Some(runs) = longest.and_then(|origin| self.0.get_mut(&origin)) {
+            runs.remove(0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fau3_election::{Incarnation, RouterId};
+
+    use super::*;
+
+    fn origin() -> Origin {
+        Origin { router: RouterId([1; 16]), incarnation: Incarnation::default() }
+    }
+
+    fn runs(pushed: &Pushed) -> Vec<(u64, u64)> {
+        pushed.runs().iter().map(|run| (run.floor, run.top)).collect()
+    }
+
+    #[test]
+    fn runs_that_touch_become_one_and_what_nobody_holds_is_forgotten() {
+        let mut pushed = Pushed::default();
+        for sequence in [1, 2, 5, 4] {
+            assert!(pushed.insert(&RecordId { origin: origin(), sequence }));
+        }
+        assert_eq!(runs(&pushed), [(1, 2), (4, 5)]);
+        assert!(!pushed.join(&Holding { origin: origin(), floor: 4, top: 4 }), "known");
+        assert!(pushed.join(&Holding { origin: origin(), floor: 2, top: 3 }));
+        assert_eq!(runs(&pushed), [(1, 5)]);
+        assert!(pushed.insert(&RecordId { origin: origin(), sequence: 9 }));
+        pushed.forget(|_| 6);
+        assert_eq!(runs(&pushed), [(9, 9)]);
+        assert!(pushed.contains(&RecordId { origin: origin(), sequence: 9 }));
+        assert!(!pushed.contains(&RecordId { origin: origin(), sequence: 5 }));
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let mut pushed = Pushed::default();
+        for nth in 0..STATE_HOLDINGS_MAX as u64 + 5 {
+            pushed.insert(&RecordId { origin: origin(), sequence: 1 + 2 * nth });
+        }
+        assert_eq!(pushed.runs().len(), STATE_HOLDINGS_MAX);
+    }
+}

@@ -1,0 +1,180 @@
+//! Where the default server is: its URL, and the addresses that its name has.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Error;
+
+use super::dial::{ReadBuffer, Socket, upgrade};
+use crate::config::WsUrl;
+use crate::wire::ClientId;
+
+/// A name is not looked up again before, as long as its address answers nothing.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(10);
+/// Addresses of one name that are tried.
+const ADDRESSES_MAX: usize = 8;
+
+/// A server to be dialled. Its name is looked up when there is need to, not
+/// for each connection: while the server is there, its address is the one that
+/// has answered.
+#[derive(Debug)]
+pub(super) struct Target {
+    url: WsUrl,
+    known: Mutex<Known>,
+    /// One question to the name server at a time.
+    asking: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    addresses: Vec<SocketAddr>,
+    asked_at: Option<Instant>,
+    /// Which one has answered last.
+    good: Option<SocketAddr>,
+    /// Connections tried: each one the next address.
+    tries: usize,
+}
+
+impl Target {
+    pub(super) fn new(url: WsUrl) -> Self {
+        let known = Known {
+            addresses: url.host.parse().map(|ip: IpAddr| SocketAddr::new(ip, url.port)).into_iter().collect(),
+            ..Known::default()
+        };
+        Self { url, known: Mutex::new(known), asking: tokio::sync::Mutex::default() }
+    }
+
+    pub(super) fn url(&self) -> &WsUrl {
+        &self.url
+    }
+
+    /// The field `Host` of a request: a zone has no place in it (RFC 6874,
+    /// section 4).
+    pub(super) fn authority(&self) -> String {
+        let host = self.url.host.split('%').next().unwrap_or_default();
+        if host.contains(':') {
+            format!("[{host}]:{}", self.url.port)
+        } else {
+            format!("{host}:{}", self.url.port)
+        }
+    }
+
+    /// A connection, without any bound in time.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) async fn connect(&self) -> io::Result<TcpStream> {
+        let address = self.address().await?;
+        let stream = TcpStream::connect(address).await;
+        // A bad one is looked up anew, and the next one is tried.
+        self.known().good = stream.is_ok().then_some(address);
+        stream
+    }
+
+    /// A WebSocket in a client's name, without any bound in time.
+    ///
+    /// # Errors
+    /// As [`upgrade`].
+    pub(super) async fn dial(&self, client_id: &ClientId, buffer: ReadBuffer) -> Result<Socket, Error> {
+        let stream = self.connect().await?;
+        upgrade(stream, &format!("ws://{}{}", self.authority(), self.url.path), client_id, buffer).await
+    }
+
+    /// The server does not answer: its name may lead elsewhere by now.
+    pub(super) fn doubt(&self) {
+        self.known().good = None;
+    }
+
+    async fn address(&self) -> io::Result<SocketAddr> {
+        if let Some(address) = self.known().next() {
+            return Ok(address);
+        }
+        let _one = self.asking.lock().await;
+        if let Some(address) = self.known().next() {
+            return Ok(address);
+        }
+        let found = tokio::net::lookup_host((&*self.url.host, self.url.port)).await;
+        let mut known = self.known();
+        known.asked_at = Some(Instant::now());
+        match found {
+            Ok(found) => known.addresses = found.take(ADDRESSES_MAX).collect(),
+            // A name server that is out of reach with the server: what it said before may do.
+            Err(error) if known.addresses.is_empty() => {
+                known.asked_at = None;
+                let text = format!("{}: {error}", self.url.host);
+                return Err(io::Error::new(error.kind(), text));
+            }
+            Err(_) => {}
+        }
+        known.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// The address to try; `None`: to be looked up first.
+    fn next(&mut self) -> Option<SocketAddr> {
+        if self.good.is_some() {
+            return self.good;
+        }
+        let is_literal = self.asked_at.is_none() && !self.addresses.is_empty();
+        let is_fresh = self.asked_at.is_some_and(|at| at.elapsed() < LOOK_UP_EVERY);
+        if !is_literal && !is_fresh {
+            return None;
+        }
+        self.tries = self.tries.wrapping_add(1);
+        self.addresses.get(self.tries % self.addresses.len().max(1)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(url: &str) -> Target {
+        Target::new(url.parse().unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_address_needs_no_name_server_and_a_zone_stays_out_of_the_request() {
+        for (url, address, authority) in [
+            ("ws://127.0.0.1:8901", "127.0.0.1:8901", "127.0.0.1:8901"),
+            ("ws://[::1]:1/x", "[::1]:1", "[::1]:1"),
+        ] {
+            let target = target(url);
+            assert_eq!(target.address().await.unwrap(), address.parse().unwrap());
+            assert_eq!(target.authority(), authority);
+        }
+        assert_eq!(target("ws://[fe80::1%br-lan]:8901").authority(), "[fe80::1]:8901");
+        assert_eq!(target("ws://main.lan:8901").authority(), "main.lan:8901");
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_each_try_takes_the_next_until_one_answers() {
+        // Given a name with two addresses, of which only the second one answers,
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (good, bad) = (listener.local_addr().unwrap(), "127.0.0.1:1".parse().unwrap());
+        let target = target("ws://main.lan:8901");
+        *target.known() =
+            Known { addresses: vec![good, bad], asked_at: Some(Instant::now()), ..Known::default() };
+        let mut results = Vec::new();
+        for _ in 0..5 {
+            results.push(target.connect().await.is_ok());
+        }
+        assert_eq!(results, [false, true, true, true, true]);
+        target.doubt();
+        assert!(target.connect().await.is_err(), "the next one again");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_knows_is_named_in_the_error() {
+        let error = target("ws://no-such-host.invalid:8901").connect().await.unwrap_err();
+        assert!(error.to_string().contains("no-such-host.invalid"), "{error}");
+    }
+}
