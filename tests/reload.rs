@@ -33,9 +33,17 @@ impl File {
 
     /// Section `clients` with these lines.
     fn write(&self, clients: &[&str]) {
-        let lines: String = clients.iter().map(|line| format!("\t{line}\n")).collect();
-        fs::write(self.path(), format!("config clients 'clients'\n{lines}")).unwrap();
+        self.write_section("clients", clients);
     }
+
+    fn write_section(&self, section: &str, lines: &[&str]) {
+        let lines: String = lines.iter().map(|line| format!("\t{line}\n")).collect();
+        fs::write(self.path(), format!("config {section} '{section}'\n{lines}")).unwrap();
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Sends SIGHUP and waits until the log has `text` once more.
@@ -90,6 +98,28 @@ fn a_broken_file_changes_nothing_each_error_is_logged_and_a_mended_one_is_applie
     wait_for("no warning", PATIENCE, || node.status()["warnings"] == serde_json::json!([]));
     wait_for("the new limit", PATIENCE, || !has_a_place(&node, "AA:04"));
     assert_eq!(client.subscribe("kitchen"), [], "still connected");
+}
+
+#[test]
+fn routers_that_are_named_later_are_called_and_clients_do_not_notice() {
+    // Given two routers that know nothing of each other,
+    let file = File::new(&[]);
+    let port = free_port();
+    let alone = ["mesh.enabled=1", "mesh.discovery=off"];
+    let listen = format!("mesh.listen=127.0.0.1:{port}");
+    let other = Node::with(&[&alone[..], &[&listen, "node.name=router-b"]].concat()).start();
+    let router = Node::with(&[&alone[..], &["mesh.listen=127.0.0.1:0", "node.name=router-a"]].concat());
+    let router = router.configured_by(&file.path()).start();
+    let mut client = Desktop::connect(router.address(), "AA:01");
+    client.subscribe("hall");
+    assert_eq!(router.status()["neighbours"], serde_json::json!([]));
+    // when one is told where the other is,
+    file.write_section("mesh", &[&format!("list peer '127.0.0.1:{port}'")]);
+    hang_up(&router, "applied: mesh.peer");
+    // then they meet, and the client is still there.
+    wait_for("they meet", PATIENCE, || router.status()["neighbours"] == serde_json::json!(["router-b"]));
+    assert_eq!(client.subscribe("kitchen"), []);
+    drop(other);
 }
 
 #[test]

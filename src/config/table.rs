@@ -156,7 +156,7 @@ pub static SECTIONS: &[SectionSpec] = &[
             list!("listen" in mesh.listen, Restart, LISTEN_SHAPE, LISTEN),
             one!(mesh.key, Restart, PATH),
             one!(mesh.beacon_ms, Restart, bounds::BEACON_MS),
-            list!("discovery" in mesh.discovery, Live, DISCOVERY_SHAPE, DISCOVERY),
+            list!("discovery" in mesh.discovery, Restart, DISCOVERY_SHAPE, DISCOVERY),
             list!("interface" in mesh.interface, Restart, open_list(bounds::INTERFACE_LEN_MAX), INTERFACE),
             list!("peer" in mesh.peer, Live, open_list(bounds::PEER_LEN_MAX), PEER),
         ],

@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::config;
@@ -103,8 +103,12 @@ pub struct Own {
 /// All scans that are configured, at work.
 pub struct Discovery {
     news: mpsc::Receiver<News>,
+    sender: mpsc::Sender<News>,
     told: mpsc::Sender<Told>,
     scans: JoinSet<()>,
+    peers: Vec<config::Peer>,
+    /// Looks for `peers`.
+    fixed: AbortHandle,
 }
 
 impl Discovery {
@@ -112,7 +116,7 @@ impl Discovery {
     #[must_use]
     pub fn start(mesh: &config::Mesh, own: &Own) -> Self {
         let (told, learnt) = Learnt::new(own.peer_id.clone());
-        let mut scans: Vec<Box<dyn Scan>> = vec![Box::new(learnt), Box::new(Fixed::new(mesh.peer.clone()))];
+        let mut scans: Vec<Box<dyn Scan>> = vec![Box::new(learnt)];
         for way in &mesh.discovery {
             scans.push(match way {
                 config::Discovery::Mdns => Box::new(mdns::Mdns::new(own.clone(), mesh.interface.clone())),
@@ -124,7 +128,19 @@ impl Discovery {
         for scan in scans {
             tasks.spawn(scan.run(sender.clone()));
         }
-        Self { news, told, scans: tasks }
+        let peers = mesh.peer.clone();
+        let fixed = tasks.spawn(Box::new(Fixed::new(peers.clone())).run(sender.clone()));
+        Self { news, sender, told, scans: tasks, peers, fixed }
+    }
+
+    /// From now on these routers are called in any case. A connection to one that
+    /// is no longer among them stays.
+    pub fn set_peers(&mut self, peers: Vec<config::Peer>) {
+        if peers != self.peers {
+            self.fixed.abort();
+            self.fixed = self.scans.spawn(Box::new(Fixed::new(peers.clone())).run(self.sender.clone()));
+            self.peers = peers;
+        }
     }
 
     /// What is new.

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
 use super::report::MeshReport;
+use crate::config::Peer;
 use crate::discovery::{Discovery, News, Told};
 use crate::identity::{Error, NodeState, router_of, state_path};
 use crate::mesh::{BeaconTarget, Down, Frame, Mesh, MeshEvent, MeshEvents, SendOutcome};
@@ -165,6 +166,11 @@ impl MeshSide {
             debug!(address = %hint.address, source = ?hint.source, "a router may be there");
             self.mesh.hint(hint.address, hint.peer_id.and_then(|id| id.parse().ok()));
         }
+    }
+
+    /// The configuration names other routers to call.
+    pub(super) fn set_peers(&mut self, peers: Vec<Peer>) {
+        self.discovery.set_peers(peers);
     }
 
     /// Another router tells how a third one is found.

@@ -64,6 +64,8 @@ pub enum Request {
         /// The server that leads while it is there.
         default_server: crate::config::DefaultServer,
     },
+    /// Other routers to call in any case.
+    Call(Vec<crate::config::Peer>),
     /// Say goodbye; answered when it is said.
     Shutdown(oneshot::Sender<()>),
 }
@@ -216,6 +218,11 @@ impl Node {
                     self.router.handle(self.clock.now(), input);
                 }
                 self.look();
+            }
+            Request::Call(peers) => {
+                if let Some(mesh) = &mut self.mesh {
+                    mesh.set_peers(peers);
+                }
             }
             Request::Shutdown(done) => {
                 self.router.handle(self.clock.now(), Input::Shutdown);

@@ -218,6 +218,7 @@ impl Reload<'_> {
             default_server: config.default_server.clone(),
         };
         let _ = self.requests.send(mesh).await;
+        let _ = self.requests.send(Request::Call(config.mesh.peer.clone())).await;
         let applied = if changes.live.is_empty() { "nothing".into() } else { changes.live.join(", ") };
         info!("configuration read again; applied: {applied}");
         let waiting = (!changes.restart.is_empty())

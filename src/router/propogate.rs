@@ -174,7 +174,9 @@ impl Router {
     ) -> bool {
         let position = self.log.next_position();
         self.origins.insert(&record.id, position, self.now);
-        let is_twin = self.is_remembered(record.key()) && !mutated!(self.settings, TwinsTwice);
+        let is_known = self.is_remembered(record.key())
+            || self.uncommitted.iter().any(|waiting| waiting.record.key() == record.key());
+        let is_twin = is_known && !mutated!(self.settings, TwinsTwice);
         let is_twin = self.is_known_from_server(&record, age_ms) || is_twin;
         if !mutated!(self.settings, ReplicatedNotRemembered) {
             self.remember(record.key(), age_ms);
@@ -254,7 +256,8 @@ impl Router {
         if let Some(last) = last.filter(|last| last.sequence > self.origins.top(&last.origin)) {
             return Some(last);
         }
-        let on_the_way = self.uncommitted.iter().map(|waiting| &waiting.record);
+        let on_the_way = self.uncommitted.iter().filter(|waiting| !waiting.is_twin);
+        let on_the_way = on_the_way.map(|waiting| &waiting.record);
         let on_the_way = on_the_way.filter(|record| record.client_id == *client_id);
         let held = on_the_way.map(|record| (record.lamport, record.id)).chain(self.log.newest_of(client_id));
         held.max().map(|(_, id)| id).or(last)
@@ -296,6 +299,9 @@ impl Router {
         } else if is_own {
             self.stats.records_refused += 1;
             self.origins.remove(&record.id);
+            // Whoever took it in as well has the only one.
+            let twin = self.uncommitted.iter_mut().find(|waiting| waiting.record.key() == record.key());
+            twin.into_iter().for_each(|twin| twin.is_twin = false);
         }
         match waiter {
             Waiter::Client(conn) => {

@@ -85,12 +85,16 @@ impl Log {
         debug_assert!(self.held.back().is_none_or(|last| last.position < position), "positions rise");
         self.top = self.top.max(position);
         self.bytes += record.cost_bytes();
-        // One that comes late is not the latest.
+        self.held.push_back(Held { position, place: None, since, record });
+    }
+
+    /// A message of its sender's that is new here: the latest, unless it comes late.
+    /// One taken in again elsewhere is as old as it was.
+    pub(super) fn is_new(&mut self, record: &Record) {
         let stamp = (record.lamport, record.id);
         if self.newest_of(&record.client_id).is_none_or(|newest| newest <= stamp) {
             self.newest_of.insert(record.client_id.clone(), stamp);
         }
-        self.held.push_back(Held { position, place: None, since, record });
     }
 
     /// Clients hear it from now on, at this place among the room's records.

@@ -28,7 +28,7 @@ impl Room {
     }
 
     /// It will be heard here: what is settled must not count it as passed.
-    fn announce(&mut self, record: &Record) {
+    pub(super) fn announce(&mut self, record: &Record) {
         let of_origin = self.by_origin.entry(record.id.origin).or_default();
         of_origin.insert(record.id.sequence, record.client_id.clone());
     }
@@ -139,7 +139,10 @@ impl Router {
             self.log.add_twin(&record);
             self.twin_came(&record);
             self.previous_came(&record);
-        } else if !self.waits_for_previous(position, &record) {
+            return;
+        }
+        self.log.is_new(&record);
+        if !self.waits_for_previous(position, &record) {
             self.put_into_room(position, record.clone());
             self.previous_came(&record);
         } else if !mutated!(self.settings, WaitingSettled) {
@@ -202,15 +205,6 @@ impl Router {
                 self.rooms.remove(room_id);
             }
         }
-    }
-
-    /// Puts a record of an earlier life back where it was.
-    pub(super) fn restore_record(&mut self, position: Position, age_ms: u64, record: Arc<Record>) {
-        self.origins.insert(&record.id, position, self.now);
-        let room = self.rooms.entry(record.room.clone()).or_default();
-        room.insert(position, record.clone());
-        self.log.push(position, Moment::before(self.now, age_ms), record);
-        self.log.set_place(position, position);
     }
 
     /// Live audio: to the others in the sender's room, at once or not at all.

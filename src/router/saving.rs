@@ -4,15 +4,17 @@
 //! A commit holds every subscription that was made before its records, so a
 //! record that survives a crash finds the sessions it is meant for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fau3_election::Time;
 
 use super::io::{Commit, Output, Restored, StoredRecord};
+use super::record::{Moment, Position};
 use super::session::Session;
 use super::settings::{ENDED_MAX, SESSION_SAVE_DELAY};
 use super::{Router, SessionKey};
-use crate::wire::ClientId;
+use crate::wire::{ClientId, Record};
 
 /// What has changed since the last commit.
 #[derive(Debug, Default)]
@@ -131,10 +133,7 @@ impl Router {
         for (key, age_ms) in restored.remembered {
             self.remember(key, age_ms);
         }
-        for stored in restored.records {
-            self.lamport = self.lamport.max(stored.record.lamport);
-            self.restore_record(stored.position, stored.age_ms, stored.record);
-        }
+        self.restore_records(restored.records);
         self.restore_pushed(&restored.pushed);
         for saved in restored.sessions {
             let room = saved.room.clone();
@@ -150,5 +149,43 @@ impl Router {
             self.detached.insert((self.now, key));
         }
         self.end_detached();
+    }
+
+    /// Clients hear the records of an earlier life as they heard them then: a
+    /// message once, by whichever names it goes, and behind the same sender's
+    /// previous one, though that may have come later.
+    fn restore_records(&mut self, records: Vec<StoredRecord>) {
+        let mut messages = BTreeSet::new();
+        let mut to_place = BTreeMap::new();
+        for StoredRecord { position, age_ms, record } in records {
+            self.lamport = self.lamport.max(record.lamport);
+            self.origins.insert(&record.id, position, self.now);
+            self.log.push(position, Moment::before(self.now, age_ms), record.clone());
+            if messages.insert(record.key()) {
+                self.log.is_new(&record);
+                to_place.insert(position, record);
+            } else {
+                self.log.add_twin(&record);
+                self.rooms.entry(record.room.clone()).or_default().announce(&record);
+            }
+        }
+        while let Some((position, record)) = to_place.pop_first() {
+            let mut behind = vec![(position, record)];
+            while let Some(before) =
+                behind.last().and_then(|(_, record)| self.placed_before(record, &to_place))
+            {
+                behind.extend(to_place.remove_entry(&before));
+            }
+            for (position, record) in behind.into_iter().rev() {
+                self.put_into_room(position, record);
+            }
+        }
+    }
+
+    /// The same sender's previous message, if it is among these.
+    fn placed_before(&self, record: &Record, to_place: &BTreeMap<Position, Arc<Record>>) -> Option<Position> {
+        let (previous, _) = self.log.get(self.origins.position(&record.previous?)?, self.now)?;
+        let mut names = self.log.ids_of(previous).filter_map(|id| self.origins.position(id));
+        names.find(|position| to_place.contains_key(position))
     }
 }

@@ -74,6 +74,19 @@ fn an_existing_name_of_the_main_server_becomes_the_default_server_and_is_taken_f
 }
 
 #[test]
+fn a_default_server_that_is_configured_already_stays_as_it_is() {
+    let Some(root) = Root::new() else { return };
+    uci(&root, &["set", "fau3.default_server=default_server"]);
+    uci(&root, &["set", "fau3.default_server.url=ws://10.0.0.1:9000"]);
+    uci(&root, &["commit", "fau3"]);
+    let dhcp = "config domain\n\toption name 'fau3vomdMain'\n\toption ip '10.10.11.156'\n";
+    fs::write(root.path("etc/config/dhcp"), dhcp).unwrap();
+    set_up(&root);
+    assert_eq!(uci(&root, &["get", "fau3.default_server.url"]), "ws://10.0.0.1:9000");
+    assert_eq!(uci(&root, &["show", "dhcp"]), "");
+}
+
+#[test]
 fn a_name_that_led_to_this_router_itself_is_no_default_server() {
     let Some(root) = Root::new() else { return };
     fs::write(root.path("etc/config/network"), "config interface 'lan'\n\toption ipaddr '192.168.1.1'\n")

@@ -44,12 +44,12 @@ fn dnsmasq_gets_the_name_while_it_is_there_and_is_told_of_each_change_once() {
 fn nothing_but_names_gets_there_whatever_the_service_s_user_puts_in_its_place() {
     let Some(root) = Root::new() else { return };
     fs::create_dir_all(root.path("var/run/fau3")).unwrap();
-    fs::write(root.path("etc/shadow"), "root:$1$secret:0:0\n").unwrap();
+    fs::write(root.path("etc/hidden"), "1.2.3.4 of.others\n").unwrap();
     fs::write(root.path("var/run/fau3/hosts"), "1.2.3.4 ok\nroot:$1$secret:0:0\n1.2.3.4 a b\n").unwrap();
     let hook_ = hook(&root);
     wait_for("the name", PATIENCE, || root.read("tmp/hosts/fau3") == "1.2.3.4 ok\n");
     fs::remove_file(root.path("var/run/fau3/hosts")).unwrap();
-    symlink(root.path("etc/shadow"), root.path("var/run/fau3/hosts")).unwrap();
+    symlink(root.path("etc/hidden"), root.path("var/run/fau3/hosts")).unwrap();
     wait_for("no name", PATIENCE, || !root.path("tmp/hosts/fau3").exists());
     drop(hook_);
 }

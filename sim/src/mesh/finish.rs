@@ -67,15 +67,16 @@ impl World {
             .or_else(|| self.undelivered())
             .or_else(|| self.different_records())
             .or_else(|| self.different_sessions())
-            .or_else(|| self.behind())
+            .or_else(|| self.under_way())
     }
 
-    /// A router to which frames are on their way since a link was slow.
-    fn behind(&self) -> Broken {
-        let [from, to] = self
-            .standing
-            .iter()
-            .find_map(|connection| self.connections[*connection as usize].behind(self.now))?;
+    /// From whom to whom frames are on their way since their link was slow.
+    pub(super) fn behind(&self) -> Option<[usize; 2]> {
+        self.standing.iter().find_map(|connection| self.connections[*connection as usize].behind(self.now))
+    }
+
+    fn under_way(&self) -> Broken {
+        let [from, to] = self.behind()?;
         Some((REST, format!("frames from r{from} to r{to} are still under way")))
     }
 

@@ -33,7 +33,7 @@ pub const NAMES: [(&str, &str); 16] = [
         DELIVERED,
         "final: every message answered FAU3_STORED was heard by all who were subscribed in its room all the time",
     ),
-    (ONCE, "always: whoever remembers MessageUuids for 60 s hears a message once"),
+    (ONCE, "always: whoever confirms what it hears and remembers MessageUuids for 60 s hears a message once"),
     (AGAIN, "always: what a client has confirmed is not sent to it again on that connection"),
     (
         ORDER,

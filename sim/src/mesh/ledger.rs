@@ -53,6 +53,8 @@ pub(super) struct Said {
     pub(super) is_single: bool,
     /// All that held it have died.
     pub(super) is_lost: bool,
+    /// Listeners whose Confirm of it has come to a router.
+    pub(super) confirmed_by: NodeSet,
     /// Who heard it: when, from which router.
     pub(super) heard: BTreeMap<usize, (Time, usize)>,
     /// [`Ledger::cost`] when it was first fed.
@@ -116,6 +118,7 @@ impl Ledger {
             confirmed_at: None,
             is_single: false,
             is_lost: false,
+            confirmed_by: 0,
             heard: BTreeMap::new(),
             cost_before: 0,
         });

@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use fau3::router::ToClient;
@@ -32,6 +32,8 @@ pub(super) struct Line {
     pub(super) is_ended: bool,
     /// The room of the last Subscribe that the router has taken in from it.
     pub(super) room: Option<usize>,
+    /// Playlists that went down it: the message of each.
+    pub(super) sent: BTreeMap<Uuid, usize>,
     /// Playlists that its client has confirmed on it.
     pub(super) confirmed: BTreeSet<Uuid>,
     /// Live audio that came down it: speaker, count.
@@ -72,6 +74,7 @@ impl Line {
             is_dead: false,
             is_ended: false,
             room: None,
+            sent: BTreeMap::new(),
             confirmed: BTreeSet::new(),
             streams: Vec::new(),
         }

@@ -47,7 +47,11 @@ impl World {
                 self.subscribes(line, client, node, number);
             }
             FromClient::Confirm { message_uuid: Some(uuid), status } if status.settles() => {
-                self.lines[line as usize].confirmed.insert(*uuid);
+                let place = &mut self.lines[line as usize];
+                place.confirmed.insert(*uuid);
+                if let Some(number) = place.sent.get(uuid) {
+                    self.judge.ledger.said[*number].confirmed_by |= 1 << client;
+                }
             }
             _ => {}
         }
@@ -83,7 +87,9 @@ impl World {
     /// A router did not know the session of a client that comes to it.
     fn must_be_known(&mut self, client: usize, node: usize, before: Presence) {
         let told = before.subscribed_at + TOLD_WITHIN < self.now;
-        let calm = self.disturbed_at + self.judge.limits.settle < before.subscribed_at && !self.is_rough();
+        let calm = self.disturbed_at + self.judge.limits.settle < before.subscribed_at
+            && !self.is_rough()
+            && self.behind().is_none();
         let grace = self.setup.settings.session_grace;
         let in_grace = self.now.since(before.seen_at) < grace * 9 / 10;
         if told && calm && in_grace {
@@ -178,7 +184,8 @@ impl World {
         said.held_ever |= 1 << node;
         said.came_at.entry(node).or_insert(self.now);
         let has_one_holder = said.held_ever.count_ones() < 2;
-        if has_one_holder && machine.singles < counted {
+        // Said again, it has been counted.
+        if has_one_holder && !said.is_single && machine.singles < counted {
             machine.singles += 1;
             said.is_single = true;
         }
@@ -197,8 +204,10 @@ impl World {
 
     /// A router sends a message to a client.
     pub(super) fn observe_playlist(&mut self, node: usize, line: u32, uuid: Uuid, record: &Record) {
-        let place = &self.lines[line as usize];
+        let number = self.judge.ledger.number_of(record.key());
+        let place = &mut self.lines[line as usize];
         let (client, in_room) = (place.client, place.room);
+        place.sent.extend(number.map(|number| (uuid, number)));
         if place.confirmed.contains(&uuid) {
             let number = &record.message_uuid;
             self.broken(AGAIN, format!("r{node} sends c{client} {number} again, which it has confirmed"));
@@ -249,10 +258,13 @@ impl World {
         let said = &mut self.judge.ledger.said[number];
         let speaker = said.speaker;
         let before = said.heard.get(&client).copied();
+        let is_confirmed = said.confirmed_by & (1 << client) != 0;
         said.heard.entry(client).or_insert((self.now, node));
         self.note(Some(node), || format!("c{client} hears {number} of c{speaker}"));
         if let Some((at, first)) = before {
-            if self.lives[first].is_some_and(|died| died >= at) {
+            // Whoever has not confirmed it, or lost a router that alone may know so,
+            // gets it again, however much later.
+            if !is_confirmed || self.lives[first].is_some_and(|died| died >= at) {
                 self.tally.repeated += 1;
             } else {
                 self.broken(

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fau3::wire::RecordId;
 use fau3_election::Time;
 
 use super::World;
 use super::judge::ORDER;
+use super::ledger::Said;
 use crate::engine::nodes_of;
 
 /// Delivery waits so long for the speaker's previous message; a little less by the
@@ -45,7 +47,8 @@ enum Stood {
     Lacking(Time),
     /// It had waited for it.
     Waited,
-    /// The bounds of age or bytes had let it go there.
+    /// The bounds of age or bytes had let it go there; or elsewhere, before it came
+    /// there or one between the two did, by which alone it would have been known.
     Expired,
     /// Since it was said, this router was cut off from who took it in, or one
     /// of the two died.
@@ -108,11 +111,13 @@ impl World {
         let came_at = said.came_at.get(&node).copied();
         let since = said.fed_at.unwrap_or(self.now);
         let newer_came_at = ledger.newer_came_at(late, node).unwrap_or(self.now);
-        let router = self.machines[node].router.as_ref();
-        let has_left = || router.is_some_and(|router| !said.ids.iter().any(|id| router.holds(id)));
+        let mut between =
+            ledger.of_speaker(said.speaker, late, newer).iter().map(|between| &ledger.said[*between]);
+        let mut is_missing =
+            || between.any(|between| !between.came_at.contains_key(&node) && self.has_left_a_router(between));
         if nodes_of(said.brought_to()).any(|origin| self.was_apart(origin, node, since)) {
             Stood::Apart
-        } else if came_at.is_some() && has_left() {
+        } else if came_at.is_some() && self.has_left(said, node) || is_missing() {
             Stood::Expired
         } else if self.was_unknown(late, newer, node) {
             Stood::Unknown
@@ -123,6 +128,16 @@ impl World {
                 None => Stood::Lacking(newer_came_at),
             }
         }
+    }
+
+    /// A router that runs has let go of a message that it held.
+    fn has_left(&self, said: &Said, node: usize) -> bool {
+        let router = self.machines[node].router.as_ref();
+        router.is_some_and(|router| !said.ids.iter().any(|id| router.holds(id)))
+    }
+
+    fn has_left_a_router(&self, said: &Said) -> bool {
+        said.came_at.keys().any(|node| self.has_left(said, *node))
     }
 
     /// Whether a router that took in what was said behind the late one, up to
@@ -137,7 +152,7 @@ impl World {
             let behind = &ledger.said[*behind];
             let came_first = behind.came_at.get(&node).is_none_or(|at| *at <= came_at + WAIT_MAX);
             came_first
-                && self.takers(behind.ids.iter().map(|id| id.origin.router)).any(|taker| {
+                && self.takers(behind).any(|taker| {
                     let taken_at = behind.brought_at.get(&taker);
                     let knew =
                         said.came_at.get(&taker).zip(taken_at).is_some_and(|(came, taken)| came <= taken);
@@ -146,8 +161,11 @@ impl World {
         })
     }
 
-    fn takers(&self, ids: impl Iterator<Item = fau3_election::RouterId>) -> impl Iterator<Item = usize> {
-        ids.filter_map(|id| self.machines.iter().position(|machine| machine.id == id))
+    /// The routers that made a record of it; as long as nobody has seen one, those that may have.
+    fn takers(&self, said: &Said) -> impl Iterator<Item = usize> {
+        let place = |id: &RecordId| self.machines.iter().position(|machine| machine.id == id.origin.router);
+        let made = said.ids.iter().filter_map(place).fold(0, |set, node| set | 1 << node);
+        nodes_of(if made == 0 { said.brought_to() } else { made })
     }
 
     /// A message is heard after newer ones: every router that passed it over must be excused.
@@ -219,10 +237,7 @@ mod tests {
             for number in [late, newer] {
                 ledger.said[number].heard.clear();
             }
-            let taker = |number: usize| {
-                let taker = world.judge.ledger.said[number].ids[0].origin.router;
-                world.machines.iter().position(|machine| machine.id == taker).unwrap()
-            };
+            let taker = |number: usize| world.takers(&world.judge.ledger.said[number]).next().unwrap();
             let taker = Some(taker(late)).filter(|first| *first == taker(newer)).unwrap();
             let (passing, bringing) = ((taker + 1) % 3, (taker + 2) % 3);
             Self { world, listener, late, newer, taker, passing, bringing }
@@ -238,7 +253,7 @@ mod tests {
             self.world.judge.violation.as_ref().is_some_and(|violation| violation.invariant == ORDER)
         }
 
-        fn said(&mut self, number: usize) -> &mut super::super::ledger::Said {
+        fn said(&mut self, number: usize) -> &mut Said {
             &mut self.world.judge.ledger.said[number]
         }
     }
@@ -268,21 +283,25 @@ mod tests {
     #[test]
     fn bounds_excuse_the_router_that_has_let_a_message_go() {
         let mut told = Told::new();
-        let (late, newer, passing) = (told.late, told.newer, told.passing);
+        let late = told.late;
         told.said(late).ids.iter_mut().for_each(|id| id.sequence += 1_000_000);
         told.newer();
         assert!(!told.late());
         assert_eq!(told.world.tally.late_expired, 1);
-        // But not one that does not know of it.
-        let mut told = Told::new();
-        told.said(late).ids.iter_mut().for_each(|id| id.sequence += 1_000_000);
-        told.said(late).came_at.remove(&passing);
-        let now = told.world.now;
-        for said in &mut told.world.judge.ledger.said[newer..] {
-            said.came_at.insert(passing, now);
+        // So do they where what they let go elsewhere never came.
+        for has_left in [true, false] {
+            let mut told = Told::new();
+            let (late, newer, passing, now) = (told.late, told.newer, told.passing, told.world.now);
+            if has_left {
+                told.said(late).ids.iter_mut().for_each(|id| id.sequence += 1_000_000);
+            }
+            told.said(late).came_at.remove(&passing);
+            for said in &mut told.world.judge.ledger.said[newer..] {
+                said.came_at.insert(passing, now);
+            }
+            told.newer();
+            assert_eq!(!told.late(), has_left);
         }
-        told.newer();
-        assert!(told.late());
     }
 
     #[test]

@@ -78,7 +78,8 @@ tally! {
     /// Late arrivals out of order, of which newer ones had come from a router whose
     /// bounds had let them go.
     late_expired: "late, expired elsewhere",
-    /// Heard again after the client had forgotten it, as a death of a router excuses.
+    /// Heard again after the client had forgotten it: it had not confirmed it, or the
+    /// router that it had confirmed it to has died.
     repeated: "heard again, excused",
 }
 

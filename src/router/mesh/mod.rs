@@ -37,6 +37,8 @@ pub(super) use audience::Audience;
 use clock::MeshClock;
 pub(super) use copies::Copies;
 use fetch::Fetches;
+#[cfg(test)]
+pub(super) use order::WAITING_MAX;
 pub(super) use order::Waiting;
 pub(super) use origins::Origins;
 use peers::Peers;

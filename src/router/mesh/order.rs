@@ -2,40 +2,69 @@
 //! "Session": delivery waits at most 2 s for it while a router that holds it
 //! is reachable).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fau3_election::Time;
+use fau3_election::{Incarnation, RouterId, Time};
 
 use crate::router::mutants::mutated;
 use crate::router::{Position, Router};
-use crate::wire::{Record, RecordId};
+use crate::wire::{Origin, Record, RecordId};
 
 /// See the module's text.
 const WAIT_MAX: Duration = Duration::from_secs(2);
-/// Records that wait at one time; beyond it they are delivered as they come.
-const WAITING_MAX: usize = 256;
+/// Records that wait at one time; beyond it those that have waited longest go on.
+pub(in crate::router) const WAITING_MAX: usize = 4_096;
 
 /// They are held already, and may be passed on, but no client hears them yet.
 #[derive(Debug, Default)]
-pub(in crate::router) struct Waiting(BTreeMap<RecordId, Held>);
+pub(in crate::router) struct Waiting {
+    held: BTreeMap<RecordId, Held>,
+    /// Each behind the one that it names.
+    behind: BTreeSet<(RecordId, RecordId)>,
+    /// By when each has waited long enough.
+    due: BTreeSet<(Time, RecordId)>,
+}
 
 #[derive(Debug)]
 struct Held {
     position: Position,
     record: Arc<Record>,
+    /// Whom it waits for.
+    previous: RecordId,
     until: Time,
 }
 
 impl Waiting {
     pub(super) fn timeout(&self) -> Option<Time> {
-        self.0.values().map(|held| held.until).min()
+        self.due.first().map(|(until, _)| *until)
+    }
+
+    fn insert(&mut self, held: Held) {
+        let id = held.record.id;
+        self.behind.insert((held.previous, id));
+        self.due.insert((held.until, id));
+        self.held.insert(id, held);
+    }
+
+    fn take(&mut self, id: &RecordId) -> Option<Held> {
+        let held = self.held.remove(id)?;
+        self.behind.remove(&(held.previous, *id));
+        self.due.remove(&(held.until, *id));
+        Some(held)
     }
 
     /// One that left the log meanwhile.
     pub(in crate::router) fn remove(&mut self, id: &RecordId) {
-        self.0.remove(id);
+        self.take(id);
+    }
+
+    /// One that waits for this one.
+    fn next_behind(&self, id: RecordId) -> Option<RecordId> {
+        let first = Origin { router: RouterId([0; 16]), incarnation: Incarnation::default() };
+        let from = (id, RecordId { origin: first, sequence: 0 });
+        self.behind.range(from..).next().filter(|(previous, _)| *previous == id).map(|(_, next)| *next)
     }
 }
 
@@ -44,16 +73,21 @@ impl Router {
     /// they may.
     pub(in crate::router) fn waits_for_previous(&mut self, position: Position, record: &Arc<Record>) -> bool {
         let Some(previous) = record.previous else { return false };
-        let is_on_its_way = self.is_awaited(&previous);
-        let until = self.now + WAIT_MAX;
-        let Some(mesh) = &mut self.mesh else { return false };
-        let is_on_its_way = is_on_its_way && !mutated!(self.settings, OrderNotWaited);
-        if !is_on_its_way || mesh.waiting.0.len() >= WAITING_MAX {
+        if mutated!(self.settings, OrderNotWaited) {
             return false;
         }
-        self.stats.order_waits += 1;
-        mesh.waiting.0.insert(record.id, Held { position, record: record.clone(), until });
-        true
+        while self.is_awaited(&previous) {
+            let until = self.now + WAIT_MAX;
+            let Some(mesh) = &mut self.mesh else { return false };
+            if mesh.waiting.held.len() < WAITING_MAX {
+                self.stats.order_waits += 1;
+                mesh.waiting.insert(Held { position, record: record.clone(), previous, until });
+                return true;
+            }
+            let Some((_, longest)) = mesh.waiting.due.first().copied() else { return false };
+            self.wait_no_more(longest);
+        }
+        false
     }
 
     /// Whether a record is not heard here yet, but will be.
@@ -75,7 +109,7 @@ impl Router {
 
     /// The record that waits here with this one's message: itself, or its twin.
     fn waiting_as(&self, id: &RecordId) -> Option<RecordId> {
-        let waiting = &self.mesh.as_ref()?.waiting.0;
+        let waiting = &self.mesh.as_ref()?.waiting.held;
         if waiting.contains_key(id) {
             return Some(*id);
         }
@@ -97,39 +131,41 @@ impl Router {
         let mut came: Vec<RecordId> = self.log.ids_of(record).copied().collect();
         while let Some(id) = came.pop() {
             let Some(mesh) = &mut self.mesh else { return };
-            let next = mesh.waiting.0.iter().find(|(_, held)| held.record.previous == Some(id));
-            let Some(next) = next.map(|(id, _)| *id) else { continue };
-            if let Some(held) = mesh.waiting.0.remove(&next) {
-                came.push(id);
-                came.extend(self.log.ids_of(&held.record));
-                self.put_into_room(held.position, held.record);
-            }
+            let Some(held) = mesh.waiting.next_behind(id).and_then(|next| mesh.waiting.take(&next)) else {
+                continue;
+            };
+            came.push(id);
+            came.extend(self.log.ids_of(&held.record));
+            self.put_into_room(held.position, held.record);
         }
     }
 
-    /// Whoever has waited long enough takes along what it waits for, as far as
-    /// that is here: the oldest one first.
     pub(super) fn waiting_due(&mut self) {
-        loop {
-            let now = self.now;
-            let Some(mesh) = &self.mesh else { return };
-            let due = mesh.waiting.0.iter().find(|(_, held)| held.until <= now).map(|(id, _)| *id);
-            let Some(first) = due.map(|due| self.first_before(due)) else { return };
-            let Some(held) = self.mesh.as_mut().and_then(|mesh| mesh.waiting.0.remove(&first)) else {
-                return;
-            };
-            self.stats.order_given_up += 1;
-            self.put_into_room(held.position, held.record.clone());
-            self.previous_came(&held.record);
+        let now = self.now;
+        while let Some((until, longest)) =
+            self.mesh.as_ref().and_then(|mesh| mesh.waiting.due.first().copied())
+            && until <= now
+        {
+            self.wait_no_more(longest);
         }
+    }
+
+    /// One that has waited long enough takes along what it waits for, as far as
+    /// that is here: the oldest one first.
+    fn wait_no_more(&mut self, longest: RecordId) {
+        let first = self.first_before(longest);
+        let Some(held) = self.mesh.as_mut().and_then(|mesh| mesh.waiting.take(&first)) else { return };
+        self.stats.order_given_up += 1;
+        self.put_into_room(held.position, held.record.clone());
+        self.previous_came(&held.record);
     }
 
     /// The oldest of those that wait for each other up to this one.
     fn first_before(&self, mut id: RecordId) -> RecordId {
         // Records that name each other in a circle are a liar's: it ends all the same.
         for _ in 0..WAITING_MAX {
-            let held = self.mesh.as_ref().and_then(|mesh| mesh.waiting.0.get(&id));
-            let previous = held.and_then(|held| self.waiting_as(&held.record.previous?));
+            let held = self.mesh.as_ref().and_then(|mesh| mesh.waiting.held.get(&id));
+            let previous = held.and_then(|held| self.waiting_as(&held.previous));
             match previous {
                 Some(previous) => id = previous,
                 None => break,

@@ -14,14 +14,16 @@ use fau3_election::{Config, Election, RouterId, SavedState, Time};
 use super::super::device::{Device, Manner};
 use super::super::harness::{ms, room, secs};
 use super::super::upstream::server::Server;
-use crate::router::{ConnId, Input, Output, Restored, Router, Settings, ToClient, UpstreamOutput};
+use crate::router::{
+    ConnId, Input, Output, Restored, Router, Settings, StoredRecord, ToClient, UpstreamOutput,
+};
 use crate::wire::Uuid;
 use crate::wire::fau3d::FromClient;
 use crate::wire::fau3e::{Message, decode, encode};
 
 /// From one router to the next.
 pub(in crate::router::tests) const LATENCY: Duration = Duration::from_millis(1);
-/// What is to be stored is on the disk after this long. Nothing is read from it again.
+/// What is to be stored is on the disk after this long. What is read from it is `on_disk`.
 pub(in crate::router::tests) const COMMIT: Duration = Duration::from_millis(20);
 /// After which a connection over a cut link is given up.
 pub(super) const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
@@ -78,6 +80,8 @@ pub(in crate::router::tests) struct MeshNet {
     events: BTreeMap<(Time, u64), Event>,
     serial: u64,
     settings: Settings,
+    /// What a router finds on its disk when it starts.
+    pub(super) on_disk: Vec<StoredRecord>,
     /// Messages sent from router to router.
     pub(in crate::router::tests) messages: Vec<(R, R, Message)>,
     /// Routers that answer nothing: frames to them stay in their queue.
@@ -105,6 +109,7 @@ impl MeshNet {
             events: BTreeMap::new(),
             serial: 0,
             settings,
+            on_disk: Vec::new(),
             messages: Vec::new(),
             deaf: BTreeSet::new(),
             silent: false,
@@ -143,7 +148,8 @@ impl MeshNet {
         let config = Config { name: format!("router-{}", at.0), ..Config::default() };
         let seed = at.0 as u64 * 1_000 + node.lives;
         let election = Election::new(config, Self::id(at), node.flash.clone(), seed, Time::ZERO);
-        node.router = Some(Router::in_mesh(election, self.settings.clone(), Restored::default()));
+        let restored = Restored { records: self.on_disk.clone(), ..Restored::default() };
+        node.router = Some(Router::in_mesh(election, self.settings.clone(), restored));
         self.drain(at);
         for other in (0..self.nodes.len()).map(R) {
             self.connect_routers(at, other);

@@ -7,7 +7,8 @@ use fau3_election::Incarnation;
 
 use super::super::harness::{ms, room, secs};
 use super::net::{COMMIT, D, MeshNet, R};
-use crate::router::{Input, Settings};
+use crate::router::mesh::WAITING_MAX;
+use crate::router::{Input, Settings, StoredRecord};
 use crate::wire::fau3e::{Message, Playlist};
 use crate::wire::{self, ClientId, Origin, Record, RecordId};
 
@@ -100,6 +101,25 @@ fn a_record_that_has_waited_long_enough_is_heard_behind_what_is_here_of_those_be
 }
 
 #[test]
+fn when_too_many_wait_the_longest_goes_on_and_order_stays() {
+    // Given: as many as may wait, each for the one before it.
+    let (mut net, listener) = listening(Settings::default());
+    let waiting = u64::try_from(WAITING_MAX).unwrap();
+    let record = |number: u64| {
+        let previous = if number == 1 { id(2, 1) } else { id(1, number - 1) };
+        said(id(1, number), Some(previous), number, &number.to_string())
+    };
+    bring(&mut net, (1..=waiting).map(record).collect());
+    net.run(ms(10));
+    assert!(net[listener].heard.is_empty());
+    // When: one more comes. Then: it does not go before them.
+    bring(&mut net, vec![record(waiting + 1)]);
+    net.run(ms(10));
+    let all: Vec<String> = (1..=waiting + 1).map(|number| number.to_string()).collect();
+    assert_eq!(net[listener].heard, all);
+}
+
+#[test]
 fn records_that_name_each_other_in_a_circle_are_heard_all_the_same() {
     let (mut net, listener) = listening(Settings::default());
     bring(&mut net, vec![said(id(1, 1), Some(id(2, 1)), 1, "one"), said(id(1, 2), Some(id(1, 1)), 1, "two")]);
@@ -137,9 +157,11 @@ fn a_record_names_the_one_before_it_whatever_its_session_still_says() {
 fn a_record_stands_behind_the_latest_not_behind_what_came_late() {
     let (mut net, _) = listening(Settings::default());
     let talker = net.listener("talker", R(0), "room");
-    // Given: a record, and one from before it that comes after it.
+    // Given: a record, one from before it that comes after it, and that one once
+    // more as a third router took it in later.
     bring(&mut net, vec![said(id(1, 1), None, 20, "two")]);
     bring(&mut net, vec![said(id(2, 1), None, 10, "one")]);
+    bring(&mut net, vec![said(id(3, 1), None, 30, "one")]);
     net.say(talker, "room", "three");
     net.run(ms(10));
     assert_eq!(made_last(&net, R(0)).previous, Some(id(1, 1)));
@@ -153,4 +175,44 @@ fn a_record_stands_behind_one_that_is_on_its_way_to_the_disk() {
     net.say(talker, "room", "two");
     net.run(secs(1));
     assert_eq!(made_last(&net, R(0)).previous, Some(id(1, 1)));
+}
+
+#[test]
+fn a_message_that_is_still_on_its_way_to_the_disk_is_heard_once_when_another_router_brings_it() {
+    let (mut net, listener) = listening(Settings { disk: true, ..Settings::default() });
+    let talker = net.listener("talker", R(0), "room");
+    let uuid = net.say(talker, "room", "one");
+    let message = wire::Message {
+        room: room("room"),
+        client_id: ClientId::new("talker").unwrap(),
+        message_uuid: uuid,
+        payload: "one".as_bytes().into(),
+    };
+    net.run(COMMIT / 2);
+    bring(&mut net, vec![Record::new(id(1, 1), None, 1, message)]);
+    net.run(secs(1));
+    assert_eq!((net[listener].heard.len(), net[listener].playlists().len()), (1, 1));
+}
+
+#[test]
+fn after_a_restart_records_are_heard_once_and_in_order_in_whatever_order_they_had_come() {
+    // Given: a router on whose disk "two" came before "one", and once more under
+    // another name.
+    let (mut net, listener) = listening(Settings { disk: true, ..Settings::default() });
+    net.kill(R(0));
+    let others = ["a", "b", "c", "d", "e", "f"].into_iter().zip(1..);
+    let others = others.map(|(word, number)| said(id(4, number), None, number, word));
+    let mut came = vec![said(id(1, 1), Some(id(2, 1)), 2, "two"), said(id(2, 1), None, 1, "one")];
+    came.extend(others);
+    came.push(said(id(3, 1), None, 3, "two"));
+    came.push(said(id(3, 2), Some(id(3, 1)), 4, "three"));
+    let stored = |(at, record)| StoredRecord { position: at, record: Arc::new(record), age_ms: 0 };
+    net.on_disk = (1..).zip(came).map(stored).collect();
+    net.start(R(0));
+    net.run(secs(2));
+    // When: the listener comes back. Then: nobody could tell.
+    net.attach(listener, R(0));
+    net.run(secs(1));
+    assert_eq!(net[listener].heard, ["one", "two", "a", "b", "c", "d", "e", "f", "three"]);
+    assert_eq!(net[listener].playlists().len(), 9);
 }

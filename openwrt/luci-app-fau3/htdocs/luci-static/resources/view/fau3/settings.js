@@ -218,6 +218,8 @@ function renderServers(m) {
 		text(isUrl, _('A WebSocket URL with its port and without TLS, such as ws://10.10.11.156:8901')));
 	option(s, 'general', form.Value, 'check_interval_ms', _('Check'),
 		_('Milliseconds between two looks whether it is there.'), '250', number(50, 60000));
+	option(s, 'general', form.Value, 'hold_ms', _('Back after'),
+		_('Milliseconds for which it has to answer before it counts as back.'), '3000', number(0, 600000));
 
 	s = m.section(form.TableSection, 'extra_server', _('Routers that lead in its place'),
 		_('By name, the highest priority first. Routers that are not listed lead after these.'));
