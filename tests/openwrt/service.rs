@@ -49,6 +49,7 @@ fn with_the_package_s_own_file_the_node_is_supervised_for_ever_as_its_own_user_w
             "changed firewall",
         ],
     );
+    assert!(!has(&asked, "validation again"), "procd would forget the first: {asked:#?}");
     assert_eq!(root.syslog(), "", "nothing to say");
     let rights: serde_json::Value =
         serde_json::from_str(&root.read("etc/capabilities/fau3-none.json")).unwrap();
