@@ -131,7 +131,7 @@ fn the_settings_page_has_every_option_there_is_and_no_other() {
         section.options.iter().map(move |option| format!("{}.{}", section.name, option.name))
     });
     assert_eq!(shown, known.collect());
-    page.picture("settings", 2_600);
+    page.picture("settings", 2_800);
 }
 
 #[test]
