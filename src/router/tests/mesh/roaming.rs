@@ -215,3 +215,56 @@ fn a_router_that_was_cut_off_has_no_say_in_what_was_said_before_a_client_came() 
     // Then: nothing of old is sent to it once the routers know each other.
     assert!(net[listener].playlists().is_empty(), "{:?}", net[listener].playlists());
 }
+
+#[test]
+fn a_newcomer_at_a_router_that_has_just_started_hears_nothing_older_than_its_coming() {
+    // Given: a room with a past, and a router that knows nothing of it yet.
+    let mut net = MeshNet::new(2);
+    let talker = net.listener("talker", R(0), "room");
+    for nth in 0..5 {
+        net.say(talker, "room", &format!("old {nth}"));
+        net.run(secs(1));
+    }
+    net.kill(R(1));
+    net.run(secs(1));
+    net.start(R(1));
+    // When: somebody comes there before it is connected.
+    let newcomer = net.listener("newcomer", R(1), "room");
+    net.run(secs(2));
+    net.say(talker, "room", "new");
+    net.run(secs(2));
+    // Then: it hears what is said from then on, there and wherever it goes.
+    assert_eq!(heard(&net, newcomer), ["new"]);
+    net.attach(newcomer, R(0));
+    net.run(secs(1));
+    assert_eq!(heard(&net, newcomer), ["new"]);
+}
+
+#[test]
+fn who_comes_back_to_a_router_that_has_just_started_still_gets_what_it_missed() {
+    // Given: a listener, known at the other router alone, that misses two messages.
+    let mut net = MeshNet::new(2);
+    let talker = net.listener("talker", R(0), "room");
+    net.say(talker, "room", "before it came");
+    net.run(secs(1));
+    let listener = net.listener("listener", R(0), "room");
+    net.say(talker, "room", "one");
+    net.run(secs(1));
+    net.kill(R(1));
+    net.detach(listener);
+    net.say(talker, "room", "two");
+    net.say(talker, "room", "three");
+    net.run(secs(1));
+    // When: it comes back to one that has just started, and says where it wants to be.
+    net.start(R(1));
+    net.attach(listener, R(1));
+    net.subscribe(listener, "room");
+    net.run(secs(1));
+    // Its clock is behind the mesh's, so the session there counts as newer; clients come back.
+    if net[listener].conn.is_none() {
+        net.attach(listener, R(1));
+        net.subscribe(listener, "room");
+    }
+    net.run(secs(3));
+    assert_eq!(heard(&net, listener), ["one", "two", "three"]);
+}
