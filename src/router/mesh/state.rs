@@ -72,15 +72,9 @@ impl Router {
             }
         }
         for (holder, keys) in by_holder {
-            let targets = if holder == me { neighbours.clone() } else { self.next_on_way_from(holder) };
+            let targets = if holder == me { neighbours.clone() } else { self.next_hops(holder, None, None) };
             self.tell(&targets, &keys);
         }
-    }
-
-    fn next_on_way_from(&mut self, root: RouterId) -> Vec<RouterId> {
-        let Some(mesh) = &mut self.mesh else { return Vec::new() };
-        let (me, version) = (mesh.election.id(), mesh.map_seen);
-        mesh.routes.from(root, me, mesh.election.map(), version).keys().copied().collect()
     }
 
     /// Sends a State, or several if there are many sessions in it.
@@ -93,14 +87,7 @@ impl Router {
             let (now, later) = rest.split_at(rest.len().min(STATE_SESSIONS_MAX));
             let sessions = now.iter().map(|key| self.session_state(*key)).collect();
             let Some(state) = self.state(sessions) else { return };
-            let message = Arc::new(Message::State(Box::new(state)));
-            for router in targets {
-                if !self.tell_peer(*router, message.clone())
-                    && let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(*router))
-                {
-                    peer.owed_all = true;
-                }
-            }
+            self.tell_state(targets, state);
             rest = later;
             if rest.is_empty() {
                 return;
@@ -108,9 +95,37 @@ impl Router {
         }
     }
 
+    /// Sends one State, to each with what it has not heard of who is reached
+    /// through this router.
+    fn tell_state(&mut self, targets: &[RouterId], state: State) {
+        let plain = Arc::new(Message::State(Box::new(state)));
+        for router in targets {
+            let Some(mesh) = &mut self.mesh else { return };
+            let reach = mesh.reach_for(*router);
+            let Some(peer) = mesh.peers.get_mut(*router) else { continue };
+            let is_news = peer.told_reach.as_ref().map_or(!reach.is_empty(), |told| *told != reach);
+            let message = match &*plain {
+                Message::State(state) if is_news => {
+                    peer.told_reach = Some(reach.clone());
+                    Arc::new(Message::State(Box::new(State { reach: Some(reach), ..(**state).clone() })))
+                }
+                _ => plain.clone(),
+            };
+            if !self.tell_peer(*router, message)
+                && let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(*router))
+            {
+                peer.owed_all = true;
+            }
+        }
+    }
+
     /// Everything that this router knows, to one that has just come, or asks.
     pub(super) fn tell_all(&mut self, router: RouterId) {
         let keys: Vec<SessionKey> = self.by_client.values().copied().collect();
+        if let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) {
+            // What it was told may have been lost with a full queue.
+            peer.told_reach = peer.told_reach.take().map(|_| vec![self.origin; 2]);
+        }
         self.tell(&[router], &keys);
         self.tell_upstream_to(router);
     }
@@ -134,11 +149,13 @@ impl Router {
             epoch: view.epoch,
             list: view.list,
             priority: own.and_then(|record| record.place),
-            neighbours: mesh.peers.neighbours(),
+            neighbours: if mesh.is_leaf() { Vec::new() } else { mesh.peers.neighbours(false) },
             holdings: self.origins.holdings(self.uncommitted_floor()),
             sessions,
             digest: self.sessions_digest(),
             clock_ms: mesh.clock.now(self.now),
+            leaf: mesh.is_leaf(),
+            reach: None,
         })
     }
 
@@ -167,6 +184,10 @@ impl Router {
             peer.said(&state);
         }
         let neighbours = std::mem::take(&mut state.neighbours);
+        self.look_for_main();
+        if state.reach.is_some() {
+            self.look_who_is_in_reach();
+        }
         let is_news = !sessions.is_empty();
         for session in sessions {
             self.session_heard(session);

@@ -71,7 +71,7 @@ impl Router {
             view,
             list: mesh.election.list().clone(),
             routers: routers.collect(),
-            neighbours: mesh.peers.neighbours(),
+            neighbours: mesh.peers.neighbours(true),
             election: mesh.election.counters(),
             elsewhere,
         })

@@ -374,6 +374,7 @@ impl Net {
             | Output::ToPeer { .. }
             | Output::Persist { .. }
             | Output::View(_)
+            | Output::Upstream(_)
             | Output::Warning(_)
             | Output::Upstream(_)
             | Output::Accept { .. } => {}

@@ -11,6 +11,7 @@
 
 mod audio;
 mod echoes;
+mod hold;
 mod intake;
 mod io;
 mod lines;
@@ -32,6 +33,7 @@ use lines::Carried;
 use others::Others;
 use pushed::Pushed;
 
+pub use hold::{HOLD_BASE, HOLD_FORGET, HOLD_MAX, Hold};
 pub use io::{FromServer, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput};
 pub use status::UpstreamStatus;
 
@@ -82,6 +84,7 @@ impl Router {
     pub(super) fn upstream_happens(&mut self, input: UpstreamInput) {
         match input {
             UpstreamInput::Configure(kind) => self.configure_upstream(kind),
+            UpstreamInput::Node(node) => self.configure_main(node),
             UpstreamInput::Reach(reach) => {
                 self.upstream.reach = reach;
                 self.elect(match reach {

@@ -14,8 +14,8 @@ use super::bytes::Bytes;
 use super::raw::{self, Frame, Id};
 use super::{
     Contact, FRAME_BYTES_MAX, Holding, Invalid, Message, Neighbour, PEER_ID_BYTES_MAX, PLAYLIST_RECORDS_MAX,
-    Playlist, STATE_HOLDINGS_MAX, STATE_SESSIONS_MAX, SessionState, SessionVersion, State, Stream,
-    UPSTREAM_LINES_MAX, UpstreamState,
+    Playlist, STATE_HOLDINGS_MAX, STATE_REACH_MAX, STATE_SESSIONS_MAX, SessionState, SessionVersion, State,
+    Stream, UPSTREAM_LINES_MAX, UpstreamState,
 };
 use crate::wire::fau3d::{MESSAGE_UUID_BYTES_MAX, STREAM_BYTES_MAX, Status};
 use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, SETTLED_BEYOND_MAX, Settled, Uuid};
@@ -69,7 +69,10 @@ fn size_hint(message: &Message) -> usize {
             playlist.records.iter().map(|(record, _)| record.payload.len() + 256).sum::<usize>() + 64
         }
         Message::Upstream(state) => 256 + state.lines.len() * 24 + state.pushed.len() * 32,
-        Message::State(state) => 512 + state.holdings.len() * 48 + state.sessions.len() * 192,
+        Message::State(state) => {
+            512 + (state.holdings.len() + state.reach.as_ref().map_or(0, Vec::len)) * 48
+                + state.sessions.len() * 192
+        }
         _ => 256,
     }
 }
@@ -112,6 +115,8 @@ fn state_frame<'a>(state: &'a State, origins: &mut Origins) -> Frame<'a> {
         connected_clients: state.sessions.iter().map(|session| client(session, origins)).collect(),
         digest: Some(state.digest),
         clock_ms: Some(state.clock_ms),
+        leaf: state.leaf,
+        reach: state.reach.as_ref().map(|reach| reach.iter().map(|origin| origins.place(origin)).collect()),
         ..Frame::default()
     }
 }
@@ -273,6 +278,10 @@ fn state(raw: Frame<'static>, origins: &Places) -> Result<State, Fault> {
     if raw.connected_clients.len() > STATE_SESSIONS_MAX {
         return Err(fault("State: too many clients"));
     }
+    if raw.reach.as_ref().is_some_and(|reach| reach.len() > STATE_REACH_MAX) {
+        return Err(fault("State: too many routers in reach"));
+    }
+    let reach = raw.reach.map(|reach| reach.into_iter().map(|place| origins.origin(place)).collect());
     let mode = raw.mode.as_deref().and_then(|mode| ROLES.iter().find(|(_, name)| *name == mode));
     let holdings = holdings(&raw.holdings, origins)?;
     let sessions = raw.connected_clients.into_iter().map(|client| session(client, origins));
@@ -293,6 +302,8 @@ fn state(raw: Frame<'static>, origins: &Places) -> Result<State, Fault> {
         sessions: sessions.collect::<Result<_, _>>()?,
         digest: raw.digest.unwrap_or_default(),
         clock_ms: raw.clock_ms.unwrap_or_default().min(COUNT_MAX),
+        leaf: raw.leaf,
+        reach: reach.transpose()?,
     })
 }
 

@@ -88,6 +88,8 @@ fn examples() -> Vec<Message> {
         sessions: vec![session("a"), session("b")],
         digest: u64::MAX,
         clock_ms: 42,
+        leaf: true,
+        reach: Some(vec![origin(2), origin(7)]),
     };
     let bare = State {
         coordinator: None,
@@ -96,6 +98,8 @@ fn examples() -> Vec<Message> {
         neighbours: Vec::new(),
         holdings: Vec::new(),
         sessions: Vec::new(),
+        leaf: false,
+        reach: None,
         ..state.clone()
     };
     vec![
