@@ -133,7 +133,9 @@ fn targets(hub: &Hub, state: &State, to: BeaconTarget) -> BTreeSet<(SocketAddr, 
             [(canonical(address), at.map_or(0, |link| link.key))].into()
         }
         BeaconTarget::Router(router) => {
-            let linked = state.links.get(&router).map(|link| link.listens);
+            // A default server hears no beacons.
+            let linked =
+                state.links.get(&router).filter(|link| link.uplink.is_none()).map(|link| link.listens);
             let address = state.replays.address(router).or(linked);
             address.map(|address| (address, key_of(router))).into_iter().collect()
         }
@@ -146,6 +148,7 @@ fn targets(hub: &Hub, state: &State, to: BeaconTarget) -> BTreeSet<(SocketAddr, 
                 .map(|(router, address)| (address, key_of(router)))
                 .collect();
             let unheard = state.links.values().filter(|link| state.replays.address(link.router).is_none());
+            let unheard = unheard.filter(|link| link.uplink.is_none());
             all.extend(unheard.map(|link| (link.listens, link.key)));
             let suspects: Vec<_> = state.book.suspected().collect();
             let first = state.sequence as usize % suspects.len().max(1);

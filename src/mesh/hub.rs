@@ -27,6 +27,7 @@ use super::handshake::{Established, Failure, Hello, Terms};
 use super::link::Link;
 use super::notices::Notices;
 use super::replay::Replays;
+use super::uplink::Uplink;
 
 /// How long the last frames and the goodbye may take.
 pub const GOODBYE_MAX: Duration = Duration::from_millis(500);
@@ -36,6 +37,10 @@ pub(super) struct Hub {
     pub(super) terms: Terms,
     pub(super) transports: Vec<Transport>,
     pub(super) lan_only: bool,
+    /// This router is a default server: others call it, it calls nobody.
+    pub(super) leaf: bool,
+    /// The default server to keep a connection to, while that is wanted.
+    uplink: watch::Sender<Option<Arc<Uplink>>>,
     /// Where this router listens; TCP and UDP.
     pub(super) port: u16,
     state: Mutex<State>,
@@ -72,7 +77,7 @@ impl Hub {
     pub(super) fn new(
         terms: Terms,
         transports: Vec<Transport>,
-        lan_only: bool,
+        (lan_only, leaf): (bool, bool),
         port: u16,
         incarnation: Incarnation,
         seed: u64,
@@ -92,6 +97,8 @@ impl Hub {
             terms,
             transports,
             lan_only,
+            leaf,
+            uplink: watch::Sender::new(None),
             port,
             state: Mutex::new(state),
             order: tokio::sync::Mutex::new(()),
@@ -127,6 +134,26 @@ impl Hub {
         let changed = change(&mut self.state().book, self.now());
         self.book_changed.notify_one();
         changed
+    }
+
+    /// Which default server to keep a connection to; `None`: no one.
+    pub(super) fn set_uplink(&self, uplink: Option<Uplink>) {
+        self.uplink.send_if_modified(|known| {
+            let has_changed = known.as_deref() != uplink.as_ref();
+            if has_changed {
+                *known = uplink.map(Arc::new);
+            }
+            has_changed
+        });
+    }
+
+    pub(super) fn uplink(&self) -> watch::Receiver<Option<Arc<Uplink>>> {
+        self.uplink.subscribe()
+    }
+
+    /// Returns once another default server than this one is wanted, or none.
+    pub(super) async fn uplink_differs(&self, from: &Option<Arc<Uplink>>) {
+        let _ = self.uplink.subscribe().wait_for(|wanted| wanted != from).await;
     }
 
     pub(super) async fn book_changed(&self) {
@@ -192,8 +219,7 @@ impl Hub {
             return match made.stream.read().await?.0 {
                 Kind::Welcome => Ok(Some(self.admit(made).await)),
                 Kind::Duplicate => {
-                    let listens = listens(made);
-                    self.with_book(|book, now| book.duplicate(now, made.peer_id, listens));
+                    self.note_duplicate(made);
                     Ok(None)
                 }
                 _ => Err(Failure::Refused(Refusal::Violation)),
@@ -202,8 +228,7 @@ impl Hub {
         let known = self.state().links.get(&made.router).cloned();
         if let Some(link) = known.filter(|link| link.incarnation.random == made.hello.incarnation.random) {
             link.doubt(self);
-            let listens = listens(made);
-            self.with_book(|book, now| book.duplicate(now, made.peer_id, listens));
+            self.note_duplicate(made);
             made.stream.write(Kind::Duplicate, &[]).await?;
             // The other end closes, so that it reads this first.
             let _ = made.stream.read().await;
@@ -217,16 +242,26 @@ impl Hub {
         Ok(Some(link))
     }
 
+    fn note_duplicate(&self, made: &Established) {
+        if made.uplink.is_none() {
+            let listens = listens(made);
+            self.with_book(|book, now| book.duplicate(now, made.peer_id, listens));
+        }
+    }
+
     /// Makes this connection the pair's.
     async fn admit(&self, made: &Established) -> Arc<Link> {
         let Hello { incarnation, .. } = made.hello;
         let (router, peer_id, listens) = (made.router, made.peer_id, listens(made));
-        let link = Arc::new(Link::new(self, router, peer_id, incarnation, listens, made.key));
+        let link =
+            Arc::new(Link::new(self, router, peer_id, incarnation, listens, made.key, made.uplink.clone()));
         let _order = self.order.lock().await;
         let before = {
             let (mut state, now) = (self.state(), self.now());
             state.replays.prove(now, router, incarnation);
-            state.book.connected(now, peer_id, listens);
+            if made.uplink.is_none() {
+                state.book.connected(now, peer_id, listens);
+            }
             state.links.insert(router, link.clone())
         };
         if let Some(before) = before {
@@ -247,7 +282,9 @@ impl Hub {
                 return;
             }
             state.links.remove(&link.router);
-            state.book.closed(now, link.peer_id);
+            if link.uplink.is_none() {
+                state.book.closed(now, link.peer_id);
+            }
         }
         self.book_changed.notify_one();
         self.events.send(MeshEvent::Down { router: link.router, why }).await;

@@ -9,11 +9,16 @@ use std::time::Duration;
 use fau3_election::{Coordinator, Input, Role, RouterId, Time, View};
 
 use super::peers::Peers;
-use crate::router::{Hold, Output, Router, UpstreamOutput};
+use crate::router::upstream::Hold;
+use crate::router::{Output, Router};
 
 /// A router that is the deputy no more keeps its connection for so long: what
 /// is on the way arrives, and the next deputy has its own by then.
 const LET_GO_AFTER: Duration = Duration::from_secs(2);
+
+/// Where another router has led for so long, its deputy has looked for the
+/// default server in vain.
+const LOOKED_IN_VAIN: Duration = Duration::from_secs(2);
 
 /// How the default server of the configuration is known among routers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +27,9 @@ pub struct MainNode {
     pub name: Box<str>,
     /// To whom that name belongs, if it was seen before.
     pub router: Option<RouterId>,
+    /// How long it has to be there after its first outage before it leads
+    /// again; doubled by each one of late.
+    pub hold: Duration,
 }
 
 /// It, and what is known of it.
@@ -37,8 +45,8 @@ pub(super) struct Main {
     let_go_at: Option<Time>,
     /// What the election was told.
     said: Option<bool>,
-    /// Who led when another router was the deputy.
-    followed: Option<Coordinator>,
+    /// Another router is the deputy, and has led itself since, if it does.
+    followed: Option<Option<Time>>,
 }
 
 impl Main {
@@ -67,6 +75,17 @@ impl Main {
         });
     }
 
+    /// This router is to keep the connection, after one that has led itself
+    /// since then, or not at all.
+    fn take_over(&mut self, now: Time, led_since: Option<Time>) {
+        if led_since.is_some_and(|since| now.since(since) >= LOOKED_IN_VAIN) {
+            self.hold.lost(now);
+        } else {
+            // The one before has trusted it: what was before that is past.
+            self.hold = Hold::new(self.hold.base);
+        }
+    }
+
     /// What to tell the election, at `now`.
     fn judge(&mut self, now: Time, is_ours: bool) -> Option<bool> {
         match (is_ours, self.router.is_some()) {
@@ -86,6 +105,7 @@ impl Router {
     /// The configuration names it, or says that there is none.
     pub(in crate::router) fn configure_main(&mut self, configured: Option<MainNode>) {
         let Some(mesh) = &mut self.mesh else { return };
+        mesh.main.hold.base = configured.as_ref().map_or(Duration::ZERO, |main| main.hold);
         mesh.main.configured = configured;
         self.look_for_main();
     }
@@ -108,12 +128,11 @@ impl Router {
         let view = mesh.election.view();
         let main = &mut mesh.main;
         if !is_ours {
-            main.followed = Some(view.coordinator);
-        } else if let Some(Coordinator::Router(_)) = main.followed.take()
-            && !main.hold.was_lost()
-        {
-            // The deputy before found it gone: what it had to wait for counts.
-            main.hold.lost(now);
+            let leads = matches!(view.coordinator, Coordinator::Router(_));
+            let since = main.followed.flatten().unwrap_or(now);
+            main.followed = Some(leads.then_some(since));
+        } else if let Some(led_since) = main.followed.take() {
+            main.take_over(now, led_since);
         }
         let keep = is_ours || main.is_kept && main.let_go_at.is_none_or(|at| at > now);
         main.let_go_at = match (is_ours, keep) {
@@ -121,7 +140,7 @@ impl Router {
             _ => None,
         };
         if std::mem::replace(&mut main.is_kept, keep) != keep {
-            self.outputs.push_back(Output::Upstream(UpstreamOutput::Node { keep }));
+            self.outputs.push_back(Output::Uplink { keep });
         }
         let says = main.judge(now, is_ours);
         if std::mem::replace(&mut main.said, says) != says {

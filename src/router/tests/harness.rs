@@ -374,7 +374,7 @@ impl Net {
             | Output::ToPeer { .. }
             | Output::Persist { .. }
             | Output::View(_)
-            | Output::Upstream(_)
+            | Output::Uplink { .. }
             | Output::Warning(_)
             | Output::Upstream(_)
             | Output::Accept { .. } => {}

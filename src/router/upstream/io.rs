@@ -100,11 +100,6 @@ pub enum FromServer {
 /// All that is asked for towards the default server.
 #[derive(Debug)]
 pub enum UpstreamOutput {
-    /// Keep a connection to the default server that is a fau3 node, or let go.
-    Node {
-        /// Dial until it stands, and again when it is gone.
-        keep: bool,
-    },
     /// Connect to the default server as this client.
     Open {
         /// The connection's name from now on.

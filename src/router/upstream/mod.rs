@@ -33,7 +33,8 @@ use lines::Carried;
 use others::Others;
 use pushed::Pushed;
 
-pub use hold::{HOLD_BASE, HOLD_FORGET, HOLD_MAX, Hold};
+pub(super) use hold::Hold;
+pub use hold::{HOLD_MAX, Outages};
 pub use io::{FromServer, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput};
 pub use status::UpstreamStatus;
 
@@ -85,6 +86,8 @@ impl Router {
         match input {
             UpstreamInput::Configure(kind) => self.configure_upstream(kind),
             UpstreamInput::Node(node) => self.configure_main(node),
+            // Of a node the mesh itself knows whether it is there.
+            UpstreamInput::Reach(_) if self.upstream.kind == Some(ServerKind::Node) => {}
             UpstreamInput::Reach(reach) => {
                 self.upstream.reach = reach;
                 self.elect(match reach {

@@ -279,7 +279,7 @@ fn the_name_belongs_to_whom_it_was_first_seen_with() {
     let mut net = MeshNet::with_main(&[1]);
     assert_eq!(role(&net, R(0)), Role::Default);
     // When the name belongs to somebody else, then whoever has it now does not lead.
-    let other = MainNode { name: super::net::MAIN.into(), router: Some(MeshNet::id(R(9))) };
+    let other = MainNode { name: super::net::MAIN.into(), router: Some(MeshNet::id(R(9))), hold: secs(3) };
     net.input(R(0), Input::Upstream(UpstreamInput::Node(Some(other))));
     net.run(secs(1));
     assert_eq!(role(&net, R(0)), Role::Server);

@@ -169,7 +169,7 @@ impl MeshNet {
         node.router = Some(Router::in_mesh(election, self.settings.clone(), Restored::default()));
         node.keeps_main = false;
         if node.main.is_some() {
-            let main = Some(MainNode { name: MAIN.into(), router: None });
+            let main = Some(MainNode { name: MAIN.into(), router: None, hold: secs(3) });
             self.after(Duration::ZERO, Event::Input(at, Input::Upstream(UpstreamInput::Node(main))));
         }
         self.drain(at);
@@ -483,7 +483,7 @@ impl MeshNet {
                 self.nodes[at.0].flash = *state;
                 self.after(ms(1), Event::Input(at, Input::Persisted { ticket }));
             }
-            Output::Upstream(UpstreamOutput::Node { keep }) => self.keep_main(at, keep),
+            Output::Uplink { keep } => self.keep_main(at, keep),
             Output::Upstream(asks) => self.asks_server(at, asks),
             Output::Store(commit) => {
                 self.after(COMMIT, Event::Input(at, Input::Stored { commit: commit.number, ok: true }));
@@ -492,7 +492,6 @@ impl MeshNet {
             | Output::Probe { .. }
             | Output::Invalid { .. }
             | Output::Told { .. }
-            | Output::Upstream(_)
             | Output::View(_)
             | Output::Warning(_) => {}
         }
