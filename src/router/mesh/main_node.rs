@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use fau3_election::{Coordinator, Input, Role, RouterId, Time, View};
+use fau3_election::{Coordinator, Input, Role, RouterId, ServerEntry, Time, View};
 
 use super::peers::Peers;
 use crate::router::upstream::Hold;
@@ -118,6 +118,15 @@ impl Router {
         if mesh.main.router != before {
             self.look_who_is_in_reach();
             self.tell_now();
+        }
+    }
+
+    /// Somebody has told its ExtraServers list. Only the default server's
+    /// counts, and none is no list: a good one stays.
+    pub(super) fn list_heard(&mut self, router: RouterId, servers: Option<Vec<ServerEntry>>) {
+        let is_main = self.mesh.as_ref().is_some_and(|mesh| mesh.main.router == Some(router));
+        if let Some(servers) = servers.filter(|servers| is_main && !servers.is_empty()) {
+            self.elect(Input::ListFetched(&servers));
         }
     }
 

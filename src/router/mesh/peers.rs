@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fau3_election::{Incarnation, RouterId, Time};
+use fau3_election::{Incarnation, ListVersion, RouterId, Time};
 
 use crate::router::{Output, Router};
 use crate::wire::fau3e::{Contact, Holding, Neighbour, State};
@@ -46,6 +46,8 @@ pub(super) struct Peer {
     pub(super) reach: BTreeMap<RouterId, Incarnation>,
     /// What it was told last of who is reached through this router.
     pub(super) told_reach: Option<Vec<Origin>>,
+    /// Which list it was told, by a default server.
+    pub(super) told_list: Option<ListVersion>,
 }
 
 impl Peers {

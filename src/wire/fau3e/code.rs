@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use fau3_election::{Epoch, Incarnation, ListVersion, Role};
+use fau3_election::{Epoch, Incarnation, LIST_MAX_ENTRIES, ListVersion, Role, ServerEntry};
 
 use super::bytes::Bytes;
 use super::raw::{self, Frame, Id};
@@ -116,6 +116,7 @@ fn state_frame<'a>(state: &'a State, origins: &mut Origins) -> Frame<'a> {
         digest: Some(state.digest),
         clock_ms: Some(state.clock_ms),
         leaf: state.leaf,
+        extra_servers: state.servers.as_ref().map(|list| list.iter().map(server).collect()),
         reach: state.reach.as_ref().map(|reach| reach.iter().map(|origin| origins.place(origin)).collect()),
         ..Frame::default()
     }
@@ -123,6 +124,10 @@ fn state_frame<'a>(state: &'a State, origins: &mut Origins) -> Frame<'a> {
 
 fn holdings_raw(holdings: &[Holding], origins: &mut Origins) -> Vec<(u16, u64, u64)> {
     holdings.iter().map(|holding| (origins.place(&holding.origin), holding.floor, holding.top)).collect()
+}
+
+fn server(entry: &ServerEntry) -> (Cow<'_, str>, Option<Id>) {
+    (entry.name.as_str().into(), entry.id.map(Id))
 }
 
 fn neighbour(neighbour: &Neighbour) -> (Id, Cow<'_, str>, Bytes<'_>, u16) {
@@ -304,6 +309,7 @@ fn state(raw: Frame<'static>, origins: &Places) -> Result<State, Fault> {
         clock_ms: raw.clock_ms.unwrap_or_default().min(COUNT_MAX),
         leaf: raw.leaf,
         reach: reach.transpose()?,
+        servers: raw.extra_servers.map(known_servers).transpose()?,
     })
 }
 
@@ -333,6 +339,18 @@ fn upstream(raw: Frame<'static>, origins: &Places) -> Result<UpstreamState, Faul
         lines: lines.map_err(|_| fault("Upstream: bad client id"))?,
         pushed: holdings(&raw.holdings, origins)?,
     })
+}
+
+fn known_servers(raw: Vec<(Cow<'static, str>, Option<Id>)>) -> Result<Vec<ServerEntry>, Fault> {
+    if raw.len() > LIST_MAX_ENTRIES || raw.iter().any(|(name, _)| name.len() > NAME_BYTES_MAX) {
+        return Err(fault("State: a list of servers over the bound"));
+    }
+    // What nobody can be called is nobody's name.
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let right = raw.into_iter().filter(|(name, _)| is_name(name));
+    Ok(right.map(|(name, id)| ServerEntry { name: name.into(), id: id.map(|id| id.0) }).collect())
 }
 
 fn known_neighbour(raw: (Id, Cow<'static, str>, Bytes<'static>, u16)) -> Neighbour {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fau3_election::{Epoch, ListVersion, Role, RouterId};
+use fau3_election::{Epoch, ListVersion, Role, RouterId, ServerEntry};
 
 use super::fau3d::Status;
 use super::{ClientId, Origin, Record, RecordId, RoomId, Settled, Uuid};
@@ -100,6 +100,9 @@ pub struct State {
     /// The routers, each in its life, that are reached through the sender and
     /// stand on no map of the receiver's component; `None`: as said before.
     pub reach: Option<Vec<Origin>>,
+    /// A default server's ExtraServers list, highest priority first; `None`:
+    /// as said before.
+    pub servers: Option<Vec<ServerEntry>>,
 }
 
 /// A router that another one is connected to, and how it is reached from there.

@@ -51,6 +51,9 @@ pub(super) struct Frame<'a> {
     /// Places among the origins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reach: Option<Vec<u16>>,
+    /// Names, each with whose it is, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) extra_servers: Option<Vec<(Cow<'a, str>, Option<Id>)>>,
     // Playlist
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) records: Vec<Record<'a>>,

@@ -1,6 +1,6 @@
 //! A default server that is a fau3 node, and the segments that follow it.
 
-use fau3_election::{Coordinator, Role};
+use fau3_election::{Coordinator, Role, ServerEntry};
 
 use super::super::harness::{ms, secs};
 use super::net::{D, MeshNet, R};
@@ -294,4 +294,25 @@ fn its_own_view_is_that_the_default_server_leads() {
     let net = MeshNet::with_main(&[1]);
     let view = net.router(R(1)).snapshot(net.now).mesh.unwrap().view;
     assert_eq!((view.coordinator, view.deputy), (Coordinator::DefaultServer, None));
+}
+
+#[test]
+fn its_extra_servers_list_becomes_each_segments_and_an_empty_one_replaces_none() {
+    let mut net = MeshNet::with_main(&[2, 1]);
+    let main = R(3);
+    let list = |names: &[&str]| {
+        names.iter().map(|name| ServerEntry { name: (*name).into(), id: None }).collect::<Vec<_>>()
+    };
+    net.input(main, Input::ListConfigured(list(&["router-1", "router-2"])));
+    net.run(secs(3));
+    for at in [R(0), R(1), R(2)] {
+        let held = net.router(at).extra_servers().unwrap();
+        assert_eq!((held.entries(), held.version().number), (&*list(&["router-1", "router-2"]), 1));
+    }
+    // The first of them that is there is its segment's deputy, and so has the connection.
+    net.run(secs(3));
+    assert_eq!(net.keepers(), [R(1), R(2)]);
+    net.input(main, Input::ListConfigured(list(&[])));
+    net.run(secs(3));
+    assert_eq!(net.router(R(0)).extra_servers().unwrap().entries().len(), 2);
 }
