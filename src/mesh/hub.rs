@@ -8,7 +8,7 @@
 //! router is no duplicate; and one that was turned away makes the lower end ask
 //! the connection that it has for a sign of life.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,6 +32,9 @@ use super::uplink::Uplink;
 /// How long the last frames and the goodbye may take.
 pub const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
+/// Default servers that are remembered as such: the configuration changes seldom.
+const MAINS_MAX: usize = 16;
+
 /// What all parts of the mesh share.
 pub(super) struct Hub {
     pub(super) terms: Terms,
@@ -49,6 +52,8 @@ pub(super) struct Hub {
     order: tokio::sync::Mutex<()>,
     events: EventSender,
     book_changed: Notify,
+    /// The default server may be stuck behind a lost packet.
+    uplink_doubted: Notify,
     closing: watch::Sender<bool>,
     began: Instant,
 }
@@ -58,6 +63,8 @@ pub(super) struct State {
     pub(super) links: BTreeMap<RouterId, Arc<Link>>,
     pub(super) book: Book,
     pub(super) replays: Replays,
+    /// Default servers, which hear no beacons; at most [`MAINS_MAX`].
+    pub(super) mains: BTreeSet<RouterId>,
     pub(super) counts: Counts,
     pub(super) incarnation: Incarnation,
     /// Of the next beacon. Lasts two years at 64 a second.
@@ -88,6 +95,7 @@ impl Hub {
             links: BTreeMap::new(),
             book,
             replays: Replays::default(),
+            mains: BTreeSet::new(),
             counts: Counts::default(),
             incarnation,
             sequence: 0,
@@ -104,6 +112,7 @@ impl Hub {
             order: tokio::sync::Mutex::new(()),
             events,
             book_changed: Notify::new(),
+            uplink_doubted: Notify::new(),
             closing: watch::Sender::new(false),
             began: Instant::now(),
         }
@@ -154,6 +163,15 @@ impl Hub {
     /// Returns once another default server than this one is wanted, or none.
     pub(super) async fn uplink_differs(&self, from: &Option<Arc<Uplink>>) {
         let _ = self.uplink.subscribe().wait_for(|wanted| wanted != from).await;
+    }
+
+    /// The default server is to be asked by a datagram, too.
+    pub(super) fn ask_uplink(&self) {
+        self.uplink_doubted.notify_one();
+    }
+
+    pub(super) async fn uplink_doubted(&self) {
+        self.uplink_doubted.notified().await;
     }
 
     pub(super) async fn book_changed(&self) {
@@ -261,6 +279,8 @@ impl Hub {
             state.replays.prove(now, router, incarnation);
             if made.uplink.is_none() {
                 state.book.connected(now, peer_id, listens);
+            } else if state.mains.len() < MAINS_MAX {
+                state.mains.insert(router);
             }
             state.links.insert(router, link.clone())
         };

@@ -111,6 +111,11 @@ impl Link {
         self.to_watch.notify_one();
     }
 
+    /// The other side has answered by a datagram.
+    pub(super) fn heard(&self, hub: &Hub) {
+        self.shared().pulse.heard(hub.now());
+    }
+
     /// Serves the connection to its end, and says why it ended.
     pub(super) async fn run(&self, hub: &Hub, stream: Stream, fate: Fate) -> Down {
         let (reader, writer, decoder, _driver) = stream.split();
@@ -259,6 +264,9 @@ impl Link {
                     shared.pulse.asked(hub.now());
                     shared.ping = true;
                     self.to_write.notify_one();
+                    if shared.pulse.is_in_doubt(hub.now()) {
+                        hub.ask_uplink();
+                    }
                 }
                 Action::GiveUp => return,
             }

@@ -126,6 +126,7 @@ impl Mesh {
         if !settings.leaf {
             tokio::spawn(doors::dial(hub.clone()));
             tokio::spawn(uplink::keep(hub.clone()));
+            tokio::spawn(datagrams.clone().ask_uplink(hub.clone()));
         }
         Ok((Self { hub, datagrams, addresses }, events))
     }

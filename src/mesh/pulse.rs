@@ -28,6 +28,11 @@ const STOOD_STILL: Duration = Duration::from_secs(1);
 const SILENT_CHECKS: u32 = 8;
 /// But never sooner: TCP sends again after 200 ms, then after 400.
 const SILENT_MIN: Duration = Duration::from_secs(1);
+/// One that has sent nothing for so long may be stuck behind a lost packet: it
+/// is asked by datagrams too, which wait for none.
+const IN_DOUBT: Duration = Duration::from_millis(500);
+/// And more often.
+const ASK_IN_DOUBT: Duration = Duration::from_millis(100);
 /// A default server acknowledges each so many bytes: a segment that has much to
 /// say over 3 KiB/s hears from it in time.
 const SEEN_EVERY_BYTES_BY_LEAF: usize = 4 * 1_024;
@@ -132,11 +137,21 @@ impl Pulse {
         self.asked = false;
     }
 
-    /// Bytes were read; whether to acknowledge them.
-    pub(super) fn read(&mut self, now: Time, bytes: usize) -> bool {
+    /// A sign of life came by another way.
+    pub(super) fn heard(&mut self, now: Time) {
         if let Some(watch) = &mut self.watch {
             watch.heard = now;
         }
+    }
+
+    /// Whether to ask by datagrams, too.
+    pub(super) fn is_in_doubt(&self, now: Time) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.is_in_doubt(now))
+    }
+
+    /// Bytes were read; whether to acknowledge them.
+    pub(super) fn read(&mut self, now: Time, bytes: usize) -> bool {
+        self.heard(now);
         self.read_bytes += bytes;
         let due = self.read_bytes >= self.seen_every_bytes;
         if due {
@@ -193,9 +208,14 @@ struct Watch {
 }
 
 impl Watch {
+    fn is_in_doubt(&self, now: Time) -> bool {
+        now >= self.heard + IN_DOUBT.max(self.check * 2)
+    }
+
     fn poll(&mut self, now: Time) -> Action {
         let silent_at = self.heard + (self.check * SILENT_CHECKS).max(SILENT_MIN);
-        let ask_at = self.heard.max(self.asked) + self.check;
+        let every = if self.is_in_doubt(now) { self.check.min(ASK_IN_DOUBT) } else { self.check };
+        let ask_at = self.heard.max(self.asked) + every;
         if now >= silent_at && now.since(silent_at) <= STOOD_STILL {
             return Action::GiveUp;
         }
@@ -347,6 +367,28 @@ mod tests {
     fn six_answers_that_are_lost_in_a_row_move_nobody() {
         let lost = |now: Time| (S(10)..S(10) + Duration::from_millis(1_500)).contains(&now);
         assert_eq!(watch(&mut watching(), S(60), |now| !lost(now)).0, None);
+    }
+
+    #[test]
+    fn behind_a_lost_packet_it_is_asked_ten_times_a_second_and_any_answer_counts() {
+        let mut pulse = watching();
+        let asked = |pulse: &mut Pulse, from: u64, to: u64| {
+            let mut asked = Vec::new();
+            for now in (from..to).map(Time::from_millis) {
+                match pulse.poll(now) {
+                    Action::Ask => {
+                        pulse.asked(now);
+                        asked.push((now.as_millis(), pulse.is_in_doubt(now)));
+                    }
+                    Action::GiveUp => panic!("given up at {now}"),
+                    Action::Wait(_) => {}
+                }
+            }
+            asked
+        };
+        assert_eq!(asked(&mut pulse, 0, 650), [(250, false), (500, true), (600, true)]);
+        pulse.heard(Time::from_millis(650));
+        assert_eq!(asked(&mut pulse, 650, 1_000), [(900, false)]);
     }
 
     #[test]
