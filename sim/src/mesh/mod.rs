@@ -322,7 +322,7 @@ impl World {
                 self.broken(CODEC, format!("r{node} finds a client invalid: {reason}"))
             }
             // All routers know where the others are, and no default server is configured.
-            Output::Told { .. } | Output::Upstream(_) => {}
+            Output::Told { .. } | Output::Upstream(_) | Output::Uplink { .. } => {}
             Output::Warning(warning) => self.note(Some(node), || format!("warns: {warning:?}")),
         }
     }

@@ -316,3 +316,49 @@ fn its_extra_servers_list_becomes_each_segments_and_an_empty_one_replaces_none()
     net.run(secs(3));
     assert_eq!(net.router(R(0)).extra_servers().unwrap().entries().len(), 2);
 }
+
+#[test]
+fn an_outage_each_minute_loses_doubles_and_reorders_nothing() {
+    const MINUTES: usize = 10;
+    let mut net = MeshNet::with_main(&[3]);
+    let main = R(3);
+    let clients: Vec<D> = (0..6).map(|at| net.listener(&format!("c{at}"), R(at % 3), "room")).collect();
+    let outside = net.listener("outside", main, "room");
+    net.run(secs(2));
+    let mut said: Vec<Vec<String>> = vec![Vec::new(); clients.len()];
+    for minute in 0..MINUTES {
+        // It is killed, or falls silent, for 5 to 30 s.
+        let (is_killed, ends) = (minute % 2 == 0, 10 + 5 + minute * 7 % 26);
+        for second in 0..60 {
+            match second {
+                10 if is_killed => net.kill(main),
+                10 => net.cut(R(0), main),
+                _ if second == ends && is_killed => {
+                    net.start(main);
+                    net.attach(outside, main);
+                    net.subscribe(outside, "room");
+                }
+                _ if second == ends => net.mend(R(0), main),
+                _ => {}
+            }
+            let speaker = (minute + second) % clients.len();
+            let what = format!("{} of c{speaker}", said[speaker].len());
+            net.say(clients[speaker], "room", &what);
+            said[speaker].push(what);
+            net.run(secs(1));
+        }
+    }
+    net.run(secs(120));
+    let by = |listener: D, speaker: usize| -> Vec<String> {
+        let end = format!(" of c{speaker}");
+        net[listener].heard.iter().filter(|what| what.ends_with(&end)).cloned().collect()
+    };
+    for (at, listener) in clients.iter().enumerate() {
+        for (speaker, said) in said.iter().enumerate().filter(|(speaker, _)| *speaker != at) {
+            assert_eq!(&by(*listener, speaker), said, "c{at} of c{speaker}");
+        }
+    }
+    for (speaker, said) in said.iter().enumerate() {
+        assert_eq!(&by(outside, speaker), said, "at the default server, of c{speaker}");
+    }
+}
