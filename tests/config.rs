@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 use fau3::config::{
-    Address, Config, Diagnostic, Discovery, LogLevel, Peer, Places, SECTIONS, Storage, Surroundings, bounds,
-    uci,
+    Address, Config, Diagnostic, Discovery, LogLevel, Peer, Places, SECTIONS, Scheme, Storage, Surroundings,
+    bounds, uci,
 };
 use std::path::Path;
 
@@ -288,11 +288,17 @@ fn a_peer_is_an_address_or_a_name() {
 }
 
 #[test]
-fn the_default_server_s_url_is_ws_with_host_and_port() {
+fn the_default_server_s_url_has_a_scheme_a_host_and_a_port() {
     let url = |text: &str| read("", &[&format!("default_server.url={text}")]).default_server.url.unwrap();
     let v6 = url("ws://[fe80::1%br-lan]:8901/x?y=1");
     assert_eq!((v6.host.as_str(), v6.port, v6.path.as_str()), ("fe80::1%br-lan", 8901, "/x?y=1"));
     assert_eq!(url("WS://main.example:80").to_string(), "ws://main.example:80/");
+    let node = url("fau3://main.example.org:8902");
+    assert_eq!((node.scheme, node.host.as_str(), node.port), (Scheme::Fau3, "main.example.org", 8902));
+    assert_eq!(node.to_string(), "fau3://main.example.org:8902");
+    let through_proxy = url("fau3+ws://[2001:db8::1]:443/mesh");
+    assert_eq!((through_proxy.scheme, through_proxy.path.as_str()), (Scheme::Fau3Ws, "/mesh"));
+    assert_eq!(through_proxy.to_string(), "fau3+ws://[2001:db8::1]:443/mesh");
     let wrong = [
         "10.0.0.1:8901",
         "wss://10.0.0.1:8901",
@@ -305,11 +311,15 @@ fn the_default_server_s_url_is_ws_with_host_and_port() {
         "ws://u@host:8901",
         "ws://::1:8901",
         "ws://h:1/#x",
+        "fau3://main.example.org",
+        "fau3://main.example.org:8902/path",
+        "fau3+wss://main.example.org:8902",
+        "main.example.org:8902",
     ];
     for wrong in wrong {
         let told = errors("", &[&format!("default_server.url={wrong}")]);
         assert!(
-            told[0].contains("is not a WebSocket URL with its port and without TLS"),
+            told[0].contains("is not a URL with its port: ws://10.10.11.156:8901 (a server that speaks"),
             "{wrong}: {told:?}"
         );
     }
@@ -319,6 +329,15 @@ fn the_default_server_s_url_is_ws_with_host_and_port() {
 fn a_default_server_without_url_is_warned_about() {
     let told = warnings("config default_server 'default_server'\n\toption name 'main'\n");
     assert!(told[0].starts_with("f:2: default_server: no url is given"), "{told:?}");
+}
+
+#[test]
+fn a_router_whose_name_is_the_default_server_s_is_it_and_needs_no_url() {
+    let file = "config node 'node'\n\toption name 'main'\nconfig default_server 'default_server'\n\toption name 'main'\n";
+    assert!(warnings(file).is_empty(), "{:?}", warnings(file));
+    assert!(read(file, &[]).is_default_server() && !read("", &[]).is_default_server());
+    let told = warnings(&format!("{file}\toption url 'fau3://main.example.org:8902'\n"));
+    assert!(told[0].contains("this router is the default server itself"), "{told:?}");
 }
 
 #[test]

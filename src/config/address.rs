@@ -1,4 +1,5 @@
-//! Where to listen and whom to call: addresses with a port, and `ws://` URLs.
+//! Where to listen and whom to call: addresses with a port, and the default
+//! server's URL.
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -146,10 +147,35 @@ impl fmt::Display for Peer {
     }
 }
 
-/// The default server's URL: `ws://HOST:PORT[/PATH]`. The port is always
+/// What a default server is, and how it is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// `ws://`: a server that speaks FAU3VOM-D only.
+    Ws,
+    /// `fau3://`: a fau3 node, over TCP.
+    Fau3,
+    /// `fau3+ws://`: a fau3 node, over WebSocket, where only that gets through.
+    Fau3Ws,
+}
+
+impl Scheme {
+    const ALL: [Self; 3] = [Self::Ws, Self::Fau3, Self::Fau3Ws];
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Ws => "ws",
+            Self::Fau3 => "fau3",
+            Self::Fau3Ws => "fau3+ws",
+        }
+    }
+}
+
+/// The default server's URL: `SCHEME://HOST:PORT[/PATH]`. The port is always
 /// said, since what RFC 6455 presumes (80) is not where these servers are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WsUrl {
+pub struct ServerUrl {
+    /// What is there.
+    pub scheme: Scheme,
     /// A host name or an IP address, IPv6 without its brackets.
     pub host: String,
     /// The port, not 0.
@@ -158,14 +184,17 @@ pub struct WsUrl {
     pub path: String,
 }
 
-impl FromStr for WsUrl {
+impl FromStr for ServerUrl {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let (scheme, rest) = text.split_once("://").ok_or(Malformed)?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let path_is_right = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        if !scheme.eq_ignore_ascii_case("ws") || !path_is_right {
+        let scheme = Scheme::ALL.into_iter().find(|known| scheme.eq_ignore_ascii_case(known.text()));
+        let scheme = scheme.filter(|_| path_is_right).ok_or(Malformed)?;
+        // Without a WebSocket there is nobody to ask for a path.
+        if scheme == Scheme::Fau3 && !["", "/"].contains(&path) {
             return Err(Malformed);
         }
         let (host, port) = match authority.parse::<Address>() {
@@ -180,7 +209,7 @@ impl FromStr for WsUrl {
         if port == 0 {
             return Err(Malformed);
         }
-        Ok(Self { host, port, path: if path.is_empty() { "/".to_owned() } else { path.to_owned() } })
+        Ok(Self { scheme, host, port, path: if path.is_empty() { "/".to_owned() } else { path.to_owned() } })
     }
 }
 
@@ -193,9 +222,10 @@ fn is_host(text: &str) -> bool {
     (1..=HOST_LEN_MAX).contains(&text.len()) && text.bytes().all(allowed) && !is_numeric
 }
 
-impl fmt::Display for WsUrl {
+impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        write!(f, "ws://{open}{}{close}:{}{}", self.host, self.port, self.path)
+        let path = if self.scheme == Scheme::Fau3 { "" } else { &self.path };
+        write!(f, "{}://{open}{}{close}:{}{path}", self.scheme.text(), self.host, self.port)
     }
 }

@@ -1,7 +1,7 @@
 //! Kinds of values: what an option may hold, how it is read and written, and
 //! the words by which an error says what would be right.
 
-use super::{Address, Discovery, LogLevel, Peer, Storage, WsUrl};
+use super::{Address, Discovery, LogLevel, Peer, ServerUrl, Storage};
 use crate::wire::{CLIENT_ID_CHARS_MAX, ClientId};
 use core::marker::PhantomData;
 use core::str::FromStr;
@@ -242,9 +242,11 @@ pub(super) const PEER: Parsed<Peer> = Parsed {
 };
 
 /// The default server.
-pub(super) const URL: Parsed<WsUrl> = Parsed {
+pub(super) const URL: Parsed<ServerUrl> = Parsed {
     test: |_| true,
-    meaning: "a WebSocket URL with its port and without TLS, such as ws://10.10.11.156:8901",
+    meaning: "a URL with its port: ws://10.10.11.156:8901 (a server that speaks FAU3VOM-D only, without TLS), \
+              fau3://main.example.org:8902 (a fau3 node) or fau3+ws://main.example.org:8902 (a fau3 node, \
+              where only WebSocket gets through)",
     value: PhantomData,
 };
 

@@ -17,7 +17,7 @@ mod surroundings;
 mod table;
 pub mod uci;
 
-pub use address::{Address, Malformed, Peer, WsUrl};
+pub use address::{Address, Malformed, Peer, Scheme, ServerUrl};
 pub use diagnostic::{Diagnostic, Errors, Origin, Warning};
 pub use file::DEFAULT_FILE;
 pub use surroundings::{Places, Surroundings};
@@ -114,11 +114,20 @@ pub struct DefaultServer {
     /// The name that clients look up.
     pub name: String,
     /// Where it is; `None`: there is none, and the mesh leads itself.
-    pub url: Option<WsUrl>,
+    pub url: Option<ServerUrl>,
     /// Milliseconds between checks whether it is there.
     pub check_interval_ms: u32,
     /// Milliseconds for which it has to answer before it counts as back.
     pub hold_ms: u32,
+}
+
+impl Config {
+    /// Whether this router is the default server itself: a leaf of each
+    /// segment that follows it.
+    #[must_use]
+    pub fn is_default_server(&self) -> bool {
+        self.node.name == self.default_server.name
+    }
 }
 
 /// Where records are kept.

@@ -293,12 +293,21 @@ impl Reader {
             }
         }
         let server = self.origins.iter().find(|(known, _)| known.starts_with("default_server."));
-        let idle = server.filter(|_| default_server.url.is_none()).map(|(_, origin)| origin.clone());
+        let server = server.map(|(_, origin)| origin.clone());
+        let doubt = match (node.name == default_server.name, default_server.url.is_some()) {
+            (false, false) => {
+                Some("no url is given, so there is no default server and the mesh leads itself")
+            }
+            (true, true) => Some(
+                "name is node.name, so this router is the default server itself and calls nobody: its url is not \
+                 used. Leave it away here",
+            ),
+            _ => None,
+        };
         for (origin, option, message) in failures {
             self.fail(&origin, option, message);
         }
-        if let Some(origin) = idle {
-            let message = "no url is given, so there is no default server and the mesh leads itself";
+        if let (Some(origin), Some(message)) = (server, doubt) {
             self.warn(&origin, "default_server", message.to_owned());
         }
     }

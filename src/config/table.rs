@@ -6,7 +6,7 @@ use super::kind::{
     Client, DISCOVERY, FLAG, FilePath, INTERFACE, Kind, LISTEN, LOG, Maybe, PEER, Parsed, ROUTER_NAME,
     STORAGE, URL,
 };
-use super::{Address, Config, WsUrl, bounds};
+use super::{Address, Config, ServerUrl, bounds};
 
 /// What a change of an option asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +114,7 @@ const PATH: FilePath = FilePath(bounds::PATH_LEN_MAX);
 const SOCKET: FilePath = FilePath(bounds::SOCKET_PATH_LEN_MAX);
 const HOSTS_FILE: Maybe<FilePath> = Maybe { kind: PATH, nothing: ["off", ""] };
 const CONSOLE: Maybe<Parsed<Address>> = Maybe { kind: LISTEN, nothing: ["off", ""] };
-const SERVER: Maybe<Parsed<WsUrl>> = Maybe { kind: URL, nothing: ["", ""] };
+const SERVER: Maybe<Parsed<ServerUrl>> = Maybe { kind: URL, nothing: ["", ""] };
 
 /// Everything that `/etc/config/fau3` may hold, in the order in which it is printed.
 pub static SECTIONS: &[SectionSpec] = &[

@@ -22,6 +22,9 @@ pub const HEARD_LATELY: Duration = Duration::from_secs(60);
 /// one goes to the next of them.
 pub const SUSPECTS_MAX: usize = 16;
 
+/// What a default server is asked with, and answers. No beacon looks like it.
+const HERE: &[u8] = b"?";
+
 /// The beacons' sockets and keys.
 pub(super) struct Datagrams {
     sockets: Vec<Socket>,
@@ -79,6 +82,21 @@ impl Datagrams {
         rustix::net::sendto(&socket.socket, bytes, SendFlags::DONTWAIT, &address).is_ok()
     }
 
+    /// Asks the default server whether it is there whenever its connection may
+    /// be stuck, until the mesh ends.
+    pub(super) async fn ask_uplink(self: Arc<Self>, hub: Arc<Hub>) {
+        loop {
+            tokio::select! {
+                () = hub.uplink_doubted() => {}
+                () = hub.closing() => return,
+            }
+            let uplink = hub.state().links.values().find(|link| link.uplink.is_some()).cloned();
+            if let Some(uplink) = uplink {
+                self.send(&hub, BeaconTarget::Address(uplink.listens), HERE);
+            }
+        }
+    }
+
     /// Receives on one of the sockets until the mesh ends.
     pub(super) async fn receive(self: Arc<Self>, hub: Arc<Hub>, number: usize) {
         let Some(Socket { socket, .. }) = self.sockets.get(number) else { return };
@@ -110,6 +128,18 @@ impl Datagrams {
             state.counts.beacons_replayed = state.counts.beacons_replayed.saturating_add(1);
             return;
         }
+        let link = state.links.get(&stamp.sender).cloned();
+        if hub.leaf {
+            // Beacons are nothing to it; who asks whether it is there is answered.
+            drop(state);
+            return if link.is_some() {
+                self.send(hub, BeaconTarget::Address(from), HERE)
+            };
+        }
+        if let Some(link) = link.filter(|link| link.uplink.is_some()) {
+            drop(state);
+            return link.heard(hub);
+        }
         // A router that is not connected shall be; someone else with this
         // router's own identity only matters to the node.
         let unknown = !own && !state.links.contains_key(&stamp.sender);
@@ -129,9 +159,12 @@ fn targets(hub: &Hub, state: &State, to: BeaconTarget) -> BTreeSet<(SocketAddr, 
     let key_of = |router: RouterId| state.links.get(&router).map_or(0, |link| link.key);
     match to {
         BeaconTarget::Address(address) => {
+            let address = canonical(address);
             let at = state.links.values().find(|link| link.listens == address);
-            [(canonical(address), at.map_or(0, |link| link.key))].into()
+            [(address, at.map_or(0, |link| link.key))].into()
         }
+        // A default server hears no beacons.
+        BeaconTarget::Router(router) if state.mains.contains(&router) => BTreeSet::new(),
         BeaconTarget::Router(router) => {
             let linked = state.links.get(&router).map(|link| link.listens);
             let address = state.replays.address(router).or(linked);
@@ -142,10 +175,11 @@ fn targets(hub: &Hub, state: &State, to: BeaconTarget) -> BTreeSet<(SocketAddr, 
             let mut all: BTreeSet<_> = state
                 .replays
                 .heard(since)
-                .filter(|(router, _)| *router != hub.terms.router)
+                .filter(|(router, _)| *router != hub.terms.router && !state.mains.contains(router))
                 .map(|(router, address)| (address, key_of(router)))
                 .collect();
             let unheard = state.links.values().filter(|link| state.replays.address(link.router).is_none());
+            let unheard = unheard.filter(|link| link.uplink.is_none());
             all.extend(unheard.map(|link| (link.listens, link.key)));
             let suspects: Vec<_> = state.book.suspected().collect();
             let first = state.sequence as usize % suspects.len().max(1);

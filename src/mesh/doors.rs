@@ -27,7 +27,7 @@ pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// How much longer than the first answer a dial's whole handshake may take: it
 /// is seven round trips.
-const PATIENCE_FACTOR: u32 = 3;
+pub(super) const PATIENCE_FACTOR: u32 = 3;
 /// After an error of `accept` that may last (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -203,7 +203,7 @@ async fn shake(
 ) -> Result<Established, Failure> {
     let pipe = match transport {
         Transport::Tcp => Pipe::tcp(socket),
-        Transport::WebSocket => Pipe::web_socket(websocket::dial(socket, address).await?),
+        Transport::WebSocket => Pipe::web_socket(websocket::dial(socket, &websocket::url(address)).await?),
     };
     handshake::dial(&hub.terms, hub.hello(), pipe, address, key).await
 }

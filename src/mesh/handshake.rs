@@ -5,6 +5,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fau3_election::{Incarnation, RouterId};
@@ -18,6 +19,7 @@ use super::api::{Protocol, Refusal};
 use super::frame::{Decoder, Kind, header};
 use super::pipe::{Fate, Pipe};
 use super::psk::{self, Key, Psk};
+use super::uplink::Uplink;
 use crate::identity::router_of;
 
 const NOISE: &str = "/noise";
@@ -54,6 +56,8 @@ pub(super) struct Established {
     pub(super) address: SocketAddr,
     /// Who opened it.
     pub(super) dialled: bool,
+    /// It was dialled as this default server.
+    pub(super) uplink: Option<Arc<Uplink>>,
     pub(super) stream: Stream,
     pub(super) fate: Fate,
 }
@@ -134,7 +138,18 @@ pub(super) async fn dial(
     let mut stream = Stream::new(io, driver);
     let hello = stream.greet(hello).await?;
     let version = terms.version(protocol);
-    Ok(Established { peer_id, router, version, key, hello, address, dialled: true, stream, fate })
+    Ok(Established {
+        peer_id,
+        router,
+        version,
+        key,
+        hello,
+        address,
+        dialled: true,
+        uplink: None,
+        stream,
+        fate,
+    })
 }
 
 /// Shakes hands on a connection that the other side opened.
@@ -165,7 +180,18 @@ pub(super) async fn accept(
     let mut stream = Stream::new(io, driver);
     let hello = stream.greet(hello).await?;
     let version = terms.version(protocol);
-    Ok(Established { peer_id, router, version, key, hello, address, dialled: false, stream, fate })
+    Ok(Established {
+        peer_id,
+        router,
+        version,
+        key,
+        hello,
+        address,
+        dialled: false,
+        uplink: None,
+        stream,
+        fate,
+    })
 }
 
 fn negotiation(error: NegotiationError) -> Failure {

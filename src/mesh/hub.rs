@@ -8,7 +8,7 @@
 //! router is no duplicate; and one that was turned away makes the lower end ask
 //! the connection that it has for a sign of life.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,15 +27,23 @@ use super::handshake::{Established, Failure, Hello, Terms};
 use super::link::Link;
 use super::notices::{ACQUAINTANCE, Notices};
 use super::replay::Replays;
+use super::uplink::Uplink;
 
 /// How long the last frames and the goodbye may take.
 pub const GOODBYE_MAX: Duration = Duration::from_millis(500);
+
+/// Default servers that are remembered as such: the configuration changes seldom.
+const MAINS_MAX: usize = 16;
 
 /// What all parts of the mesh share.
 pub(super) struct Hub {
     pub(super) terms: Terms,
     pub(super) transports: Vec<Transport>,
     pub(super) lan_only: bool,
+    /// This router is a default server: others call it, it calls nobody.
+    pub(super) leaf: bool,
+    /// The default server to keep a connection to, while that is wanted.
+    uplink: watch::Sender<Option<Arc<Uplink>>>,
     /// Where this router listens; TCP and UDP.
     pub(super) port: u16,
     state: Mutex<State>,
@@ -44,6 +52,8 @@ pub(super) struct Hub {
     order: tokio::sync::Mutex<()>,
     events: EventSender,
     book_changed: Notify,
+    /// The default server may be stuck behind a lost packet.
+    uplink_doubted: Notify,
     closing: watch::Sender<bool>,
     began: Instant,
 }
@@ -53,6 +63,8 @@ pub(super) struct State {
     pub(super) links: BTreeMap<RouterId, Arc<Link>>,
     pub(super) book: Book,
     pub(super) replays: Replays,
+    /// Default servers, which hear no beacons; at most [`MAINS_MAX`].
+    pub(super) mains: BTreeSet<RouterId>,
     pub(super) counts: Counts,
     pub(super) incarnation: Incarnation,
     /// Of the next beacon. Lasts two years at 64 a second.
@@ -72,7 +84,7 @@ impl Hub {
     pub(super) fn new(
         terms: Terms,
         transports: Vec<Transport>,
-        lan_only: bool,
+        (lan_only, leaf): (bool, bool),
         port: u16,
         incarnation: Incarnation,
         seed: u64,
@@ -83,6 +95,7 @@ impl Hub {
             links: BTreeMap::new(),
             book,
             replays: Replays::default(),
+            mains: BTreeSet::new(),
             counts: Counts::default(),
             incarnation,
             sequence: 0,
@@ -92,11 +105,14 @@ impl Hub {
             terms,
             transports,
             lan_only,
+            leaf,
+            uplink: watch::Sender::new(None),
             port,
             state: Mutex::new(state),
             order: tokio::sync::Mutex::new(()),
             events,
             book_changed: Notify::new(),
+            uplink_doubted: Notify::new(),
             closing: watch::Sender::new(false),
             began: Instant::now(),
         }
@@ -127,6 +143,35 @@ impl Hub {
         let changed = change(&mut self.state().book, self.now());
         self.book_changed.notify_one();
         changed
+    }
+
+    /// Which default server to keep a connection to; `None`: no one.
+    pub(super) fn set_uplink(&self, uplink: Option<Uplink>) {
+        self.uplink.send_if_modified(|known| {
+            let has_changed = known.as_deref() != uplink.as_ref();
+            if has_changed {
+                *known = uplink.map(Arc::new);
+            }
+            has_changed
+        });
+    }
+
+    pub(super) fn uplink(&self) -> watch::Receiver<Option<Arc<Uplink>>> {
+        self.uplink.subscribe()
+    }
+
+    /// Returns once another default server than this one is wanted, or none.
+    pub(super) async fn uplink_differs(&self, from: &Option<Arc<Uplink>>) {
+        let _ = self.uplink.subscribe().wait_for(|wanted| wanted != from).await;
+    }
+
+    /// The default server is to be asked by a datagram, too.
+    pub(super) fn ask_uplink(&self) {
+        self.uplink_doubted.notify_one();
+    }
+
+    pub(super) async fn uplink_doubted(&self) {
+        self.uplink_doubted.notified().await;
     }
 
     pub(super) async fn book_changed(&self) {
@@ -213,8 +258,7 @@ impl Hub {
             return match made.stream.read().await?.0 {
                 Kind::Welcome => Ok(Some(self.admit(made).await)),
                 Kind::Duplicate => {
-                    let listens = listens(made);
-                    self.with_book(|book, now| book.duplicate(now, made.peer_id, listens));
+                    self.note_duplicate(made);
                     Ok(None)
                 }
                 _ => Err(Failure::Refused(Refusal::Violation)),
@@ -223,8 +267,7 @@ impl Hub {
         let known = self.state().links.get(&made.router).cloned();
         if let Some(link) = known.filter(|link| link.incarnation.random == made.hello.incarnation.random) {
             link.doubt(self);
-            let listens = listens(made);
-            self.with_book(|book, now| book.duplicate(now, made.peer_id, listens));
+            self.note_duplicate(made);
             made.stream.write(Kind::Duplicate, &[]).await?;
             // The other end closes, so that it reads this first.
             let _ = made.stream.read().await;
@@ -238,16 +281,28 @@ impl Hub {
         Ok(Some(link))
     }
 
+    fn note_duplicate(&self, made: &Established) {
+        if made.uplink.is_none() {
+            let listens = listens(made);
+            self.with_book(|book, now| book.duplicate(now, made.peer_id, listens));
+        }
+    }
+
     /// Makes this connection the pair's.
     async fn admit(&self, made: &Established) -> Arc<Link> {
         let Hello { incarnation, .. } = made.hello;
         let (router, peer_id, listens) = (made.router, made.peer_id, listens(made));
-        let link = Arc::new(Link::new(self, router, peer_id, incarnation, listens, made.key));
+        let link =
+            Arc::new(Link::new(self, router, peer_id, incarnation, listens, made.key, made.uplink.clone()));
         let _order = self.order.lock().await;
         let before = {
             let (mut state, now) = (self.state(), self.now());
             state.replays.prove(now, router, incarnation);
-            state.book.connected(now, peer_id, listens);
+            if made.uplink.is_none() {
+                state.book.connected(now, peer_id, listens);
+            } else if state.mains.len() < MAINS_MAX {
+                state.mains.insert(router);
+            }
             state.links.insert(router, link.clone())
         };
         if let Some(before) = before {
@@ -268,7 +323,9 @@ impl Hub {
                 return;
             }
             state.links.remove(&link.router);
-            state.book.closed(now, link.peer_id);
+            if link.uplink.is_none() {
+                state.book.closed(now, link.peer_id);
+            }
         }
         self.book_changed.notify_one();
         self.events.send(MeshEvent::Down { router: link.router, why }).await;

@@ -1,6 +1,6 @@
 //! A pair's connection once it stands: one reads, one writes, one watches.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use std::net::SocketAddr;
 
@@ -15,8 +15,9 @@ use super::frame::{Decoder, Kind, Violation, header};
 use super::handshake::Stream;
 use super::hub::Hub;
 use super::pipe::Fate;
-use super::pulse::{Action, Pulse};
+use super::pulse::{Action, Pace, Pulse};
 use super::queue::Queue;
+use super::uplink::Uplink;
 
 /// Small frames go out together, up to this many bytes: one frame of yamux.
 const BATCH_BYTES: usize = 16 * 1_024;
@@ -32,6 +33,8 @@ pub(super) struct Link {
     pub(super) listens: SocketAddr,
     /// Which of the mesh's keys it has.
     pub(super) key: usize,
+    /// It was dialled as this default server.
+    pub(super) uplink: Option<Arc<Uplink>>,
     shared: Mutex<Shared>,
     /// There is something to write.
     to_write: Notify,
@@ -63,8 +66,14 @@ impl Link {
         incarnation: Incarnation,
         listens: SocketAddr,
         key: usize,
+        uplink: Option<Arc<Uplink>>,
     ) -> Self {
-        let pulse = Pulse::new(hub.now());
+        let pace = match &uplink {
+            Some(uplink) => Pace::Watching(uplink.check),
+            None if hub.leaf => Pace::Watched,
+            None => Pace::Usual,
+        };
+        let pulse = Pulse::new(hub.now(), pace);
         let shared = Shared { queue: Queue::default(), pulse, ping: false, seen: false };
         Self {
             router,
@@ -72,6 +81,7 @@ impl Link {
             incarnation,
             listens,
             key,
+            uplink,
             shared: Mutex::new(shared),
             to_write: Notify::new(),
             to_watch: Notify::new(),
@@ -101,6 +111,11 @@ impl Link {
         self.to_watch.notify_one();
     }
 
+    /// The other side has answered by a datagram.
+    pub(super) fn heard(&self, hub: &Hub) {
+        self.shared().pulse.heard(hub.now());
+    }
+
     /// Serves the connection to its end, and says why it ended.
     pub(super) async fn run(&self, hub: &Hub, stream: Stream, fate: Fate) -> Down {
         let (reader, writer, decoder, _driver) = stream.split();
@@ -109,6 +124,7 @@ impl Link {
             end = self.write(hub, writer, &fate) => end,
             () = self.watch(hub) => End::Gone(Down::TimedOut),
             () = self.ended.notified() => End::Gone(Down::ClosedByPeer),
+            () = hub.uplink_differs(&self.uplink), if self.uplink.is_some() => End::Gone(Down::Ours),
             () = hub.closed_for_long() => End::Gone(Down::Ours),
         };
         match ended {
@@ -147,7 +163,7 @@ impl Link {
                 Err(_) => return End::Gone(fate.get().unwrap_or(Down::Ours)),
                 Ok(read) => {
                     decoder.push(&chunk[..read]);
-                    if self.shared().pulse.read(read) {
+                    if self.shared().pulse.read(hub.now(), read) {
                         self.answer();
                     }
                 }
@@ -248,6 +264,9 @@ impl Link {
                     shared.pulse.asked(hub.now());
                     shared.ping = true;
                     self.to_write.notify_one();
+                    if shared.pulse.is_in_doubt(hub.now()) {
+                        hub.ask_uplink();
+                    }
                 }
                 Action::GiveUp => return,
             }

@@ -10,6 +10,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `api` | what the node says and hears |
+//! | `uplink` | the one connection to a default server that is a fau3 node |
 //! | `dial`, `replay`, `beacon`, `frame`, `queue`, `pulse`, `notices` | the rules, pure |
 //! | `pipe`, `websocket`, `psk`, `handshake`, `link` | a connection, from the socket up |
 //! | `doors`, `datagrams`, `sockets`, `hub`, `events` | what ties them together |
@@ -35,6 +36,7 @@ mod pulse;
 mod queue;
 mod replay;
 mod sockets;
+mod uplink;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -62,6 +64,7 @@ pub use psk::Key;
 pub use pulse::STALL;
 pub use queue::{QUEUE_MAX_BYTES, QUEUE_MAX_FRAMES, STREAMS_MAX};
 pub use replay::SENDERS_MAX;
+pub use uplink::{AGAIN, AGAIN_LATELY, Uplink};
 
 use address::{canonical, is_dialable};
 use beacon::BeaconKey;
@@ -104,7 +107,7 @@ impl Mesh {
         let hub = Arc::new(Hub::new(
             terms,
             settings.transports,
-            settings.lan_only,
+            (settings.lan_only, settings.leaf),
             port,
             settings.incarnation,
             settings.seed,
@@ -120,7 +123,11 @@ impl Mesh {
         for number in 0..addresses.len() {
             tokio::spawn(datagrams.clone().receive(hub.clone(), number));
         }
-        tokio::spawn(doors::dial(hub.clone()));
+        if !settings.leaf {
+            tokio::spawn(doors::dial(hub.clone()));
+            tokio::spawn(uplink::keep(hub.clone()));
+            tokio::spawn(datagrams.clone().ask_uplink(hub.clone()));
+        }
         Ok((Self { hub, datagrams, addresses }, events))
     }
 
@@ -150,6 +157,18 @@ impl Mesh {
             return self.hub.refuse(address, Refusal::NotLan);
         }
         self.hub.with_book(|book, now| book.hint(now, address, peer_id));
+    }
+
+    /// Keeps a connection to this default server from now on, instead of any
+    /// other; `None`: to none.
+    pub fn keep_uplink(&self, uplink: Option<Uplink>) {
+        self.hub.set_uplink(uplink);
+    }
+
+    /// Who was found where the default server is, while it is connected.
+    #[must_use]
+    pub fn uplink(&self) -> Option<RouterId> {
+        self.hub.state().links.values().find(|link| link.uplink.is_some()).map(|link| link.router)
     }
 
     /// The node goes on in this life: [`fau3_election::Election::incarnation`] changed.

@@ -23,9 +23,37 @@ const DOUBT: Duration = Duration::from_secs(1);
 /// Coming so late, this process stood still itself, and knows nothing.
 const STOOD_STILL: Duration = Duration::from_secs(1);
 
+/// A default server that sends nothing for so many checks is gone: two seconds
+/// at the usual 250 ms. Nothing that is lost on the way once or twice is.
+const SILENT_CHECKS: u32 = 8;
+/// But never sooner: TCP sends again after 200 ms, then after 400.
+const SILENT_MIN: Duration = Duration::from_secs(1);
+/// One that has sent nothing for so long may be stuck behind a lost packet: it
+/// is asked by datagrams too, which wait for none.
+const IN_DOUBT: Duration = Duration::from_millis(500);
+/// And more often.
+const ASK_IN_DOUBT: Duration = Duration::from_millis(100);
+/// A default server acknowledges each so many bytes: a segment that has much to
+/// say over 3 KiB/s hears from it in time.
+const SEEN_EVERY_BYTES_BY_LEAF: usize = 4 * 1_024;
+
+/// How closely a connection is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Between two routers, whose beacons say more, and sooner.
+    Usual,
+    /// To a default server, which sends no beacons: asked this often.
+    Watching(Duration),
+    /// From a router that watches like that.
+    Watched,
+}
+
 /// What is known of the other side.
 #[derive(Debug)]
 pub(super) struct Pulse {
+    /// Set on the way to a default server.
+    watch: Option<Watch>,
+    seen_every_bytes: usize,
     /// Since when something sent is not acknowledged.
     owed_since: Option<Time>,
     /// A question is under way.
@@ -52,8 +80,14 @@ pub(super) enum Action {
 }
 
 impl Pulse {
-    pub(super) fn new(now: Time) -> Self {
+    pub(super) fn new(now: Time, pace: Pace) -> Self {
+        let watch = match pace {
+            Pace::Watching(check) => Some(Watch { check, heard: now, asked: now }),
+            Pace::Usual | Pace::Watched => None,
+        };
         Self {
+            watch,
+            seen_every_bytes: if pace == Pace::Watched { SEEN_EVERY_BYTES_BY_LEAF } else { SEEN_EVERY_BYTES },
             owed_since: None,
             asked: false,
             sent_since_asked: false,
@@ -78,6 +112,9 @@ impl Pulse {
         self.owed_since.get_or_insert(now);
         self.asked = true;
         self.sent_since_asked = false;
+        if let Some(watch) = &mut self.watch {
+            watch.asked = now;
+        }
     }
 
     /// Acknowledged.
@@ -100,10 +137,23 @@ impl Pulse {
         self.asked = false;
     }
 
+    /// A sign of life came by another way.
+    pub(super) fn heard(&mut self, now: Time) {
+        if let Some(watch) = &mut self.watch {
+            watch.heard = now;
+        }
+    }
+
+    /// Whether to ask by datagrams, too.
+    pub(super) fn is_in_doubt(&self, now: Time) -> bool {
+        self.watch.as_ref().is_some_and(|watch| watch.is_in_doubt(now))
+    }
+
     /// Bytes were read; whether to acknowledge them.
-    pub(super) fn read(&mut self, bytes: usize) -> bool {
+    pub(super) fn read(&mut self, now: Time, bytes: usize) -> bool {
+        self.heard(now);
         self.read_bytes += bytes;
-        let due = self.read_bytes >= SEEN_EVERY_BYTES;
+        let due = self.read_bytes >= self.seen_every_bytes;
         if due {
             self.read_bytes = 0;
         }
@@ -112,6 +162,15 @@ impl Pulse {
 
     /// What is to do now.
     pub(super) fn poll(&mut self, now: Time) -> Action {
+        let watched = self.watch.as_mut().map(|watch| watch.poll(now));
+        match (self.poll_usual(now), watched) {
+            (Action::Wait(until), Some(Action::Wait(sooner))) => Action::Wait(until.min(sooner)),
+            (Action::Wait(_) | Action::Ask, Some(watched)) => watched,
+            (usual, _) => usual,
+        }
+    }
+
+    fn poll_usual(&mut self, now: Time) -> Action {
         let due = self.timeout();
         if now < due {
             return Action::Wait(due);
@@ -136,6 +195,35 @@ impl Pulse {
             Some(owed) if self.patience == DOUBT => owed,
             Some(owed) => owed + ASK_AFTER,
         }
+    }
+}
+
+/// A close watch: whatever comes from the other side is a sign of life.
+#[derive(Debug)]
+struct Watch {
+    /// Asked after this often while nothing comes.
+    check: Duration,
+    heard: Time,
+    asked: Time,
+}
+
+impl Watch {
+    fn is_in_doubt(&self, now: Time) -> bool {
+        now >= self.heard + IN_DOUBT.max(self.check * 2)
+    }
+
+    fn poll(&mut self, now: Time) -> Action {
+        let silent_at = self.heard + (self.check * SILENT_CHECKS).max(SILENT_MIN);
+        let every = if self.is_in_doubt(now) { self.check.min(ASK_IN_DOUBT) } else { self.check };
+        let ask_at = self.heard.max(self.asked) + every;
+        if now >= silent_at && now.since(silent_at) <= STOOD_STILL {
+            return Action::GiveUp;
+        }
+        if now >= silent_at {
+            self.heard = now;
+            return Action::Ask;
+        }
+        if now >= ask_at { Action::Ask } else { Action::Wait(ask_at.min(silent_at)) }
     }
 }
 
@@ -169,14 +257,14 @@ mod tests {
 
     #[test]
     fn a_peer_that_never_reads_ends_after_the_stall_time() {
-        let mut pulse = Pulse::new(S(0));
+        let mut pulse = Pulse::new(S(0), Pace::Usual);
         pulse.sent(S(100));
         assert_eq!(run(&mut pulse, S(100), S(200), |_| false), Some(S(100) + STALL));
     }
 
     #[test]
     fn a_peer_that_answers_stays_and_an_idle_one_is_asked_every_15_s() {
-        let mut pulse = Pulse::new(S(0));
+        let mut pulse = Pulse::new(S(0), Pace::Usual);
         let mut asked = Vec::new();
         assert_eq!(
             run(&mut pulse, S(0), S(100), |now| {
@@ -190,13 +278,13 @@ mod tests {
 
     #[test]
     fn a_peer_that_died_in_silence_is_found_without_traffic() {
-        let mut pulse = Pulse::new(S(0));
+        let mut pulse = Pulse::new(S(0), Pace::Usual);
         assert_eq!(run(&mut pulse, S(0), S(100), |_| false), Some(S(0) + IDLE + STALL));
     }
 
     #[test]
     fn a_slow_link_is_not_a_stalled_one() {
-        let mut pulse = Pulse::new(S(0));
+        let mut pulse = Pulse::new(S(0), Pace::Usual);
         for second in (0..100).step_by(9) {
             pulse.sent(S(second));
             if let Action::Ask = pulse.poll(S(second + 4)) {
@@ -210,14 +298,14 @@ mod tests {
 
     #[test]
     fn in_doubt_a_peer_has_one_second() {
-        let mut pulse = Pulse::new(S(0));
+        let mut pulse = Pulse::new(S(0), Pace::Usual);
         pulse.doubt(S(5));
         assert_eq!(run(&mut pulse, S(5), S(100), |_| false), Some(S(6)));
-        let mut pulse = Pulse::new(S(0));
+        let mut pulse = Pulse::new(S(0), Pace::Usual);
         pulse.doubt(S(5));
         assert_eq!(run(&mut pulse, S(5), S(100), |_| true), None);
         // Dialled every 250 ms, it has no more than that.
-        let mut pulse = Pulse::new(S(0));
+        let mut pulse = Pulse::new(S(0), Pace::Usual);
         let ended = (20..100).map(|quarter| Time::from_millis(quarter * 250)).find(|now| {
             pulse.doubt(*now);
             run(&mut pulse, *now, *now + Duration::from_millis(250), |_| false).is_some()
@@ -227,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_process_that_stood_still_asks_again_before_it_judges() {
-        let mut pulse = Pulse::new(S(0));
+        let mut pulse = Pulse::new(S(0), Pace::Usual);
         pulse.sent(S(1));
         assert_eq!(pulse.poll(S(5)), Action::Ask);
         pulse.asked(S(5));
@@ -238,8 +326,86 @@ mod tests {
 
     #[test]
     fn every_32_kib_are_acknowledged() {
-        let mut pulse = Pulse::new(S(0));
-        let acknowledged = (0..100).filter(|_| pulse.read(9_500)).count();
+        let mut pulse = Pulse::new(S(0), Pace::Usual);
+        let acknowledged = (0..100).filter(|_| pulse.read(S(0), 9_500)).count();
         assert!((24..=29).contains(&acknowledged), "{acknowledged}");
+    }
+
+    /// Watches every 250 ms; the other side answers while `answers` says so.
+    fn watch(pulse: &mut Pulse, end: Time, answers: impl Fn(Time) -> bool) -> (Option<Time>, usize) {
+        let (mut now, mut asked) = (S(0), 0);
+        while now < end {
+            match pulse.poll(now) {
+                Action::Wait(until) => now = until,
+                Action::Ask => {
+                    asked += 1;
+                    pulse.asked(now);
+                    if answers(now) {
+                        pulse.read(now + Duration::from_millis(5), 20);
+                        pulse.seen(now + Duration::from_millis(5));
+                    }
+                }
+                Action::GiveUp => return (Some(now), asked),
+            }
+        }
+        (None, asked)
+    }
+
+    fn watching() -> Pulse {
+        Pulse::new(S(0), Pace::Watching(Duration::from_millis(250)))
+    }
+
+    #[test]
+    fn a_default_server_is_asked_four_times_a_second_and_gone_after_two_seconds_of_silence() {
+        assert_eq!(watch(&mut watching(), S(100), |_| true), (None, 392), "5 ms for each answer");
+        let (gone, _) = watch(&mut watching(), S(100), |now| now < S(50));
+        let after = gone.unwrap().since(S(50));
+        assert!(after > Duration::from_millis(1_700) && after <= S(2).since(S(0)), "{after:?}");
+    }
+
+    #[test]
+    fn six_answers_that_are_lost_in_a_row_move_nobody() {
+        let lost = |now: Time| (S(10)..S(10) + Duration::from_millis(1_500)).contains(&now);
+        assert_eq!(watch(&mut watching(), S(60), |now| !lost(now)).0, None);
+    }
+
+    #[test]
+    fn behind_a_lost_packet_it_is_asked_ten_times_a_second_and_any_answer_counts() {
+        let mut pulse = watching();
+        let asked = |pulse: &mut Pulse, from: u64, to: u64| {
+            let mut asked = Vec::new();
+            for now in (from..to).map(Time::from_millis) {
+                match pulse.poll(now) {
+                    Action::Ask => {
+                        pulse.asked(now);
+                        asked.push((now.as_millis(), pulse.is_in_doubt(now)));
+                    }
+                    Action::GiveUp => panic!("given up at {now}"),
+                    Action::Wait(_) => {}
+                }
+            }
+            asked
+        };
+        assert_eq!(asked(&mut pulse, 0, 650), [(250, false), (500, true), (600, true)]);
+        pulse.heard(Time::from_millis(650));
+        assert_eq!(asked(&mut pulse, 650, 1_000), [(900, false)]);
+    }
+
+    #[test]
+    fn what_comes_is_a_sign_of_life_though_the_answer_stands_behind_it() {
+        // Given a slow way here, full of a backlog: the answer comes after 5 s.
+        let mut pulse = watching();
+        for tenth in 0..50 {
+            let now = Time::from_millis(tenth * 100);
+            match pulse.poll(now) {
+                Action::Ask => pulse.asked(now),
+                Action::GiveUp => panic!("given up at {now}"),
+                Action::Wait(_) => {}
+            }
+            pulse.read(now, 1_000);
+        }
+        // And on the way there each 4 KiB are acknowledged.
+        let mut leaf = Pulse::new(S(0), Pace::Watched);
+        assert_eq!((0..100).filter(|_| leaf.read(S(0), 1_024)).count(), 25);
     }
 }

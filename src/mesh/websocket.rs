@@ -44,12 +44,15 @@ pub(super) async fn accept(socket: TcpStream) -> io::Result<WebSocket> {
     accepted.map(WebSocket::new).map_err(io_error)
 }
 
-/// Upgrades a connection that this side opened.
-pub(super) async fn dial(socket: TcpStream, address: SocketAddr) -> io::Result<WebSocket> {
+/// What a router without a name is asked for.
+pub(super) fn url(address: SocketAddr) -> String {
     // A zone has no place in a Host field (RFC 6874, section 4).
-    let host = SocketAddr::new(address.ip(), address.port());
-    let request = format!("ws://{host}/");
-    let dialled = Box::pin(client_async_with_config(request, socket, Some(config()))).await;
+    format!("ws://{}/", SocketAddr::new(address.ip(), address.port()))
+}
+
+/// Upgrades a connection that this side opened.
+pub(super) async fn dial(socket: TcpStream, url: &str) -> io::Result<WebSocket> {
+    let dialled = Box::pin(client_async_with_config(url, socket, Some(config()))).await;
     dialled.map(|(messages, _)| WebSocket::new(messages)).map_err(io_error)
 }
 

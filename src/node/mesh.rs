@@ -17,7 +17,7 @@ use super::report::MeshReport;
 use crate::config::Peer;
 use crate::discovery::{Discovery, News, Told};
 use crate::identity::{Error, NodeState, router_of, state_path};
-use crate::mesh::{BeaconTarget, Down, Frame, Mesh, MeshEvent, MeshEvents, SendOutcome};
+use crate::mesh::{BeaconTarget, Down, Frame, Mesh, MeshEvent, MeshEvents, SendOutcome, Uplink};
 use crate::router::Input;
 use crate::wire::fau3e::{Contact, FRAME_BYTES_MAX, Message, decode, encode};
 
@@ -49,6 +49,10 @@ pub struct MeshSide {
     contacts: BTreeMap<RouterId, (PeerId, Option<SocketAddr>)>,
     /// Who is or was connected, or was told of; at most [`CONTACTS_MAX`].
     found: BTreeMap<RouterId, (PeerId, Option<SocketAddr>)>,
+    /// Where the default server is, if it is a fau3 node.
+    uplink: Option<Uplink>,
+    /// The router asks for a connection to it.
+    keeps_uplink: bool,
 }
 
 /// Who a router is for libp2p, and where it is.
@@ -73,6 +77,7 @@ impl MeshSide {
         discovery: Discovery,
         identity: &Path,
         life: Incarnation,
+        uplink: Option<Uplink>,
     ) -> Self {
         let (write_done, written) = mpsc::channel(WRITES_MAX);
         Self {
@@ -88,7 +93,33 @@ impl MeshSide {
             life,
             contacts: BTreeMap::new(),
             found: BTreeMap::new(),
+            uplink,
+            keeps_uplink: false,
         }
+    }
+
+    /// Keeps a connection to the default server, or lets go.
+    pub(super) fn keep_uplink(&mut self, keep: bool) {
+        self.keeps_uplink = keep;
+        let uplink = self.uplink.clone().filter(|_| keep);
+        let doing = if keep { "calling" } else { "letting go of" };
+        if let Some(Uplink { host, port, .. }) = &self.uplink {
+            info!("{doing} the default server at {host}:{port}");
+        }
+        self.mesh.keep_uplink(uplink);
+    }
+
+    /// The configuration says where the default server is.
+    pub(super) fn set_uplink(&mut self, uplink: Option<Uplink>) {
+        if self.uplink != uplink {
+            self.uplink = uplink;
+            self.keep_uplink(self.keeps_uplink);
+        }
+    }
+
+    /// Who was found where the default server is, while it is connected.
+    pub(super) fn uplink(&self) -> Option<RouterId> {
+        self.mesh.uplink()
     }
 
     /// What happens next. Nothing is lost if the future is dropped before.

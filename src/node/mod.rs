@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_until};
 use tracing::{debug, info, warn};
 
+use crate::config::DefaultServer;
 use crate::gateway::{ClientLink, Event, Hall};
 use crate::router::{ConnId, Input, Output, Refusal, Router, UpstreamInput};
 use crate::store::Store;
@@ -62,7 +63,7 @@ pub enum Request {
         /// The ExtraServers list, highest priority first.
         extra_servers: Vec<String>,
         /// The server that leads while it is there.
-        default_server: crate::config::DefaultServer,
+        default_server: DefaultServer,
     },
     /// Other routers to call in any case.
     Call(Vec<crate::config::Peer>),
@@ -214,8 +215,13 @@ impl Node {
                 let list = others::list(&extra_servers);
                 self.router.handle(self.clock.now(), Input::ListConfigured(list));
                 self.shown.set_default_server(default_server.name.clone());
-                for input in self.upstream.configure(default_server) {
+                for input in self.upstream.configure(default_server.clone()) {
                     self.router.handle(self.clock.now(), input);
+                }
+                if let Some(mesh) = &mut self.mesh {
+                    mesh.set_uplink(others::uplink(&default_server));
+                    let main = others::main_node(&default_server, self.shown.bound_names());
+                    self.router.handle(self.clock.now(), Input::Upstream(main));
                 }
                 self.look();
             }
@@ -240,6 +246,7 @@ impl Node {
                 | Output::ToPeer { .. }
                 | Output::Persist { .. }
                 | Output::Told { .. }
+                | Output::Uplink { .. }
                 | Output::View(_)
                 | Output::Warning(_) => self.carry_out_in_mesh(output),
                 Output::Upstream(output) => self.upstream.carry_out(output),
@@ -306,6 +313,7 @@ impl Node {
             }
             Output::Persist { ticket, state } => mesh.persist(ticket, *state),
             Output::Told { by, contact } => mesh.told(by, contact),
+            Output::Uplink { keep } => mesh.keep_uplink(keep),
             Output::View(view) => {
                 info!("{}", view_text(&view));
                 self.upstream.view(&view);

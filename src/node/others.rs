@@ -1,20 +1,22 @@
 //! Joining the mesh: from the configuration to an election and open doors for
 //! other routers.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use fau3_election::{Election, Incarnation, ServerEntry, Time};
+use fau3_election::{Election, Incarnation, RouterId, ServerEntry, Time};
 use tracing::{info, warn};
 
 use super::mesh::MeshSide;
-use crate::config::Config;
+use crate::config::{Config, DefaultServer, Mesh as MeshConfig, Scheme};
 use crate::control::Control;
 use crate::discovery::{Discovery, Own};
 use crate::failure::Failure;
 use crate::identity::{self, KeyFile, MeshKey};
-use crate::mesh::{Key, Mesh, MeshSettings, PROTOCOLS, Transport};
+use crate::mesh::{Key, Mesh, MeshSettings, PROTOCOLS, Transport, Uplink};
 use crate::net::interface_number;
+use crate::router::{MainNode, UpstreamInput};
 
 /// The election of a new life, with what the last one kept.
 pub(super) fn election(config: &Config, key: &KeyFile) -> Election {
@@ -23,6 +25,7 @@ pub(super) fn election(config: &Config, key: &KeyFile) -> Election {
         name: config.node.name.clone(),
         beacon: Duration::from_millis(config.mesh.beacon_ms.into()),
         list: list(&config.extra_servers),
+        leaf: config.is_default_server(),
         ..fau3_election::Config::default()
     };
     Election::new(settings, key.router_id(), saved, identity::random(), Time::ZERO)
@@ -59,6 +62,7 @@ pub(super) async fn join(
         listen: addresses(config)?,
         keys: keys.iter().map(|key| Key::new(*key.bytes())).collect(),
         lan_only: is_well_known,
+        leaf: config.is_default_server(),
         incarnation,
         transports: vec![Transport::Tcp, Transport::WebSocket],
         protocols: PROTOCOLS,
@@ -75,8 +79,52 @@ pub(super) async fn join(
         mesh_port: port,
         clients_port: config.clients.listen.first().map(|address| address.port),
     };
-    let discovery = Discovery::start(&config.mesh, &own);
-    Ok(MeshSide::new(mesh, events, discovery, &config.node.identity, incarnation))
+    let discovery = match config.is_default_server() {
+        true => {
+            info!(
+                name = config.node.name,
+                "this router is the default server (default_server.name is its own name): it waits for the routers \
+                 of its segments to call, calls nobody, and takes part in no segment's election"
+            );
+            // Whoever found it would call it, beside the one that is to.
+            Discovery::start(
+                &MeshConfig { discovery: Vec::new(), peer: Vec::new(), ..config.mesh.clone() },
+                &own,
+            )
+        }
+        false => Discovery::start(&config.mesh, &own),
+    };
+    let uplink = uplink(&config.default_server);
+    Ok(MeshSide::new(mesh, events, discovery, &config.node.identity, incarnation, uplink))
+}
+
+/// Where the default server is, if it is a fau3 node.
+pub(super) fn uplink(server: &DefaultServer) -> Option<Uplink> {
+    let url = server.url.as_ref()?;
+    let transport = match url.scheme {
+        Scheme::Ws => return None,
+        Scheme::Fau3 => Transport::Tcp,
+        Scheme::Fau3Ws => Transport::WebSocket,
+    };
+    Some(Uplink {
+        host: url.host.clone(),
+        port: url.port,
+        transport,
+        path: url.path.clone(),
+        check: Duration::from_millis(server.check_interval_ms.into()),
+    })
+}
+
+/// Who the default server is among routers. A name that was seen before
+/// belongs to whom it was seen with.
+pub(super) fn main_node(server: &DefaultServer, names: &BTreeMap<String, RouterId>) -> UpstreamInput {
+    let router = names.get(&server.name).copied();
+    let node = uplink(server).map(|_| MainNode {
+        name: server.name.as_str().into(),
+        router,
+        hold: Duration::from_millis(server.hold_ms.into()),
+    });
+    UpstreamInput::Node(node)
 }
 
 fn addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {

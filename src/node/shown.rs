@@ -33,6 +33,8 @@ pub struct Shown {
     /// Own addresses on the LAN.
     own: BTreeSet<IpAddr>,
     names: Names,
+    /// What people were told last of who is not the default server.
+    told_main: Option<String>,
 }
 
 impl Shown {
@@ -51,12 +53,18 @@ impl Shown {
             default_server: config.default_server.name.clone(),
             own: BTreeSet::new(),
             names: Names::new(names),
+            told_main: None,
         }
     }
 
     /// The configuration says another one.
     pub(super) fn set_default_server(&mut self, name: String) {
         self.default_server = name;
+    }
+
+    /// Whose each name is.
+    pub(super) fn bound_names(&self) -> &BTreeMap<String, RouterId> {
+        self.names.bound()
     }
 
     /// What nobody tells of: interfaces come and go.
@@ -71,12 +79,14 @@ impl Shown {
     pub(super) fn mesh(&mut self, router: &Router, now: Time, doors: &MeshSide) {
         let Some(mesh) = router.snapshot(now).mesh else { return };
         self.names(&mesh, doors);
+        self.main_node(&mesh, doors);
         self.list(&mesh, doors);
     }
 
     /// Each name belongs to whom it was first seen with.
     fn names(&mut self, mesh: &MeshStatus, doors: &MeshSide) {
-        let seen = self.names.see(mesh.routers.iter().map(|router| (&*router.name, router.router)));
+        let routers = mesh.routers.iter().map(|router| (&*router.name, router.router));
+        let seen = self.names.see(routers.chain(mesh.leaves.iter().map(|(router, name)| (&**name, *router))));
         if seen.is_new {
             doors.persist_names(self.names.bound().clone());
         }
@@ -93,6 +103,34 @@ impl Shown {
         seen.untold.iter().for_each(|conflict| warn!("{}", text(conflict)));
         let shown: Vec<_> = seen.conflicts.iter().take(CONFLICTS_SHOWN_MAX).map(text).collect();
         self.control.set_warning("name conflict", (!shown.is_empty()).then(|| shown.join("; ")));
+    }
+
+    /// Whoever answers where the default server should be is it, or people are
+    /// told what to do.
+    fn main_node(&mut self, mesh: &MeshStatus, doors: &MeshSide) {
+        let found = doors.uplink().filter(|router| mesh.main != Some(*router));
+        // It has to say who it is first.
+        let found = found.and_then(|router| mesh.names.iter().find(|(known, _)| *known == router));
+        let expected = &self.default_server;
+        let text = found.map(|(router, name)| match mesh.leaves.iter().any(|(leaf, _)| leaf == router) {
+            _ if **name != **expected => format!(
+                "the router at default_server.url has the name {name}, not {expected}: correct default_server.name \
+                 or default_server.url"
+            ),
+            false => format!(
+                "the router at default_server.url does not know that it is the default server: set \
+                 default_server.name to {expected} there, too"
+            ),
+            true => format!(
+                "the router {router} at default_server.url claims the name {expected}, which is another one's; see \
+                 the name conflict"
+            ),
+        });
+        if text.is_some() && text != self.told_main {
+            text.iter().for_each(|text| warn!("{text}; it does not lead"));
+        }
+        self.told_main.clone_from(&text);
+        self.control.set_warning("default server", text);
     }
 
     fn list(&self, mesh: &MeshStatus, doors: &MeshSide) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fau3_election::Time;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -15,7 +16,7 @@ use crate::control::Control;
 use crate::failure::Failure;
 use crate::gateway::{Hall, fau3d};
 use crate::identity::{self, KeyFile};
-use crate::router::{Origin, Restored, Router, Settings};
+use crate::router::{Input, Origin, Restored, Router, Settings};
 use crate::store::{Bounds, Store, volatile_warning};
 
 /// How long goodbyes may take.
@@ -108,7 +109,13 @@ async fn build(
         let election = others::election(config, &key);
         let incarnation = election.incarnation();
         let mesh = others::join(config, &key, incarnation, control).await?;
-        (Router::in_mesh(election, settings, restored), incarnation, Some(mesh))
+        let mut router = Router::in_mesh(election, settings, restored);
+        if !config.is_default_server() {
+            let names = identity::state_at_start(&config.node.identity).bound_names();
+            let main = others::main_node(&config.default_server, &names);
+            router.handle(Time::ZERO, Input::Upstream(main));
+        }
+        (router, incarnation, Some(mesh))
     } else {
         let incarnation = identity::start_incarnation(&config.node.identity);
         let origin = Origin { router: key.router_id(), incarnation };
@@ -209,7 +216,8 @@ impl Reload<'_> {
             }
         };
         tell(&warnings);
-        let changes = config.diff(&new);
+        let mut changes = config.diff(&new);
+        let was_default_server = config.is_default_server();
         config.apply_live(&new);
         self.log.set(config.node.log);
         let _ = self.requests.send(Request::Configure(Box::new(settings(&config.clients)))).await;
@@ -221,6 +229,10 @@ impl Reload<'_> {
         let _ = self.requests.send(Request::Call(config.mesh.peer.clone())).await;
         let applied = if changes.live.is_empty() { "nothing".into() } else { changes.live.join(", ") };
         info!("configuration read again; applied: {applied}");
+        // Whether it is the default server itself is decided once, at the start.
+        if was_default_server != config.is_default_server() {
+            changes.restart.push("default_server.name".into());
+        }
         let waiting = (!changes.restart.is_empty())
             .then(|| format!("these options take effect at the next start: {}", changes.restart.join(", ")));
         if let Some(text) = &waiting {

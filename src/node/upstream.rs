@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fau3_election::{Coordinator, RouterId, View};
 
 use super::report::DefaultServerReport;
-use crate::config::{DefaultServer, WsUrl};
+use crate::config::{DefaultServer, Scheme, ServerUrl};
 use crate::identity;
 use crate::router::{Input, ServerKind, UpstreamInput, UpstreamOutput};
 use crate::upstream::Upstream;
@@ -20,7 +20,7 @@ pub struct UpstreamSide {
     is_in_mesh: bool,
     /// This router is the one of its component that looks.
     is_deputy: bool,
-    /// `None`: the configuration names no server.
+    /// `None`: the configuration names no server, or one that is a node.
     upstream: Option<Upstream>,
     /// Whether the component reaches the server, and since when it is so;
     /// `None`: nobody has said it yet.
@@ -28,8 +28,16 @@ pub struct UpstreamSide {
 }
 
 /// What kind of server a URL leads to.
-fn kind(_url: &WsUrl) -> ServerKind {
-    ServerKind::Legacy
+fn kind(url: &ServerUrl) -> ServerKind {
+    match url.scheme {
+        Scheme::Ws => ServerKind::Legacy,
+        Scheme::Fau3 | Scheme::Fau3Ws => ServerKind::Node,
+    }
+}
+
+/// A server to be looked for here: a node is the mesh's affair.
+fn legacy(config: &DefaultServer) -> Option<&ServerUrl> {
+    config.url.as_ref().filter(|url| kind(url) == ServerKind::Legacy)
 }
 
 fn settings(config: &DefaultServer) -> Settings {
@@ -50,9 +58,10 @@ impl UpstreamSide {
     }
 
     fn open(&mut self) {
-        let open =
-            |url: WsUrl| Upstream::new(url, settings(&self.config), self.me.to_string(), identity::random());
-        self.upstream = self.config.url.clone().map(open);
+        let open = |url: ServerUrl| {
+            Upstream::new(url, settings(&self.config), self.me.to_string(), identity::random())
+        };
+        self.upstream = legacy(&self.config).cloned().map(open);
         self.look();
     }
 
@@ -77,7 +86,7 @@ impl UpstreamSide {
             return Vec::new();
         }
         self.reachable = None;
-        match (&mut self.upstream, &self.config.url) {
+        match (&mut self.upstream, legacy(&self.config)) {
             (Some(upstream), Some(url)) => upstream.turn_to(url.clone()),
             _ => self.open(),
         }
@@ -90,7 +99,7 @@ impl UpstreamSide {
         self.is_deputy = view.deputy == Some(self.me);
         self.look();
         match view.coordinator {
-            _ if self.upstream.is_none() => {}
+            _ if self.config.url.is_none() => {}
             Coordinator::DefaultServer => self.reaches(true),
             Coordinator::Router(_) => self.reaches(false),
             Coordinator::None => {}

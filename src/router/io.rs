@@ -212,6 +212,11 @@ pub enum Output {
     },
     /// Something to do towards the default server.
     Upstream(UpstreamOutput),
+    /// Keep a connection to the default server that is a fau3 node, or let go.
+    Uplink {
+        /// Dial until it stands, and again when it is gone.
+        keep: bool,
+    },
     /// Who leads, as it is from now on.
     View(View),
     /// Something that people should know.

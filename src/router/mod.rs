@@ -49,7 +49,7 @@ pub use crate::wire::{Origin, Record, RecordId, Settled, propogate_key};
 pub use io::{
     Alone, CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
 };
-pub use mesh::{MeshStatus, RouterStatus};
+pub use mesh::{MainNode, MeshStatus, RouterStatus};
 #[cfg(feature = "mutants")]
 pub use mutants::Mutant;
 pub use record::Position;
@@ -57,8 +57,8 @@ pub use session::SavedSession;
 pub use settings::*;
 pub use status::{LATENCY_BOUNDS_MS, RoomStatus, Snapshot, Stats};
 pub use upstream::{
-    FromServer, LEGACY_CLIENT_ID_MAX, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput,
-    UpstreamStatus,
+    FromServer, HOLD_MAX, LEGACY_CLIENT_ID_MAX, Outages, ServerKind, ToServer, UpConn, UpstreamInput,
+    UpstreamOutput, UpstreamStatus,
 };
 
 /// Where a session stands in the table of sessions.

@@ -9,7 +9,7 @@ use super::session::{Sent, Session};
 use super::target::Target;
 use super::watch::Settings;
 use super::watcher::{Command, Watcher};
-use crate::config::WsUrl;
+use crate::config::ServerUrl;
 use crate::router::{UpConn, UpstreamInput, UpstreamOutput};
 use crate::wire::ClientId;
 
@@ -38,7 +38,7 @@ impl Upstream {
     /// The server at `url`, which is not looked at yet. `router` is this
     /// router's id in hexadecimal, `seed` chance.
     #[must_use]
-    pub fn new(url: WsUrl, settings: Settings, router: String, seed: u64) -> Self {
+    pub fn new(url: ServerUrl, settings: Settings, router: String, seed: u64) -> Self {
         let (tell, events) = mpsc::channel(EVENTS_MAX);
         let target = Arc::new(Target::new(url));
         let report = Arc::default();
@@ -59,7 +59,7 @@ impl Upstream {
 
     /// Where the server is.
     #[must_use]
-    pub fn url(&self) -> &WsUrl {
+    pub fn url(&self) -> &ServerUrl {
         self.target.url()
     }
 
@@ -76,7 +76,7 @@ impl Upstream {
     }
 
     /// Turns to another server: connections to the one before say goodbye.
-    pub fn turn_to(&mut self, url: WsUrl) {
+    pub fn turn_to(&mut self, url: ServerUrl) {
         self.target = Arc::new(Target::new(url));
         self.sessions.values_mut().for_each(Session::close);
         self.command(Command::Target(self.target.clone()));

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error;
 
 use super::dial::{ReadBuffer, Socket, upgrade};
-use crate::config::WsUrl;
+use crate::config::ServerUrl;
 use crate::wire::ClientId;
 
 /// A name is not looked up again before, as long as its address answers nothing.
@@ -22,7 +22,7 @@ const ADDRESSES_MAX: usize = 8;
 /// has answered.
 #[derive(Debug)]
 pub(super) struct Target {
-    url: WsUrl,
+    url: ServerUrl,
     known: Mutex<Known>,
     /// One question to the name server at a time.
     asking: tokio::sync::Mutex<()>,
@@ -39,7 +39,7 @@ struct Known {
 }
 
 impl Target {
-    pub(super) fn new(url: WsUrl) -> Self {
+    pub(super) fn new(url: ServerUrl) -> Self {
         let known = Known {
             addresses: url.host.parse().map(|ip: IpAddr| SocketAddr::new(ip, url.port)).into_iter().collect(),
             ..Known::default()
@@ -47,7 +47,7 @@ impl Target {
         Self { url, known: Mutex::new(known), asking: tokio::sync::Mutex::default() }
     }
 
-    pub(super) fn url(&self) -> &WsUrl {
+    pub(super) fn url(&self) -> &ServerUrl {
         &self.url
     }
 

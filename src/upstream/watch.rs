@@ -15,6 +15,8 @@ use std::time::Duration;
 use fau3_election::Time;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::router::Outages;
+
 /// Without any sign of life for this long, fresh connections are dialled.
 const DOUBT: Duration = Duration::from_millis(500);
 /// A question unanswered for this long is needed for it, too.
@@ -39,12 +41,6 @@ const TRIAL_PING_MAX: Duration = Duration::from_secs(1);
 const LIST_MAX: Duration = Duration::from_secs(1);
 /// Between two fetches of the list.
 const LIST_EVERY: Duration = Duration::from_secs(60);
-/// How long a flap makes the hold time longer.
-const FLAPS_KEPT: Duration = Duration::from_secs(600);
-/// Flaps that are remembered: a millisecond doubled so often is a minute.
-const FLAPS_MAX: usize = 16;
-/// The hold time is not doubled beyond this.
-const HOLD_MAX: Duration = Duration::from_secs(60);
 /// Called this much later than was asked for, this router itself stood still.
 const LATE: Duration = Duration::from_millis(250);
 
@@ -172,7 +168,7 @@ pub struct Watch {
     /// When the list was asked for that has not come yet.
     list_asked_at: Option<Time>,
     /// When the server went away, of late.
-    flaps: VecDeque<Time>,
+    flaps: Outages,
     outages: u64,
     outputs: VecDeque<Output>,
 }
@@ -193,7 +189,7 @@ impl Watch {
             patience: Patience::since(Time::ZERO),
             list_at: Time::MAX,
             list_asked_at: None,
-            flaps: VecDeque::new(),
+            flaps: Outages::default(),
             outages: 0,
             outputs: VecDeque::new(),
         }
@@ -314,8 +310,7 @@ impl Watch {
         match self.phase {
             Phase::There => {
                 self.outages += 1;
-                self.flaps.truncate(FLAPS_MAX - 1);
-                self.flaps.push_front(now);
+                self.flaps.note(now);
                 self.outputs.push_back(Output::Judged(false));
             }
             Phase::First => self.outputs.push_back(Output::Judged(false)),
@@ -376,19 +371,13 @@ impl Watch {
 
     fn end_trial(&mut self, now: Time) {
         let Phase::Trial(since) = self.phase else { return };
-        if self.patience.sign_at >= since + self.hold() && self.list_asked_at.is_none() {
+        if self.patience.sign_at >= since + self.flaps.hold(self.settings.hold)
+            && self.list_asked_at.is_none()
+        {
             self.phase = Phase::There;
             self.list_at = now + LIST_EVERY;
             self.outputs.push_back(Output::Judged(true));
         }
-    }
-
-    /// Doubled by each flap of late but the first.
-    fn hold(&self) -> Duration {
-        let last = self.flaps.front().copied().unwrap_or(Time::ZERO);
-        let late = self.flaps.iter().filter(|at| **at + FLAPS_KEPT > last).count();
-        let doubled = (1..late).fold(self.settings.hold, |hold, _| hold * 2);
-        doubled.min(HOLD_MAX).max(self.settings.hold)
     }
 
     /// When the next fresh connection is to be dialled.

@@ -26,7 +26,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 pub(crate) use disk::Disk;
-pub(crate) use netns::Net;
+pub(crate) use netns::{Net, batch, feed};
 pub(crate) use process::{Finished, Program, finish, finish_with_input};
 pub(crate) use temp::TempDir;
 

@@ -214,6 +214,11 @@ impl Net {
         ["ip".to_owned(), "-n".to_owned(), self.switch()].into_iter().chain(args).collect()
     }
 
+    /// The namespace that is a host.
+    pub(crate) fn namespace(&self, host: usize) -> String {
+        self.host(host)
+    }
+
     fn number(&self, host: usize) -> u8 {
         assert!(host < self.len, "hosts 0 to {}", self.len - 1);
         u8::try_from(host + 1).unwrap()
@@ -294,7 +299,7 @@ fn run(args: &[impl AsRef<str>]) {
     feed(&args, "");
 }
 
-fn batch(namespace: &str, commands: &str) {
+pub(crate) fn batch(namespace: &str, commands: &str) {
     feed(&["ip", "-n", namespace, "-batch", "-"], commands);
 }
 
@@ -302,7 +307,7 @@ fn batch(namespace: &str, commands: &str) {
 ///
 /// # Panics
 /// If it fails, with what it said.
-fn feed(args: &[&str], input: &str) {
+pub(crate) fn feed(args: &[&str], input: &str) {
     let mut command = Command::new(args[0]);
     command.args(&args[1..]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

@@ -46,6 +46,7 @@ pub(crate) struct Router {
 /// What a router starts with: any change is made before `start`.
 pub(crate) fn settings() -> MeshSettings {
     MeshSettings {
+        leaf: false,
         listen: vec![([127, 0, 0, 1], 0).into()],
         keys: vec![key(1)],
         lan_only: true,

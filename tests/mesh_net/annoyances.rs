@@ -139,6 +139,7 @@ fn a_router_that_sends_garbage_behind_its_handshake_disturbs_nobody() {
 /// Connects as a router of the mesh does, and talks nonsense.
 async fn misbehave(key: [u8; 32], doors: [SocketAddr; 3]) {
     let settings = MeshSettings {
+        leaf: false,
         listen: vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))],
         keys: vec![Key::new(key)],
         lan_only: false,

@@ -21,6 +21,7 @@ mod parted;
 mod roaming;
 mod routers;
 mod twelve;
+mod uplink;
 mod wiped;
 
 use std::time::Duration;

@@ -55,7 +55,11 @@ impl Election {
     /// Decides anew after the map has changed.
     pub(super) fn decide(&mut self, now: Time) {
         let members = self.count_members(now);
-        let decision = self.map.decide_among(members);
+        let mut decision = self.map.decide_among(members);
+        if self.config.leaf && self.is_ready() {
+            // It is the default server itself, and no segment's deputy.
+            decision.coordinator = Coordinator::DefaultServer;
+        }
         self.counters.decisions += 1;
         if self.inherit_report(now, &decision) {
             // The deputy says something else than it just did: once more with that.

@@ -325,7 +325,7 @@ impl World {
                 self.note(Some(node), || format!("confirms {} alone: {why}", record.message_uuid));
             }
             // All routers know where the others are, and no default server is configured.
-            Output::Told { .. } | Output::Upstream(_) => {}
+            Output::Told { .. } | Output::Upstream(_) | Output::Uplink { .. } => {}
             Output::Warning(warning) => self.note(Some(node), || format!("warns: {warning:?}")),
         }
     }

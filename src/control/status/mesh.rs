@@ -136,7 +136,11 @@ struct Names<'a>(BTreeMap<RouterId, &'a str>);
 impl<'a> Names<'a> {
     fn of(report: &'a Report, mesh: &'a Mesh) -> Self {
         let own = (report.identity.router_id, &*report.identity.name);
-        Self(mesh.routers.iter().map(|router| (router.router, &*router.name)).chain([own]).collect())
+        Self({
+            let routers = mesh.routers.iter().map(|router| (router.router, &*router.name));
+            let leaves = mesh.leaves.iter().map(|(router, name)| (*router, &**name));
+            routers.chain(leaves).chain([own]).collect()
+        })
     }
 
     /// The name, where it says which router is meant; else the id.

@@ -141,6 +141,9 @@ fn report_in_mesh() -> Report {
     let mut report = report();
     let client = ConnectedClient { client_id: ClientId::new("far").unwrap(), room: None, alive_s: 9 };
     report.router.mesh = Some(router::MeshStatus {
+        leaves: Vec::new(),
+        main: None,
+        names: Vec::new(),
         view,
         list,
         routers: vec![

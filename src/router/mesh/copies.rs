@@ -117,9 +117,9 @@ impl Router {
             .peers
             .iter()
             .filter(|(router, peer)| !peer.full && peer.has_spoken && !awaited.tried.contains(router));
-        // Whoever was quick so far; among equals spread by the message.
+        // Whoever was quick so far; who is near; among equals spread by the message.
         let next = untried.min_by_key(|(router, peer)| {
-            (peer.slow, (u128::from_le_bytes(router.0) ^ message).count_ones(), *router)
+            (peer.slow, peer.leaf, (u128::from_le_bytes(router.0) ^ message).count_ones(), *router)
         });
         let next = next.map(|(router, _)| router).filter(|_| awaited.asked < ASKED_MAX);
         awaited.next_at = next.map(|_| now + ANSWER_WAIT);

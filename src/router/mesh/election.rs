@@ -1,10 +1,7 @@
 //! The election inside the router: everything it needs passes through here.
 
-use std::collections::BTreeMap;
-
 use fau3_election::{Input, Output as Asks};
 
-use super::copies::PATIENCE;
 use crate::router::{Output, Router};
 
 impl Router {
@@ -12,8 +9,12 @@ impl Router {
     pub(in crate::router) fn elect(&mut self, input: Input<'_>) {
         let Some(mesh) = &mut self.mesh else { return };
         mesh.election.handle(self.now, input);
+        let is_leaf = mesh.is_leaf();
         let mut view_changed = false;
         while let Some(asks) = mesh.election.poll_output() {
+            if is_leaf && matches!(asks, Asks::Broadcast(_) | Asks::Send(..)) {
+                continue; // It is on nobody's map.
+            }
             self.outputs.push_back(match asks {
                 Asks::Broadcast(datagram) => Output::Beacon { to: None, datagram },
                 Asks::Send(to, datagram) => Output::Beacon { to: Some(to), datagram },
@@ -41,29 +42,18 @@ impl Router {
     }
 
     pub(in crate::router) fn beacon(&mut self, bytes: &[u8]) {
-        self.elect(Input::Datagram(bytes));
+        if self.mesh.as_ref().is_some_and(|mesh| !mesh.is_leaf()) {
+            self.elect(Input::Datagram(bytes));
+        }
     }
 
-    /// Takes the routers in reach from a map that is new, and draws the
-    /// consequences for what was held by those that are gone.
+    /// Looks anew who is in reach if the map is new.
     fn map_may_have_changed(&mut self) {
         let Some(mesh) = &mut self.mesh else { return };
         let version = mesh.election.counters().decisions;
-        if mesh.map_seen == version {
-            return;
-        }
-        mesh.map_seen = version;
-        let map = mesh.election.map();
-        let members = map.component(mesh.election.id());
-        let lives = members.iter().filter_map(|id| Some((*id, map.get(*id)?.incarnation)));
-        let members: BTreeMap<_, _> = lives.collect();
-        if mesh.members.len() < 2 && members.len() > 1 && mesh.peers.is_empty() {
-            mesh.reunion_until = self.now + PATIENCE;
-        }
-        if mesh.members != members {
-            mesh.members = members;
-            self.holders_changed();
-            self.upstream_members_changed();
+        if mesh.map_seen != version {
+            mesh.map_seen = version;
+            self.look_who_is_in_reach();
         }
     }
 }

@@ -23,9 +23,19 @@ const FETCHES_MAX: usize = 16;
 /// What one answer carries at most unless a single record is larger, in bytes.
 const ANSWER_BYTES_MAX: usize = 128 * 1024;
 
+/// What a backlog may take of the way to or from a default server, in bytes a
+/// second: what is said now passes it.
+const BACKLOG_RATE: u32 = 256 * 1024;
+/// For how long an answer is awaited on that way, which may be a slow one.
+const ANSWER_WAIT_FAR: Duration = Duration::from_secs(6);
+
 /// Questions that are out, by origin.
 #[derive(Debug, Default)]
-pub(super) struct Fetches(BTreeMap<Origin, Fetch>);
+pub(super) struct Fetches {
+    out: BTreeMap<Origin, Fetch>,
+    /// On the way to or from a default server: not before.
+    pauses: BTreeMap<RouterId, Time>,
+}
 
 #[derive(Debug)]
 struct Fetch {
@@ -38,16 +48,17 @@ struct Fetch {
 
 impl Fetches {
     pub(super) fn timeout(&self) -> Option<Time> {
-        self.0.values().map(|fetch| fetch.until).min()
+        self.out.values().map(|fetch| fetch.until).chain(self.pauses.values().copied()).min()
     }
 
     /// A router that was asked is gone.
     pub(super) fn lost(&mut self, router: RouterId) {
-        self.0.retain(|_, fetch| fetch.from != router);
+        self.out.retain(|_, fetch| fetch.from != router);
+        self.pauses.remove(&router);
     }
 
     fn count(&self, router: RouterId) -> usize {
-        self.0.values().filter(|fetch| fetch.from == router).count()
+        self.out.values().filter(|fetch| fetch.from == router).count()
     }
 }
 
@@ -64,7 +75,7 @@ impl Router {
                 let top = self.origins.top(origin);
                 // Whoever knows more of what this router says than it does is wrong.
                 let is_own = *origin == self.origin;
-                if peer.top(origin) > top && !is_own && !mesh.fetches.0.contains_key(origin) {
+                if peer.top(origin) > top && !is_own && !mesh.fetches.out.contains_key(origin) {
                     lacking.insert(*origin, top);
                 }
             }
@@ -78,10 +89,16 @@ impl Router {
     /// just let it down if another one holds it.
     fn fetch(&mut self, origin: Origin, top: u64, not: Option<RouterId>) {
         let Some(mesh) = &mut self.mesh else { return };
-        if mesh.fetches.0.len() >= FETCHES_MAX || self.uncommitted.len() >= UNCOMMITTED_MAX / 2 {
+        if mesh.fetches.out.len() >= FETCHES_MAX || self.uncommitted.len() >= UNCOMMITTED_MAX / 2 {
             return;
         }
-        let held_by = mesh.peers.iter().filter(|(_, peer)| !peer.full);
+        let (is_leaf, main) = (mesh.is_leaf(), mesh.main.router());
+        let is_far = |router| is_leaf || Some(router) == main;
+        // One question at a time goes there, and then a pause.
+        let may_ask = |router| {
+            !is_far(router) || mesh.fetches.count(router) == 0 && !mesh.fetches.pauses.contains_key(&router)
+        };
+        let held_by = mesh.peers.iter().filter(|(router, peer)| !peer.full && may_ask(*router));
         let held_by = held_by.filter_map(|(router, peer)| Some((router, peer.next_above(&origin, top)?)));
         // The oldest one first, wherever it is; then who made it; then who has
         // been asked for the least.
@@ -90,17 +107,36 @@ impl Router {
             (failed, *next, *router != origin.router, mesh.fetches.count(*router), *router)
         });
         let Some((router, next)) = best else { return };
-        let fetch = Fetch { from: router, sequence: next, until: self.now + ANSWER_WAIT };
-        mesh.fetches.0.insert(origin, fetch);
+        let wait = if is_far(router) { ANSWER_WAIT_FAR } else { ANSWER_WAIT };
+        let fetch = Fetch { from: router, sequence: next, until: self.now + wait };
+        mesh.fetches.out.insert(origin, fetch);
         self.stats.fetches += 1;
         self.tell_peer(router, Arc::new(Message::Want(RecordId { origin, sequence: next })));
+    }
+
+    /// What was asked for on the way to or from a default server came: the next
+    /// question waits as long as this one may take of it.
+    pub(super) fn pace(&mut self, router: RouterId, playlist: &Playlist) {
+        let now = self.now;
+        let Some(mesh) = &mut self.mesh else { return };
+        let first = playlist.records.first().map(|(record, _)| record.id);
+        let is_asked = |id: RecordId| {
+            let fetch = mesh.fetches.out.get(&id.origin);
+            fetch.is_some_and(|fetch| fetch.from == router && fetch.sequence == id.sequence)
+        };
+        let is_answer = first.is_some_and(is_asked);
+        if is_answer && (mesh.is_leaf() || mesh.main.router() == Some(router)) {
+            let bytes: usize = playlist.records.iter().map(|(record, _)| record.cost_bytes()).sum();
+            let pause = Duration::from_micros(bytes as u64 * 1_000_000 / u64::from(BACKLOG_RATE));
+            mesh.fetches.pauses.insert(router, now + pause);
+        }
     }
 
     /// The record that was asked for came, from whomever.
     pub(super) fn fetched(&mut self, id: &RecordId) {
         let Some(mesh) = &mut self.mesh else { return };
-        if mesh.fetches.0.get(&id.origin).is_some_and(|fetch| fetch.sequence == id.sequence) {
-            mesh.fetches.0.remove(&id.origin);
+        if mesh.fetches.out.get(&id.origin).is_some_and(|fetch| fetch.sequence == id.sequence) {
+            mesh.fetches.out.remove(&id.origin);
         }
     }
 
@@ -109,7 +145,7 @@ impl Router {
     pub(super) fn fetches_answered(&mut self, router: RouterId) {
         let Some(mesh) = &mut self.mesh else { return };
         let Some(peer) = mesh.peers.get(router) else { return };
-        mesh.fetches.0.retain(|origin, fetch| {
+        mesh.fetches.out.retain(|origin, fetch| {
             let before = fetch.sequence - 1;
             fetch.from != router || peer.next_above(origin, before) == Some(fetch.sequence)
         });
@@ -118,9 +154,15 @@ impl Router {
     pub(super) fn fetches_due(&mut self) {
         let now = self.now;
         let Some(mesh) = &mut self.mesh else { return };
-        let due = mesh.fetches.0.iter().filter(|(_, fetch)| fetch.until <= now);
+        let paused = mesh.fetches.pauses.len();
+        mesh.fetches.pauses.retain(|_, until| *until > now);
+        if mesh.fetches.pauses.len() < paused {
+            self.fetch_missing();
+        }
+        let Some(mesh) = &mut self.mesh else { return };
+        let due = mesh.fetches.out.iter().filter(|(_, fetch)| fetch.until <= now);
         let due: Vec<_> = due.map(|(origin, fetch)| (*origin, fetch.from)).collect();
-        mesh.fetches.0.retain(|_, fetch| fetch.until > now);
+        mesh.fetches.out.retain(|_, fetch| fetch.until > now);
         for (origin, from) in due {
             self.stats.fetches_unanswered += 1;
             self.fetch(origin, self.origins.top(&origin), Some(from));

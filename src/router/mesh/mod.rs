@@ -9,10 +9,12 @@
 //! leader to hold the same as the others.
 
 mod audience;
+mod beyond;
 mod clock;
 mod copies;
 mod election;
 mod fetch;
+mod main_node;
 mod order;
 mod origins;
 mod peers;
@@ -34,9 +36,12 @@ use crate::wire::fau3e::{Invalid, Message};
 use crate::wire::{Origin, RecordId, Uuid, fau3d::Status};
 
 pub(super) use audience::Audience;
+use beyond::Lives;
 use clock::MeshClock;
 pub(super) use copies::Copies;
 use fetch::Fetches;
+use main_node::Main;
+pub use main_node::MainNode;
 #[cfg(test)]
 pub(super) use order::WAITING_MAX;
 pub(super) use order::Waiting;
@@ -77,7 +82,10 @@ pub(super) struct Mesh {
     /// Streams made here.
     streams: u64,
     /// The routers in reach over however many hops, each in its life.
-    members: BTreeMap<RouterId, Incarnation>,
+    members: Lives,
+    /// Those of them that are reached through the default server, itself included.
+    beyond: Lives,
+    main: Main,
     /// Which map they were taken from.
     map_seen: u64,
     /// Until when routers that are not connected may be soon.
@@ -103,7 +111,9 @@ impl Mesh {
             compared_at: Time::ZERO,
             compared: 0,
             streams: 0,
-            members: BTreeMap::new(),
+            members: Lives::new(),
+            beyond: Lives::new(),
+            main: Main::default(),
             map_seen: u64::MAX,
             reunion_until: Time::ZERO,
         }
@@ -114,13 +124,14 @@ impl Mesh {
         self.peers.ids()
     }
 
-    fn timeout(&self) -> Option<Time> {
+    fn timeout(&self, now: Time) -> Option<Time> {
         let times = [
             self.election.poll_timeout(),
             self.tell_at,
             self.fetches.timeout(),
             self.copies.timeout(),
             self.waiting.timeout(),
+            self.main.timeout(now),
             (!self.peers.is_empty()).then_some(self.compare_at),
         ];
         times.into_iter().flatten().min()
@@ -129,7 +140,7 @@ impl Mesh {
 
 impl Router {
     pub(super) fn mesh_timeout(&self) -> Option<Time> {
-        self.mesh.as_ref().and_then(|mesh| mesh.timeout())
+        self.mesh.as_ref().and_then(|mesh| mesh.timeout(self.now))
     }
 
     /// What is due by the clock.
@@ -138,6 +149,7 @@ impl Router {
             return;
         }
         self.election_due();
+        self.watch_main();
         self.fetches_due();
         self.copies_due();
         self.waiting_due();

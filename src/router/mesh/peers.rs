@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fau3_election::{RouterId, Time};
+use fau3_election::{Incarnation, ListVersion, RouterId, Time};
 
 use crate::router::{Output, Router};
 use crate::wire::fau3e::{Contact, Holding, Neighbour, State};
@@ -40,6 +40,14 @@ pub(super) struct Peer {
     pub(super) contact: Option<Contact>,
     /// Times in a row at which it was too slow to confirm a record.
     pub(super) slow: u32,
+    /// It is a default server.
+    pub(super) leaf: bool,
+    /// Who is reached through it beyond the map.
+    pub(super) reach: BTreeMap<RouterId, Incarnation>,
+    /// What it was told last of who is reached through this router.
+    pub(super) told_reach: Option<Vec<Origin>>,
+    /// Which list it was told, by a default server.
+    pub(super) told_list: Option<ListVersion>,
 }
 
 impl Peers {
@@ -76,11 +84,12 @@ impl Peers {
         self.0.iter().map(|(router, peer)| (*router, peer))
     }
 
-    /// As others are told.
-    pub(super) fn neighbours(&self) -> Vec<Neighbour> {
+    /// As others are told, or with default servers, which nobody else shall
+    /// look for.
+    pub(super) fn neighbours(&self, with_leaves: bool) -> Vec<Neighbour> {
         let neighbour =
             |(router, peer): (&RouterId, &Peer)| Neighbour { router: *router, contact: peer.contact.clone() };
-        self.0.iter().map(neighbour).collect()
+        self.0.iter().filter(|(_, peer)| with_leaves || !peer.leaf).map(neighbour).collect()
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = RouterId> + '_ {
@@ -94,6 +103,10 @@ impl Peer {
         self.has_spoken = true;
         self.digest = state.digest;
         self.name = state.name.clone();
+        self.leaf = state.leaf;
+        if let Some(reach) = &state.reach {
+            self.reach = reach.iter().map(|origin| (origin.router, origin.incarnation)).collect();
+        }
         self.holds.clear();
         for Holding { origin, floor, top } in &state.holdings {
             self.holds.entry(*origin).or_default().push((*floor, *top));
@@ -162,6 +175,10 @@ impl Router {
     /// The router's neighbours tell who theirs are: hints for finding them.
     pub(super) fn told(&mut self, by: RouterId, neighbours: Vec<Neighbour>) {
         let Some(mesh) = &self.mesh else { return };
+        // Segments are joined by their default server, not by each other's routers.
+        if mesh.is_leaf() || mesh.peers.get(by).is_some_and(|peer| peer.leaf) {
+            return;
+        }
         for Neighbour { router, contact } in neighbours {
             let is_new = router != self.origin.router && !mesh.peers.contains(router);
             if let (true, Some(contact)) = (is_new, contact) {
@@ -176,6 +193,8 @@ impl Router {
             return;
         }
         mesh.fetches.lost(router);
+        self.look_for_main();
+        self.look_who_is_in_reach();
         if closed {
             self.upstream_peer_closed(router);
             self.elect(fau3_election::Input::Closed(router));

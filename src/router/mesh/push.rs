@@ -22,11 +22,10 @@ impl Router {
         via: Option<RouterId>,
         confirmer: Option<(RouterId, Uuid)>,
     ) {
-        let Some(mesh) = &mut self.mesh else { return };
-        let (me, version) = (mesh.election.id(), mesh.map_seen);
-        let root = record.id.origin.router;
-        let branches = mesh.routes.from(root, me, mesh.election.map(), version);
-        let mut targets: Vec<RouterId> = branches.keys().copied().collect();
+        if self.mesh.is_none() {
+            return;
+        }
+        let mut targets = self.next_hops(record.id.origin.router, via, None);
         if let Some((router, _)) = confirmer
             && !targets.contains(&router)
         {
@@ -74,6 +73,7 @@ impl Router {
     /// Records came from another router.
     pub(super) fn records_heard(&mut self, router: RouterId, playlist: Playlist) {
         let mut all_held = true;
+        self.pace(router, &playlist);
         for (record, age_ms) in playlist.records {
             let origin = record.id.origin;
             if let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) {

@@ -62,6 +62,11 @@ fn parents(map: &Map, root: RouterId) -> BTreeMap<RouterId, RouterId> {
     parents
 }
 
+/// The router before `me` on the way from `root`.
+pub(super) fn parent(map: &Map, root: RouterId, me: RouterId) -> Option<RouterId> {
+    parents(map, root).get(&me).copied()
+}
+
 /// Whom `me` is the parent of, each with everyone behind it.
 fn branches(parents: &BTreeMap<RouterId, RouterId>, me: RouterId) -> BTreeMap<RouterId, BTreeSet<RouterId>> {
     let mut branches: BTreeMap<RouterId, BTreeSet<RouterId>> = BTreeMap::new();

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fau3_election::{Coordinator, RouterId};
+use fau3_election::{Coordinator, RouterId, ServerEntry};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::COALESCE;
 use crate::router::mutants::mutated;
 use crate::router::{Router, SessionKey};
+use crate::wire::Origin;
 use crate::wire::fau3e::{Message, STATE_SESSIONS_MAX, SessionState, State};
 
 /// Holdings are compared this often while they change.
@@ -72,15 +73,9 @@ impl Router {
             }
         }
         for (holder, keys) in by_holder {
-            let targets = if holder == me { neighbours.clone() } else { self.next_on_way_from(holder) };
+            let targets = if holder == me { neighbours.clone() } else { self.next_hops(holder, None, None) };
             self.tell(&targets, &keys);
         }
-    }
-
-    fn next_on_way_from(&mut self, root: RouterId) -> Vec<RouterId> {
-        let Some(mesh) = &mut self.mesh else { return Vec::new() };
-        let (me, version) = (mesh.election.id(), mesh.map_seen);
-        mesh.routes.from(root, me, mesh.election.map(), version).keys().copied().collect()
     }
 
     /// Sends a State, or several if there are many sessions in it.
@@ -93,14 +88,7 @@ impl Router {
             let (now, later) = rest.split_at(rest.len().min(STATE_SESSIONS_MAX));
             let sessions = now.iter().map(|key| self.session_state(*key)).collect();
             let Some(state) = self.state(sessions) else { return };
-            let message = Arc::new(Message::State(Box::new(state)));
-            for router in targets {
-                if !self.tell_peer(*router, message.clone())
-                    && let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(*router))
-                {
-                    peer.owed_all = true;
-                }
-            }
+            self.tell_state(targets, state);
             rest = later;
             if rest.is_empty() {
                 return;
@@ -108,9 +96,46 @@ impl Router {
         }
     }
 
+    /// Sends one State, to each with what is news to it alone: who is reached
+    /// through this router, and a default server's list.
+    fn tell_state(&mut self, targets: &[RouterId], state: State) {
+        let plain = Arc::new(Message::State(Box::new(state)));
+        for router in targets {
+            let (reach, servers) = self.news_for(*router);
+            let message = match &*plain {
+                Message::State(state) if reach.is_some() || servers.is_some() => {
+                    Arc::new(Message::State(Box::new(State { reach, servers, ..(**state).clone() })))
+                }
+                _ => plain.clone(),
+            };
+            if !self.tell_peer(*router, message)
+                && let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(*router))
+            {
+                peer.owed_all = true;
+            }
+        }
+    }
+
+    /// What a router has not been told yet, as far as that is not the same for
+    /// all. It counts as told from now on.
+    fn news_for(&mut self, router: RouterId) -> (Option<Vec<Origin>>, Option<Vec<ServerEntry>>) {
+        let Some(mesh) = &mut self.mesh else { return (None, None) };
+        let (reach, is_leaf, list) = (mesh.reach_for(router), mesh.is_leaf(), mesh.election.list());
+        let Some(peer) = mesh.peers.get_mut(router) else { return (None, None) };
+        let is_news = peer.told_reach.as_ref().map_or(!reach.is_empty(), |told| *told != reach);
+        let reach = is_news.then(|| peer.told_reach.insert(reach).clone());
+        let is_news = is_leaf && peer.told_list.replace(list.version()) != Some(list.version());
+        (reach, is_news.then(|| list.entries().into()))
+    }
+
     /// Everything that this router knows, to one that has just come, or asks.
     pub(super) fn tell_all(&mut self, router: RouterId) {
         let keys: Vec<SessionKey> = self.by_client.values().copied().collect();
+        if let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) {
+            // What it was told may have been lost with a full queue.
+            peer.told_reach = peer.told_reach.take().map(|_| vec![self.origin; 2]);
+            peer.told_list = None;
+        }
         self.tell(&[router], &keys);
         self.tell_upstream_to(router);
     }
@@ -134,11 +159,14 @@ impl Router {
             epoch: view.epoch,
             list: view.list,
             priority: own.and_then(|record| record.place),
-            neighbours: mesh.peers.neighbours(),
+            neighbours: if mesh.is_leaf() { Vec::new() } else { mesh.peers.neighbours(false) },
             holdings: self.origins.holdings(self.uncommitted_floor()),
             sessions,
             digest: self.sessions_digest(),
             clock_ms: mesh.clock.now(self.now),
+            leaf: mesh.is_leaf(),
+            reach: None,
+            servers: None,
         })
     }
 
@@ -167,6 +195,11 @@ impl Router {
             peer.said(&state);
         }
         let neighbours = std::mem::take(&mut state.neighbours);
+        self.look_for_main();
+        self.list_heard(router, state.servers.take());
+        if state.reach.is_some() {
+            self.look_who_is_in_reach();
+        }
         let is_news = !sessions.is_empty();
         for session in sessions {
             self.session_heard(session);

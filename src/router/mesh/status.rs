@@ -3,6 +3,7 @@
 use fau3_election::{Coordinator, Counters, Record, Role, RouterId, ServerList, View};
 
 use super::Place;
+use super::peers::Peer;
 use crate::router::Router;
 use crate::wire::fau3d::ConnectedClient;
 use crate::wire::fau3e::Neighbour;
@@ -18,6 +19,12 @@ pub struct MeshStatus {
     pub routers: Vec<RouterStatus>,
     /// Those that this one has a connection to.
     pub neighbours: Vec<Neighbour>,
+    /// Those of them that are default servers, on no map, each with its name.
+    pub leaves: Vec<(RouterId, Box<str>)>,
+    /// The default server of the configuration, if it is one of them.
+    pub main: Option<RouterId>,
+    /// What those that this one has a connection to say their names are.
+    pub names: Vec<(RouterId, Box<str>)>,
     /// Clients that are connected to other routers, and where.
     pub elsewhere: Vec<(ConnectedClient, RouterId)>,
     /// What the election did since the start.
@@ -71,11 +78,18 @@ impl Router {
             view,
             list: mesh.election.list().clone(),
             routers: routers.collect(),
-            neighbours: mesh.peers.neighbours(),
+            neighbours: mesh.peers.neighbours(true),
+            leaves: named(mesh.peers.iter().filter(|(_, peer)| peer.leaf)),
+            main: mesh.main.router(),
+            names: named(mesh.peers.iter().filter(|(_, peer)| peer.has_spoken)),
             election: mesh.election.counters(),
             elsewhere,
         })
     }
+}
+
+fn named<'a>(peers: impl Iterator<Item = (RouterId, &'a Peer)>) -> Vec<(RouterId, Box<str>)> {
+    peers.map(|(router, peer)| (router, peer.name.clone())).collect()
 }
 
 /// What another router is, from what it says about itself.

@@ -84,15 +84,7 @@ impl Router {
     }
 
     fn pass_stream(&mut self, stream: Stream, via: Option<RouterId>) {
-        let Some(mesh) = &mut self.mesh else { return };
-        let (me, version) = (mesh.election.id(), mesh.map_seen);
-        let audience = &mesh.audience;
-        let branches = mesh.routes.from(stream.id.origin.router, me, mesh.election.map(), version);
-        let wanted = |behind: &std::collections::BTreeSet<RouterId>| {
-            audience.of(&stream.room).any(|router| behind.contains(&router))
-        };
-        let next = branches.iter().filter(|(to, behind)| Some(**to) != via && wanted(behind));
-        let next: Vec<RouterId> = next.map(|(to, _)| *to).collect();
+        let next = self.next_hops(stream.id.origin.router, via, Some(&stream.room));
         let message = Arc::new(Message::Stream(stream));
         for router in next {
             if self.tell_peer(router, message.clone()) {

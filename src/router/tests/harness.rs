@@ -375,6 +375,7 @@ impl Net {
             | Output::Persist { .. }
             | Output::View(_)
             | Output::ConfirmedAlone { .. }
+            | Output::Uplink { .. }
             | Output::Warning(_)
             | Output::Upstream(_)
             | Output::Accept { .. } => {}

@@ -75,6 +75,7 @@ impl Watch {
             | Output::ToPeer { .. }
             | Output::Persist { .. }
             | Output::View(_)
+            | Output::Uplink { .. }
             | Output::Warning(_) => panic!("{output:?} of a router in no mesh"),
             Output::Store(commit) => {
                 assert!(router.settings.disk, "ram writes nothing");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use fau3_election::ServerEntry;
 
+use crate::router::MainNode;
 use crate::wire::fau3d::{ConnectedClient, Status};
 use crate::wire::{ClientId, Record, RoomId, Uuid};
 
@@ -27,6 +28,8 @@ pub enum ServerKind {
 pub enum UpstreamInput {
     /// The configuration says what there is; `None`: no default server.
     Configure(Option<ServerKind>),
+    /// Who the default server is among routers; `None`: it is none of them.
+    Node(Option<MainNode>),
     /// Whether this router reaches it, judged and damped; `None`: this router
     /// has stopped looking.
     Reach(Option<bool>),
@@ -94,7 +97,7 @@ pub enum FromServer {
     Stream(Arc<[u8]>),
 }
 
-/// All that the relay asks for.
+/// All that is asked for towards the default server.
 #[derive(Debug)]
 pub enum UpstreamOutput {
     /// Connect to the default server as this client.

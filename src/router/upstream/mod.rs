@@ -11,6 +11,7 @@
 
 mod audio;
 mod echoes;
+mod hold;
 mod intake;
 mod io;
 mod lines;
@@ -32,6 +33,8 @@ use lines::Carried;
 use others::Others;
 use pushed::Pushed;
 
+pub(super) use hold::Hold;
+pub use hold::{HOLD_MAX, Outages};
 pub use io::{FromServer, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput};
 pub use status::UpstreamStatus;
 
@@ -82,6 +85,9 @@ impl Router {
     pub(super) fn upstream_happens(&mut self, input: UpstreamInput) {
         match input {
             UpstreamInput::Configure(kind) => self.configure_upstream(kind),
+            UpstreamInput::Node(node) => self.configure_main(node),
+            // Of a node the mesh itself knows whether it is there.
+            UpstreamInput::Reach(_) if self.upstream.kind == Some(ServerKind::Node) => {}
             UpstreamInput::Reach(reach) => {
                 self.upstream.reach = reach;
                 self.elect(match reach {

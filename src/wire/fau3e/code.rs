@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use fau3_election::{Epoch, Incarnation, ListVersion, Role};
+use fau3_election::{Epoch, Incarnation, LIST_MAX_ENTRIES, ListVersion, Role, ServerEntry};
 
 use super::bytes::Bytes;
 use super::raw::{self, Frame, Id};
 use super::{
     Contact, FRAME_BYTES_MAX, Holding, Invalid, Message, Neighbour, PEER_ID_BYTES_MAX, PLAYLIST_RECORDS_MAX,
-    Playlist, STATE_HOLDINGS_MAX, STATE_SESSIONS_MAX, SessionState, SessionVersion, State, Stream,
-    UPSTREAM_LINES_MAX, UpstreamState,
+    Playlist, STATE_HOLDINGS_MAX, STATE_REACH_MAX, STATE_SESSIONS_MAX, SessionState, SessionVersion, State,
+    Stream, UPSTREAM_LINES_MAX, UpstreamState,
 };
 use crate::wire::fau3d::{MESSAGE_UUID_BYTES_MAX, STREAM_BYTES_MAX, Status};
 use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, SETTLED_BEYOND_MAX, Settled, Uuid};
@@ -69,7 +69,10 @@ fn size_hint(message: &Message) -> usize {
             playlist.records.iter().map(|(record, _)| record.payload.len() + 256).sum::<usize>() + 64
         }
         Message::Upstream(state) => 256 + state.lines.len() * 24 + state.pushed.len() * 32,
-        Message::State(state) => 512 + state.holdings.len() * 48 + state.sessions.len() * 192,
+        Message::State(state) => {
+            512 + (state.holdings.len() + state.reach.as_ref().map_or(0, Vec::len)) * 48
+                + state.sessions.len() * 192
+        }
         _ => 256,
     }
 }
@@ -112,12 +115,19 @@ fn state_frame<'a>(state: &'a State, origins: &mut Origins) -> Frame<'a> {
         connected_clients: state.sessions.iter().map(|session| client(session, origins)).collect(),
         digest: Some(state.digest),
         clock_ms: Some(state.clock_ms),
+        leaf: state.leaf,
+        extra_servers: state.servers.as_ref().map(|list| list.iter().map(server).collect()),
+        reach: state.reach.as_ref().map(|reach| reach.iter().map(|origin| origins.place(origin)).collect()),
         ..Frame::default()
     }
 }
 
 fn holdings_raw(holdings: &[Holding], origins: &mut Origins) -> Vec<(u16, u64, u64)> {
     holdings.iter().map(|holding| (origins.place(&holding.origin), holding.floor, holding.top)).collect()
+}
+
+fn server(entry: &ServerEntry) -> (Cow<'_, str>, Option<Id>) {
+    (entry.name.as_str().into(), entry.id.map(Id))
 }
 
 fn neighbour(neighbour: &Neighbour) -> (Id, Cow<'_, str>, Bytes<'_>, u16) {
@@ -273,6 +283,10 @@ fn state(raw: Frame<'static>, origins: &Places) -> Result<State, Fault> {
     if raw.connected_clients.len() > STATE_SESSIONS_MAX {
         return Err(fault("State: too many clients"));
     }
+    if raw.reach.as_ref().is_some_and(|reach| reach.len() > STATE_REACH_MAX) {
+        return Err(fault("State: too many routers in reach"));
+    }
+    let reach = raw.reach.map(|reach| reach.into_iter().map(|place| origins.origin(place)).collect());
     let mode = raw.mode.as_deref().and_then(|mode| ROLES.iter().find(|(_, name)| *name == mode));
     let holdings = holdings(&raw.holdings, origins)?;
     let sessions = raw.connected_clients.into_iter().map(|client| session(client, origins));
@@ -293,6 +307,9 @@ fn state(raw: Frame<'static>, origins: &Places) -> Result<State, Fault> {
         sessions: sessions.collect::<Result<_, _>>()?,
         digest: raw.digest.unwrap_or_default(),
         clock_ms: raw.clock_ms.unwrap_or_default().min(COUNT_MAX),
+        leaf: raw.leaf,
+        reach: reach.transpose()?,
+        servers: raw.extra_servers.map(known_servers).transpose()?,
     })
 }
 
@@ -322,6 +339,18 @@ fn upstream(raw: Frame<'static>, origins: &Places) -> Result<UpstreamState, Faul
         lines: lines.map_err(|_| fault("Upstream: bad client id"))?,
         pushed: holdings(&raw.holdings, origins)?,
     })
+}
+
+fn known_servers(raw: Vec<(Cow<'static, str>, Option<Id>)>) -> Result<Vec<ServerEntry>, Fault> {
+    if raw.len() > LIST_MAX_ENTRIES || raw.iter().any(|(name, _)| name.len() > NAME_BYTES_MAX) {
+        return Err(fault("State: a list of servers over the bound"));
+    }
+    // What nobody can be called is nobody's name.
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let right = raw.into_iter().filter(|(name, _)| is_name(name));
+    Ok(right.map(|(name, id)| ServerEntry { name: name.into(), id: id.map(|id| id.0) }).collect())
 }
 
 fn known_neighbour(raw: (Id, Cow<'static, str>, Bytes<'static>, u16)) -> Neighbour {

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fau3_election::{Epoch, ListVersion, Role, RouterId};
+use fau3_election::{Epoch, ListVersion, Role, RouterId, ServerEntry};
 
 use super::fau3d::Status;
 use super::{ClientId, Origin, Record, RecordId, RoomId, Settled, Uuid};
@@ -32,6 +32,9 @@ pub const STATE_HOLDINGS_MAX: usize = 1_024;
 /// Most connections to the default server of all routers together: a legacy
 /// server takes 255, and has clients of its own.
 pub const UPSTREAM_LINES_MAX: usize = 250;
+/// Most routers that one says to be reached through it: a few segments, each
+/// as large as one may be.
+pub const STATE_REACH_MAX: usize = 4 * fau3_election::ROUTERS_MAX;
 /// The longest peer id, in bytes; those of Ed25519 keys have 52.
 pub const PEER_ID_BYTES_MAX: usize = 64;
 /// Most records in one Playlist.
@@ -92,6 +95,14 @@ pub struct State {
     /// was heard (a hybrid logical clock, Kulkarni et al. 2014, without wall
     /// clocks). Orders attachments.
     pub clock_ms: u64,
+    /// The sender is a default server: it joins no segments, and is in none's map.
+    pub leaf: bool,
+    /// The routers, each in its life, that are reached through the sender and
+    /// stand on no map of the receiver's component; `None`: as said before.
+    pub reach: Option<Vec<Origin>>,
+    /// A default server's ExtraServers list, highest priority first; `None`:
+    /// as said before.
+    pub servers: Option<Vec<ServerEntry>>,
 }
 
 /// A router that another one is connected to, and how it is reached from there.

@@ -46,6 +46,14 @@ pub(super) struct Frame<'a> {
     pub(super) digest: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) clock_ms: Option<u64>,
+    #[serde(rename = "IsLeaf", skip_serializing_if = "is_false")]
+    pub(super) leaf: bool,
+    /// Places among the origins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reach: Option<Vec<u16>>,
+    /// Names, each with whose it is, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) extra_servers: Option<Vec<(Cow<'a, str>, Option<Id>)>>,
     // Playlist
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) records: Vec<Record<'a>>,
@@ -126,6 +134,11 @@ impl<'de> Deserialize<'de> for Id {
             (&*bytes.0).try_into().map_err(|_| serde::de::Error::custom("a router's id has 16 bytes"))?;
         Ok(Self(RouterId(sixteen)))
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]

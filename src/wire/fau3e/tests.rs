@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fau3_election::{Epoch, Incarnation, ListVersion, Role, RouterId};
+use fau3_election::{Epoch, Incarnation, ListVersion, Role, RouterId, ServerEntry};
 
 use super::*;
 use crate::wire;
@@ -88,6 +88,12 @@ fn examples() -> Vec<Message> {
         sessions: vec![session("a"), session("b")],
         digest: u64::MAX,
         clock_ms: 42,
+        leaf: true,
+        reach: Some(vec![origin(2), origin(7)]),
+        servers: Some(vec![
+            ServerEntry { name: "router-b".into(), id: None },
+            ServerEntry { name: "router-c".into(), id: Some(RouterId([3; 16])) },
+        ]),
     };
     let bare = State {
         coordinator: None,
@@ -96,6 +102,9 @@ fn examples() -> Vec<Message> {
         neighbours: Vec::new(),
         holdings: Vec::new(),
         sessions: Vec::new(),
+        leaf: false,
+        reach: None,
+        servers: None,
         ..state.clone()
     };
     vec![

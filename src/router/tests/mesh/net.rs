@@ -15,7 +15,8 @@ use super::super::device::{Device, Manner};
 use super::super::harness::{ms, room, secs};
 use super::super::upstream::server::Server;
 use crate::router::{
-    ConnId, Input, Output, Restored, Router, Settings, StoredRecord, ToClient, UpstreamOutput,
+    ConnId, Input, MainNode, Output, Restored, Router, Settings, StoredRecord, ToClient, UpstreamInput,
+    UpstreamOutput,
 };
 use crate::wire::Uuid;
 use crate::wire::fau3d::FromClient;
@@ -27,6 +28,11 @@ pub(in crate::router::tests) const LATENCY: Duration = Duration::from_millis(1);
 pub(in crate::router::tests) const COMMIT: Duration = Duration::from_millis(20);
 /// After which a connection over a cut link is given up.
 pub(super) const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
+/// After which one to a default server is, and how often one is dialled.
+const MAIN_GIVEN_UP_AFTER: Duration = Duration::from_secs(2);
+const DIAL_EVERY: Duration = Duration::from_millis(250);
+/// What a default server in a [`MeshNet`] is called.
+pub(super) const MAIN: &str = "main";
 
 /// A router in a [`MeshNet`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +58,9 @@ pub(in crate::router::tests) enum Event {
         connection: u64,
         bytes: Vec<u8>,
     },
+    Dial {
+        from: R,
+    },
     GiveUp {
         a: R,
         b: R,
@@ -59,6 +68,7 @@ pub(in crate::router::tests) enum Event {
     },
 }
 
+#[derive(Default)]
 struct Node {
     /// `None` while it is off.
     router: Option<Router>,
@@ -66,6 +76,18 @@ struct Node {
     since: Time,
     flash: SavedState,
     lives: u64,
+    /// It is a default server.
+    is_leaf: bool,
+    /// It shall have a connection to the default server.
+    keeps_main: bool,
+    /// Who that is.
+    main: Option<R>,
+}
+
+impl Node {
+    fn dials(&self, main: R) -> bool {
+        self.keeps_main && self.main == Some(main)
+    }
 }
 
 pub(in crate::router::tests) struct MeshNet {
@@ -98,10 +120,9 @@ impl MeshNet {
     }
 
     pub(in crate::router::tests) fn with(routers: usize, settings: Settings) -> Self {
-        let node = || Node { router: None, since: Time::ZERO, flash: SavedState::default(), lives: 0 };
         let mut net = Self {
             now: Time::from_secs(1),
-            nodes: (0..routers).map(|_| node()).collect(),
+            nodes: (0..routers).map(|_| Node::default()).collect(),
             devices: Vec::new(),
             lines: BTreeMap::new(),
             cut: BTreeSet::new(),
@@ -123,8 +144,7 @@ impl MeshNet {
     /// In a row: each router hears only those beside it.
     pub(in crate::router::tests) fn line(routers: usize) -> Self {
         let mut net = Self::new(0);
-        let node = || Node { router: None, since: Time::ZERO, flash: SavedState::default(), lives: 0 };
-        net.nodes = (0..routers).map(|_| node()).collect();
+        net.nodes = (0..routers).map(|_| Node::default()).collect();
         for a in 0..routers {
             net.cut.extend((a + 2..routers).map(|b| (R(a), R(b))));
         }
@@ -145,11 +165,18 @@ impl MeshNet {
         let node = &mut self.nodes[at.0];
         node.lives += 1;
         node.since = self.now;
-        let config = Config { name: format!("router-{}", at.0), ..Config::default() };
+        let leaf = node.is_leaf;
+        let name = if leaf { MAIN.into() } else { format!("router-{}", at.0) };
+        let config = Config { name, leaf, ..Config::default() };
         let seed = at.0 as u64 * 1_000 + node.lives;
         let election = Election::new(config, Self::id(at), node.flash.clone(), seed, Time::ZERO);
         let restored = Restored { records: self.on_disk.clone(), ..Restored::default() };
         node.router = Some(Router::in_mesh(election, self.settings.clone(), restored));
+        node.keeps_main = false;
+        if node.main.is_some() {
+            let main = Some(MainNode { name: MAIN.into(), router: None, hold: secs(3) });
+            self.after(Duration::ZERO, Event::Input(at, Input::Upstream(UpstreamInput::Node(main))));
+        }
         self.drain(at);
         for other in (0..self.nodes.len()).map(R) {
             self.connect_routers(at, other);
@@ -184,7 +211,9 @@ impl MeshNet {
         let pair = (a.min(b), a.max(b));
         self.cut.insert(pair);
         if let Some(&connection) = self.connections.get(&pair) {
-            self.after(GIVEN_UP_AFTER, Event::GiveUp { a: pair.0, b: pair.1, connection });
+            let far = self.nodes[a.0].is_leaf || self.nodes[b.0].is_leaf;
+            let after = if far { MAIN_GIVEN_UP_AFTER } else { GIVEN_UP_AFTER };
+            self.after(after, Event::GiveUp { a: pair.0, b: pair.1, connection });
         }
     }
 
@@ -204,6 +233,10 @@ impl MeshNet {
 
     fn connect_routers(&mut self, a: R, b: R) {
         let pair = (a.min(b), a.max(b));
+        let is_wanted = |one: R, other: R| !self.nodes[other.0].is_leaf || self.nodes[one.0].dials(other);
+        if !is_wanted(a, b) || !is_wanted(b, a) {
+            return;
+        }
         let both = self.nodes[a.0].router.is_some() && self.nodes[b.0].router.is_some();
         if a == b || !both || self.cut.contains(&pair) || self.connections.contains_key(&pair) {
             return;
@@ -212,6 +245,51 @@ impl MeshNet {
         self.connections.insert(pair, self.serial);
         self.after(LATENCY, Event::Input(a, Input::PeerUp { router: Self::id(b) }));
         self.after(LATENCY, Event::Input(b, Input::PeerUp { router: Self::id(a) }));
+    }
+
+    /// Segments of routers, each linked with each in its own, with one default
+    /// server that all of them can reach: it comes last.
+    pub(super) fn with_main(segments: &[usize]) -> Self {
+        let mut net = Self::new(0);
+        let main = R(segments.iter().sum());
+        let mut first = 0;
+        for size in segments {
+            for a in (first..first + size).map(R) {
+                net.nodes.push(Node { main: Some(main), ..Node::default() });
+                net.cut.extend((first + size..main.0).map(|b| (a, R(b))));
+            }
+            first += size;
+        }
+        net.nodes.push(Node { is_leaf: true, ..Node::default() });
+        (0..=main.0).for_each(|router| net.start(R(router)));
+        net.run(secs(6));
+        net
+    }
+
+    /// Tries again and again while it is to have a connection.
+    fn dial_main(&mut self, from: R) {
+        let Node { keeps_main, main: Some(main), .. } = self.nodes[from.0] else { return };
+        if keeps_main && self.nodes[from.0].router.is_some() {
+            self.connect_routers(from, main);
+            self.after(DIAL_EVERY, Event::Dial { from });
+        }
+    }
+
+    fn keep_main(&mut self, at: R, keep: bool) {
+        self.nodes[at.0].keeps_main = keep;
+        self.dial_main(at);
+        let Some(main) = self.nodes[at.0].main.filter(|_| !keep) else { return };
+        if self.connections.remove(&(at, main)).is_some() {
+            let down = |of: R, closed| Input::PeerDown { router: Self::id(of), closed };
+            self.after(Duration::ZERO, Event::Input(at, down(main, false)));
+            self.after(LATENCY, Event::Input(main, down(at, true)));
+        }
+    }
+
+    /// Who has a connection to the default server.
+    pub(super) fn keepers(&self) -> Vec<R> {
+        let to_main = self.connections.keys().filter(|(_, main)| self.nodes[main.0].is_leaf);
+        to_main.map(|(from, _)| *from).collect()
     }
 
     fn give_up(&mut self, a: R, b: R, connection: u64) {
@@ -353,6 +431,7 @@ impl MeshNet {
                 }
             }
             Event::ToServer(at, asks) => self.server_hears(at, asks),
+            Event::Dial { from } => self.dial_main(from),
             Event::GiveUp { a, b, connection } => self.give_up(a, b, connection),
         }
     }
@@ -414,6 +493,7 @@ impl MeshNet {
                 self.nodes[at.0].flash = *state;
                 self.after(ms(1), Event::Input(at, Input::Persisted { ticket }));
             }
+            Output::Uplink { keep } => self.keep_main(at, keep),
             Output::Upstream(asks) => self.asks_server(at, asks),
             Output::Store(commit) => {
                 self.after(COMMIT, Event::Input(at, Input::Stored { commit: commit.number, ok: true }));
