@@ -143,7 +143,9 @@ impl Router {
         }
         if session.room == heard.room && session.version > heard.moved_over {
             let mut joined = Joined::Unchanged;
-            if heard.entered < session.entered && session.came_earlier(heard.age_ms, &heard.settled, self.now)
+            // Not by which is the later one: a router that has just started is behind the mesh's clock.
+            if heard.entered != session.entered
+                && session.came_earlier(heard.age_ms, &heard.settled, self.now)
             {
                 joined = Joined::Reopened;
             }

@@ -367,6 +367,12 @@ fn an_outage_each_minute_loses_doubles_and_reorders_nothing() {
             net.say(clients[speaker], "room", &what);
             said[speaker].push(what);
             net.run(secs(1));
+            // One that is let go comes back, as clients do.
+            let is_gone = is_killed && (10..ends).contains(&second);
+            if !is_gone && net[outside].conn.is_none() {
+                net.attach(outside, main);
+                net.subscribe(outside, "room");
+            }
         }
     }
     net.run(secs(120));
