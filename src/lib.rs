@@ -10,7 +10,7 @@ pub mod client;
 pub mod config;
 #[cfg(feature = "net")]
 pub mod control;
-#[cfg(feature = "net")]
+#[cfg(feature = "demo")]
 pub mod demo;
 #[cfg(feature = "net")]
 pub mod discovery;

@@ -4,18 +4,16 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use fau3::{client, demo, node};
+#[cfg(feature = "demo")]
+use fau3::demo;
+use fau3::{client, node};
 
 #[derive(Parser)]
 #[command(
     name = "fau3",
     version,
     about = "Keeps voice going when the main server or the uplink is gone",
-    after_help = "Try it:\n  fau3 demo                              three routers, and one of them dies\n  \
-                  fau3 node                              one terminal: a router\n  \
-                  fau3 listen --room hall                another: hear a room\n  \
-                  fau3 talk --room hall message.speex    a third: speak to it\n\n\
-                  Exit status: 0 done, 1 failed, 2 wrong usage"
+    after_help = examples()
 )]
 struct Program {
     #[command(subcommand)]
@@ -31,7 +29,22 @@ enum Command {
     Topology(client::TopologyArgs),
     CheckConfig(node::CheckConfigArgs),
     Keys(node::KeysArgs),
+    #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
+}
+
+fn examples() -> String {
+    let demo = if cfg!(feature = "demo") {
+        "  fau3 demo                              three routers, and one of them dies\n"
+    } else {
+        ""
+    };
+    format!(
+        "Try it:\n{demo}  fau3 node                              one terminal: a router\n  \
+         fau3 listen --room hall                another: hear a room\n  \
+         fau3 talk --room hall message.speex    a third: speak to it\n\n\
+         Exit status: 0 done, 1 failed, 2 wrong usage"
+    )
 }
 
 fn main() -> ExitCode {
@@ -45,6 +58,7 @@ fn main() -> ExitCode {
         Command::Topology(args) => node::on_runtime(client::topology(args)).map_err(Into::into),
         Command::CheckConfig(args) => node::check_config(&args),
         Command::Keys(args) => node::keys(&args),
+        #[cfg(feature = "demo")]
         Command::Demo(args) => node::on_runtime(demo::run(&args)),
     };
     match result {

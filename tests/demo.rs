@@ -1,6 +1,6 @@
 //! `fau3 demo` as a whole: what it says is true, and nothing of it stays,
 //! however it ends.
-#![cfg(feature = "net")]
+#![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used)]
 
 mod common;

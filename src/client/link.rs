@@ -95,12 +95,14 @@ impl Link {
     }
 
     /// Dials this router from the next time on.
+    #[cfg(feature = "demo")]
     pub(super) fn turn_to(&mut self, url: Url) {
         self.url = url;
     }
 
     /// Lets go of the connection, which is dialled again; `false` if there is
     /// none.
+    #[cfg(feature = "demo")]
     pub(super) fn hang_up(&mut self) -> bool {
         let connected = self.socket.is_some();
         if connected {

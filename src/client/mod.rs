@@ -15,20 +15,26 @@ mod error;
 mod link;
 mod listen;
 mod progress;
+#[cfg(feature = "demo")]
 mod roamer;
 mod status;
 mod talk;
 mod topology;
 
 pub use args::ServerArgs;
-pub(crate) use args::Url;
-pub(crate) use control::ask;
 pub use error::Error;
 pub use listen::{ListenArgs, listen};
-pub(crate) use roamer::{Heard, Roamer};
 pub use status::{StatusArgs, status};
 pub use talk::{TalkArgs, talk};
 pub use topology::{TopologyArgs, topology};
+
+// What the demonstration plays with.
+#[cfg(feature = "demo")]
+pub(crate) use {
+    args::Url,
+    control::ask,
+    roamer::{Heard, Roamer},
+};
 
 /// One Speex narrowband frame of quality 8, in bytes (PROTOCOLS.md, section 1).
 pub(crate) const SPEEX_FRAME_BYTES: usize = 38;
