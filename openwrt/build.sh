@@ -155,6 +155,7 @@ keep() { # keep TARGET PROFILE PROGRAM NAME
   local to=$work/bin/$1
   mkdir -p "$to"
   cp "$work/cargo/$(field "$1" 2)/$2/$3" "$to/$4.new"
+  python3 "$top/openwrt/package/strip.py" "$to/$4.new"
   mv "$to/$4.new" "$to/$4"
   printf '%-8s %-10s %9d bytes\n' "$1" "$4" "$(stat -c %s "$to/$4")"
 }

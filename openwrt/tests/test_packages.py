@@ -21,6 +21,7 @@ sys.path[:0] = [str(HERE), str(TOP / "openwrt" / "package")]
 
 import adb_reader  # noqa: E402
 import pack  # noqa: E402
+import strip  # noqa: E402
 
 BUILT = Path(os.environ.get("FAU3_OPENWRT", TOP / "target" / "openwrt"))
 STAND_IN = b"\x7fELF stands in for the program\n" * 4000
@@ -306,6 +307,27 @@ class Manifest(unittest.TestCase):
     def test_a_line_that_is_not_understood_says_what_is_expected(self):
         self.refused("/there 0644 root root", "expected: path mode owner group")
         self.refused("/there rw root root file", "expected: path mode owner group")
+
+
+class Strip(unittest.TestCase):
+    def test_a_program_runs_as_before_without_what_no_kernel_reads(self):
+        plain = Path("/bin/true").resolve().read_bytes()
+        bare = strip.stripped(plain)
+        self.assertLess(len(bare), len(plain))
+        self.assertEqual(strip.stripped(bare), bare)
+        with tempfile.TemporaryDirectory() as folder:
+            program = Path(folder) / "true"
+            program.write_bytes(bare)
+            program.chmod(0o755)
+            self.assertEqual(subprocess.run([program, "--version"], capture_output=True).returncode, 0)
+
+    def test_what_is_no_program_is_refused(self):
+        for data in (b"", b"#!/bin/sh\n" * 9, b"\x7fELF" + bytes(60)):
+            with self.assertRaises(ValueError):
+                strip.stripped(data)
+        cut = Path("/bin/true").resolve().read_bytes()[:4096]
+        with self.assertRaises(ValueError):
+            strip.stripped(cut)
 
 
 class Feed(unittest.TestCase):
