@@ -105,8 +105,9 @@ impl Router {
         self.lamport = record.lamport;
         let record = Arc::new(record);
         self.sessions[key].last = Some(record.id);
-        self.upstream_hears_of(&record, 0);
-        self.take_in(key, record);
+        // The default server may have told of it before, while its sender was elsewhere.
+        let is_twin = self.is_known_from_server(&record, 0);
+        self.take_in(key, record, is_twin);
     }
 
     /// It was taken in before: by an earlier life, perhaps, that died before
@@ -138,7 +139,7 @@ impl Router {
 
     /// Stores, confirms, tells other routers and delivers, whichever of these
     /// has to be done.
-    fn take_in(&mut self, key: SessionKey, record: Arc<Record>) {
+    fn take_in(&mut self, key: SessionKey, record: Arc<Record>, is_twin: bool) {
         let Some(conn) = self.sessions[key].link.as_ref().map(|link| link.conn) else { return };
         let position = self.log.next_position();
         self.origins.insert(&record.id, position, self.now);
@@ -146,7 +147,7 @@ impl Router {
         let needs_copies = self.settings.copies > 1 && (self.has_peers() || self.a_peer_may_appear());
         if disk {
             let waiter = if needs_copies { Waiter::Copies } else { Waiter::Client(conn) };
-            self.commit_record(position, record.clone(), 0, false, waiter);
+            self.commit_record(position, record.clone(), 0, is_twin, waiter);
         } else {
             self.taken_in(record.key());
         }
@@ -160,7 +161,7 @@ impl Router {
                 self.confirmed_alone(&record, Alone::NoRouter);
                 self.confirm(key, record.message_uuid.clone(), Status::STORED);
             }
-            self.publish(position, record, 0, false);
+            self.publish(position, record, 0, is_twin);
         }
     }
 

@@ -129,11 +129,11 @@ impl Log {
     }
 
     /// Two records are one message although its sender did not give them the same
-    /// MessageUuid.
-    pub(super) fn link(&mut self, one: &Record, other: &Record) {
-        for key in [one.key(), other.key()] {
+    /// MessageUuid. Each by its [`Record::key`] and id; they need not be held yet.
+    pub(super) fn link(&mut self, one: (u128, RecordId), other: (u128, RecordId)) {
+        for (key, _) in [one, other] {
             let ids = self.twins.entry(key).or_default();
-            for id in [one.id, other.id] {
+            for (_, id) in [one, other] {
                 if !ids.contains(&id) {
                     ids.push(id);
                 }

@@ -42,6 +42,14 @@ struct Echo {
     told: BTreeSet<UpConn>,
 }
 
+impl Echo {
+    /// Whether a connection that has stood `since` may be told of it yet: one that
+    /// is not known to be there has just got there.
+    fn is_meant(&self, conn: UpConn, since: Time) -> bool {
+        !self.told.contains(&conn) && self.there_since.is_none_or(|at| at + SLACK >= since)
+    }
+}
+
 /// By what a message is recognised that has no id. The same on every machine.
 pub(super) fn echo_key(room: &RoomId, client_id: &ClientId, payload: &[u8]) -> u128 {
     let mut bytes = Vec::with_capacity(160);
@@ -100,14 +108,18 @@ impl Echoes {
         }
     }
 
+    /// Whether a message is expected on a connection that has stood `since`.
+    pub(super) fn awaits(&self, key: u128, conn: UpConn, since: Time) -> bool {
+        let mut echoes = self.by_key.get(&key).into_iter().flatten();
+        echoes.any(|echo| echo.is_meant(conn, since))
+            || self.held_back.iter().any(|held| held.is_for(key, conn))
+    }
+
     /// A connection that has stood `since` is told of a message: which one is it?
     pub(super) fn told(&mut self, key: u128, conn: UpConn, since: Time) -> Option<RecordId> {
         let echoes = self.by_key.get_mut(&key)?;
-        // One that is not known to be there has just got there.
-        let is_recent = |echo: &Echo| echo.there_since.is_none_or(|at| at + SLACK >= since);
-        let is_meant = |echo: &&mut Echo| !echo.told.contains(&conn) && is_recent(echo);
         // Of two that are the same message, being told of one is being told of both.
-        let echo = echoes.iter_mut().find(is_meant)?;
+        let echo = echoes.iter_mut().find(|echo| echo.is_meant(conn, since))?;
         echo.told.insert(conn);
         let (id, is_paired, kind) = (*echo.ids.first()?, echo.is_paired, echo.is_from_server);
         if is_paired {
@@ -122,8 +134,9 @@ impl Echoes {
     }
 
     /// A record that came over the mesh: is it one that was taken in from the
-    /// server as another, or the other way round? Each is so once.
-    pub(super) fn pair(&mut self, record: &Record, is_from_server: bool) -> Option<RecordId> {
+    /// server as another, or the other way round? Each is so once. Gives the
+    /// other's [`Record::key`] and id: it may still be on its way to the disk.
+    pub(super) fn pair(&mut self, record: &Record, is_from_server: bool) -> Option<(u128, RecordId)> {
         let key = echo_key(&record.room, &record.client_id, &record.payload);
         let echoes = self.by_key.get_mut(&key)?;
         let own = echoes.iter().position(|echo| echo.message == record.key() && !echo.is_paired)?;
@@ -134,7 +147,7 @@ impl Echoes {
             echoes[at].is_paired = true;
             echoes[at].told.clone_from(&told);
         }
-        echoes[other].ids.first().copied()
+        Some((echoes[other].message, *echoes[other].ids.first()?))
     }
 
     /// How many of these were taken in from the server.

@@ -42,6 +42,13 @@ pub(super) struct HeldBack {
     told: BTreeSet<UpConn>,
 }
 
+impl HeldBack {
+    /// It is this message, of which the connection was not told yet.
+    pub(super) fn is_for(&self, key: u128, conn: UpConn) -> bool {
+        self.key == key && !self.told.contains(&conn)
+    }
+}
+
 impl Router {
     pub(super) fn confirm_to_server(&mut self, conn: UpConn, message_uuid: Box<str>, status: Status) {
         let frame = ToServer::Confirm { message_uuid, status };
@@ -62,10 +69,22 @@ impl Router {
             return self.confirm_to_server(conn, message_uuid, status);
         }
         let line = self.upstream.clients.get(&receiver).and_then(|carried| carried.line.as_ref());
-        let subscribed = line.and_then(|line| Some((line.subscribed.clone()?.0, line.since)));
-        let Some((room, since)) = subscribed else { return };
+        let subscribed = line.and_then(|line| {
+            let leaving = line.leaving.as_ref().map(|(_, room)| room.clone());
+            Some((leaving, line.subscribed.clone()?.0, line.since))
+        });
+        let Some((leaving, room, since)) = subscribed else { return };
         for (client_id, payload) in records {
-            if client_id != receiver && !self.told_by_server(conn, since, &room, client_id, payload) {
+            if client_id == receiver {
+                continue;
+            }
+            // Of the room that is being left, unless it is known to be of the new one.
+            let awaits = |room: &RoomId| {
+                self.upstream.echoes.awaits(echo_key(room, &client_id, &payload), conn, since)
+            };
+            let left = leaving.as_ref().filter(|left| awaits(left) || !awaits(&room));
+            let room = left.unwrap_or(&room).clone();
+            if !self.told_by_server(conn, since, &room, client_id, payload) {
                 status = Status::SERROR;
             }
         }
@@ -211,7 +230,11 @@ impl Router {
 
     /// A record is held here from now on. The one that is the same message, if
     /// one of the two came from the server and the other did not.
-    pub(in crate::router) fn upstream_hears_of(&mut self, record: &Record, age_ms: u64) -> Option<RecordId> {
+    pub(in crate::router) fn upstream_hears_of(
+        &mut self,
+        record: &Record,
+        age_ms: u64,
+    ) -> Option<(u128, RecordId)> {
         if !self.upstream.is_legacy() {
             return None;
         }
@@ -235,9 +258,7 @@ impl Router {
     /// from the server.
     pub(in crate::router) fn is_known_from_server(&mut self, record: &Record, age_ms: u64) -> bool {
         let Some(other) = self.upstream_hears_of(record, age_ms) else { return false };
-        let other = self.origins.position(&other).and_then(|at| self.log.get(at, self.now));
-        let Some(other) = other.map(|(other, _)| other.clone()) else { return false };
-        self.log.link(record, &other);
+        self.log.link((record.key(), record.id), other);
         self.server_has(record);
         true
     }

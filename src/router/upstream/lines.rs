@@ -18,7 +18,7 @@ use super::{LEGACY_CLIENT_ID_MAX, ToServer, UpConn, UpstreamOutput};
 use crate::router::mesh::Place;
 use crate::router::{Output, Router, SessionKey};
 use crate::wire::fau3e::UPSTREAM_LINES_MAX;
-use crate::wire::{ClientId, Record, RecordId, RoomId};
+use crate::wire::{ClientId, Record, RecordId, RoomId, Uuid};
 
 /// For how long a client that has lost its connection here keeps the one to the
 /// server: radios come back within it, and nothing is missed.
@@ -61,9 +61,9 @@ pub(super) struct Carried {
     absent_since: Option<Time>,
     /// The server takes no more connections.
     pub(super) has_no_place: bool,
-    /// The last one ended while the server was out of reach: it may still take
-    /// it for one, until its Pings find out.
-    is_suspect: bool,
+    /// When the last one ended without the server's knowing, perhaps: it may still
+    /// take it for one, until its Pings find out.
+    suspect_since: Option<Time>,
 }
 
 /// One connection to the server.
@@ -81,6 +81,12 @@ pub(super) struct Line {
     pub(super) subscribed: Option<(RoomId, u32)>,
     /// What was sent and is not confirmed.
     pub(super) flight: Option<Flight>,
+    /// The Subscribe that is on its way there, and the room that it leaves: until it is
+    /// confirmed, the server says what was said there.
+    pub(super) leaving: Option<(Uuid, RoomId)>,
+    /// It has outlived an absence of the server, and has shown no life since: a
+    /// reset reaches the server now.
+    has_outlived: bool,
 }
 
 /// How far it is.
@@ -108,14 +114,29 @@ enum Want {
 impl Line {
     fn opening(conn: UpConn, now: Time) -> Self {
         let stage = Stage::Opening;
-        Self { conn, stage, since: now, alive_at: now, dead_at: None, subscribed: None, flight: None }
+        Self {
+            conn,
+            stage,
+            since: now,
+            alive_at: now,
+            dead_at: None,
+            subscribed: None,
+            flight: None,
+            leaving: None,
+            has_outlived: false,
+        }
     }
 }
 
 impl Carried {
+    /// What was sent and is not confirmed.
+    pub(super) fn flight(&self) -> Option<&Flight> {
+        self.line.as_ref().and_then(|line| line.flight.as_ref())
+    }
+
     /// The server may take a connection of this router for one.
     pub(super) fn may_be_there(&self) -> bool {
-        self.line.is_some() || self.is_suspect
+        self.line.is_some() || self.suspect_since.is_some()
     }
 
     /// The connection, if it can be used.
@@ -207,7 +228,9 @@ impl Router {
         let gone_at = *carried.absent_since.get_or_insert(gone_at.unwrap_or(now));
         let has_more = !carried.waiting.is_empty();
         if carried.line.is_some() && (has_more || now < gone_at + KEPT_FOR) {
-            self.wake_at(client_id, gone_at + KEPT_FOR);
+            if now < gone_at + KEPT_FOR {
+                self.wake_at(client_id, gone_at + KEPT_FOR);
+            }
             return Want::Keep;
         }
         match (has_more, now < gone_at + ABSENT_AFTER) {
@@ -239,7 +262,7 @@ impl Router {
         if carried.line.is_some() {
             return;
         }
-        if carried.is_suspect {
+        if carried.suspect_since.is_some() {
             return;
         }
         if now < carried.retry_at {
@@ -269,15 +292,14 @@ impl Router {
 
     /// The server has been in reach for long enough to know which connections are none.
     fn suspicion_due(&mut self, client_id: &ClientId) {
-        let (leads, found_at) = (self.upstream.leads, self.upstream.led_since + LINGER);
+        let (leads, led_since) = (self.upstream.leads, self.upstream.led_since);
         let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
-        if !carried.is_suspect || !leads {
-            return;
-        }
+        let Some(since) = carried.suspect_since.filter(|_| leads) else { return };
+        let found_at = since.max(led_since) + LINGER;
         if self.now < found_at {
             return self.wake_at(client_id, found_at);
         }
-        carried.is_suspect = false;
+        carried.suspect_since = None;
         self.tell_upstream_soon();
     }
 
@@ -298,7 +320,7 @@ impl Router {
         for carried in self.upstream.clients.values_mut() {
             (carried.failures, carried.retry_at) = (0, Time::ZERO);
             if let Some(line) = carried.line.as_mut().filter(|line| line.stage == Stage::Up) {
-                line.dead_at = Some(dead_at);
+                (line.dead_at, line.has_outlived) = (Some(dead_at), true);
                 self.outputs.push_back(Output::Upstream(UpstreamOutput::Probe { conn: line.conn }));
             }
         }
@@ -323,7 +345,8 @@ impl Router {
         let Some(line) = carried.line.take() else { return };
         // Whether the server has taken it in is not known; it is sent again.
         self.stats.upstream_unsure += u64::from(line.flight.is_some());
-        carried.is_suspect = !clean && !leads;
+        let is_reset = line.has_outlived && leads;
+        carried.suspect_since = (!clean && !is_reset).then_some(now);
         if !clean {
             carried.retry_at = carried.retry_at.max(now + ABORTED_PAUSE);
         }
@@ -343,7 +366,7 @@ impl Router {
     pub(super) fn line_lives(&mut self, conn: UpConn) {
         let now = self.now;
         if let Some((_, line)) = self.line(conn) {
-            (line.alive_at, line.dead_at) = (now, None);
+            (line.alive_at, line.dead_at, line.has_outlived) = (now, None, false);
         }
     }
 
@@ -383,14 +406,15 @@ impl Router {
         if line.subscribed.as_ref() == Some(&wish) {
             return;
         }
-        line.subscribed = Some(wish);
-        let conn = line.conn;
-        let frame = ToServer::Subscribe {
-            message_uuid: self.fresh_uuid(),
-            room,
-            monitor_period_s: self.sessions[key].monitor_period_s,
-            ping_period_s: PING_PERIOD_S,
-        };
+        let (conn, monitor_period_s) = (line.conn, wish.1);
+        let before = line.subscribed.replace(wish).map(|(room, _)| room).filter(|before| *before != room);
+        let message_uuid = self.fresh_uuid();
+        let carried = self.upstream.clients.get_mut(client_id);
+        if let (Some(before), Some(line)) = (before, carried.and_then(|carried| carried.line.as_mut())) {
+            line.leaving = Some((message_uuid, before));
+        }
+        let ping_period_s = PING_PERIOD_S;
+        let frame = ToServer::Subscribe { message_uuid, room, monitor_period_s, ping_period_s };
         self.outputs.push_back(Output::Upstream(UpstreamOutput::Send { conn, frame }));
     }
 

@@ -63,7 +63,9 @@ impl Router {
     pub(in crate::router) fn push_expired(&mut self, record: &Record) {
         let Some(carried) = self.upstream.clients.get_mut(&record.client_id) else { return };
         if carried.waiting.remove(&(record.lamport, record.id)).is_some() {
-            self.stats.upstream_expired += 1;
+            // What is in flight may still be confirmed.
+            let is_in_flight = carried.flight().is_some_and(|flight| flight.record.id == record.id);
+            self.stats.upstream_expired += u64::from(!is_in_flight);
             self.upstream.looks.insert(record.client_id.clone());
         }
     }
@@ -148,6 +150,9 @@ impl Router {
         let retry_at = self.now + self.settings.retry_interval;
         let Some(client_id) = self.upstream.by_conn.get(&conn).cloned() else { return };
         let Some(carried) = self.upstream.clients.get_mut(&client_id) else { return };
+        if let Some(line) = &mut carried.line {
+            line.leaving.take_if(|(uuid, _)| uuid.to_string() == message_uuid);
+        }
         if status == Status::SERROR {
             let flight = carried.line.as_mut().and_then(|line| line.flight.as_mut());
             if let Some(flight) = flight.filter(|flight| &*flight.record.message_uuid == message_uuid) {
@@ -157,7 +162,9 @@ impl Router {
             return;
         }
         // It wakes up late at times: then it answers what was sent before.
-        let meant = carried.waiting.values().find(|record| &*record.message_uuid == message_uuid).cloned();
+        let in_flight = carried.flight().map(|flight| &flight.record);
+        let mut waiting = carried.waiting.values().chain(in_flight);
+        let meant = waiting.find(|record| &*record.message_uuid == message_uuid).cloned();
         if let Some(record) = meant {
             self.stats.upstream_pushed += u64::from(status.settles());
             self.stats.upstream_refused += u64::from(!status.settles());

@@ -156,3 +156,60 @@ fn a_monitor_lists_the_clients_of_the_mesh_and_those_of_the_server() {
     let ids: Vec<&str> = last.iter().map(|client| client.client_id.as_str()).collect();
     assert_eq!(ids, ["a", "b", "main-1"]);
 }
+
+#[test]
+fn a_record_and_its_copy_from_the_server_pair_also_while_the_first_is_on_its_way_to_the_disk() {
+    let settings = crate::router::Settings { disk: true, ..Default::default() };
+    let mut net = MeshNet::with(3, settings).with_server();
+    let (a, b) = (net.listener("a", R(0), "r"), net.listener("b", R(1), "r"));
+    let c = net.listener("c", R(2), "r");
+    net.run(secs(1));
+    // Given: c's router reaches neither the server nor the others, which do not reach each other.
+    net.server.cut.insert(R(2));
+    [(0, 1), (0, 2), (1, 2)].iter().for_each(|(one, other)| net.cut(R(*one), R(*other)));
+    net.run(secs(10));
+    net.say(a, "r", "hello");
+    net.run(secs(5));
+    assert_eq!(heard(&net, b), ["hello"]);
+    // When: it gets both records at once.
+    [(0, 2), (1, 2)].iter().for_each(|(one, other)| net.mend(R(*one), R(*other)));
+    net.run(secs(10));
+    assert_eq!(heard(&net, c), ["hello"]);
+}
+
+#[test]
+fn what_the_server_has_told_of_is_not_new_when_its_sender_brings_it() {
+    let mut net = MeshNet::new(2).with_server();
+    let (a, b) = (net.listener("a", R(0), "r"), net.listener("b", R(1), "r"));
+    net.run(secs(1));
+    // Given: the server has it from a, and b's router from the server; a knows of no Confirm.
+    net.cut(R(0), R(1));
+    net.run(secs(10));
+    net.say(a, "r", "hello");
+    let unconfirmed = net[a].unconfirmed.clone();
+    net.run(secs(5));
+    assert_eq!(heard(&net, b), ["hello"]);
+    // When: a goes there and says it again.
+    net.detach(a);
+    net.run(secs(20));
+    net.attach(a, R(1));
+    net.subscribe(a, "r");
+    net[a].unconfirmed = unconfirmed;
+    net.resend(a);
+    net.run(secs(20));
+    assert!(net[a].unconfirmed.is_empty(), "confirmed");
+    assert_eq!(heard(&net, b), ["hello"]);
+    assert_eq!(net.server.told.len(), 1, "nor does the server get it again");
+}
+
+#[test]
+fn what_was_said_in_the_room_that_a_client_leaves_is_not_heard_in_the_next_one() {
+    let mut net = MeshNet::new(1).with_server();
+    let (a, b) = (net.listener("a", R(0), "old"), net.listener("b", R(0), "new"));
+    net.run(secs(1));
+    // Given: the server says something to the old room before it hears of the new one.
+    net.subscribe(a, "new");
+    net.say_there("main-1", "old", "hello");
+    net.run(secs(5));
+    assert!(heard(&net, b).is_empty());
+}

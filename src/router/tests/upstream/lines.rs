@@ -182,3 +182,21 @@ fn a_router_that_goes_down_says_goodbye_to_the_server() {
     net.run(ms(100));
     assert!(net.connected_there().is_empty());
 }
+
+#[test]
+fn a_connection_that_was_given_up_without_an_answer_is_waited_out_by_all() {
+    let mut net = MeshNet::new(2).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.run(secs(1));
+    // Given: a goodbye that the server does not get, from a router that alone is out of its reach.
+    net.server.cut.insert(R(0));
+    net.detach(a);
+    net.attach(a, R(1));
+    net.subscribe(a, "r");
+    net.run(secs(14));
+    assert_eq!(net.server.connected, ["a"], "the old one still stands there");
+    net.server_finds_dead(&[(R(0), "a")]);
+    net.run(secs(4));
+    assert_eq!(net.server.connected, ["a", "a"]);
+    assert_eq!(net.server.crashed, None);
+}

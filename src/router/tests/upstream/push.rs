@@ -245,3 +245,35 @@ fn what_expires_before_the_server_is_back_is_counted() {
     assert!(net.server.told.is_empty());
     assert_eq!(net.router(R(0)).stats().upstream_expired, 1);
 }
+
+#[test]
+fn a_router_does_not_spin_while_it_pushes_what_a_client_has_left() {
+    let mut net = MeshNet::new(1).with_server();
+    let speaker = net.listener("speaker", R(0), "r");
+    net.run(ms(100));
+    net.server.silent_for = 2;
+    net.say(speaker, "r", "hello");
+    net.run(ms(100));
+    net.detach(speaker);
+    // Longer than a connection is kept for nothing; the net looks for a router that spins.
+    net.run(secs(15));
+    assert_eq!(texts(&net).len(), 3, "until it was confirmed");
+    net.run(secs(5));
+    assert!(net.connected_there().is_empty());
+}
+
+#[test]
+fn what_expires_in_flight_and_is_confirmed_then_is_not_sent_again() {
+    let settings = crate::router::Settings { storage_age_max: secs(4), ..Default::default() };
+    let mut net = MeshNet::with(1, settings).with_server();
+    let speaker = net.listener("speaker", R(0), "r");
+    net.run(ms(100));
+    net.server.silent_for = 1;
+    let uuid = net.say(speaker, "r", "hello");
+    net.run(ms(4_500));
+    let message = crate::router::FromServer::Confirm { message_uuid: uuid, status: Status::STORED };
+    net.upstream(R(0), crate::router::UpstreamInput::Says { conn: crate::router::UpConn(1), message });
+    net.run(secs(15));
+    assert_eq!(texts(&net), ["hello"]);
+    assert_eq!(net.router(R(0)).stats().upstream_expired, 0);
+}

@@ -200,9 +200,12 @@ impl MeshNet {
     fn server_takes(&mut self, at: R, conn: UpConn, frame: ToServer) {
         let Some(client) = self.server.conns.get_mut(&(at, conn)) else { return };
         match frame {
-            ToServer::Subscribe { room, monitor_period_s, .. } => {
+            ToServer::Subscribe { message_uuid, room, monitor_period_s, .. } => {
                 client.room = Some(room);
                 client.monitor_s = monitor_period_s;
+                let message_uuid = message_uuid.to_string().into();
+                let message = FromServer::Confirm { message_uuid, status: Status::OK };
+                self.say_up(at, UpstreamInput::Says { conn, message });
             }
             ToServer::Propogate(record) => {
                 assert_eq!(record.client_id, client.client_id, "in its own name");
