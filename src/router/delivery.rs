@@ -36,15 +36,11 @@ impl Router {
             if is_own || self.log.is_settled(&session.settled, record) {
                 continue;
             }
-            let held = self.origins.position(&record.id).and_then(|at| self.log.get(at, self.now));
-            if held.is_some_and(|(_, age)| session.is_older_than_its_coming(&record.id, age, self.now)) {
-                continue;
-            }
-            let Some(link) = &mut session.link else { return };
             let uuid = record.playlist_uuid(&session.client_id);
             if link.playlists.iter().any(|playlist| playlist.uuid == uuid) {
                 continue; // Looked at again, since more is owed than was known.
             }
+            let Some(link) = &mut session.link else { return };
             link.frames += 1;
             let wait = Wait::ToLeave(link.frames);
             let in_flight = InFlight { uuid, what: record.clone(), sent: 1, wait, since: self.now };

@@ -106,8 +106,6 @@ impl Router {
         let session = &mut self.sessions[key];
         session.room = Some(room_id);
         session.settled = settled;
-        session.came = Some(Moment::before(self.now, 0));
-        session.by_age.clear();
         if let Some(link) = &mut session.link {
             link.next = room.end();
             // What was in flight belongs to the room that was left.

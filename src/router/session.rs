@@ -1,9 +1,8 @@
 //! One client, wherever and whether it is connected: its room, its intervals,
 //! and what is settled for it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use fau3_election::Time;
 
@@ -158,11 +157,6 @@ pub(super) struct Session {
     pub(super) monitor_period_s: u32,
     pub(super) ping_period_s: u32,
     pub(super) settled: BTreeMap<Origin, Settled>,
-    /// When it entered its room here; `None` where other routers know better.
-    pub(super) came: Option<Moment>,
-    /// Origins that were not known here by then: of what is settled of them, all that was
-    /// said before it came is so for its age alone.
-    pub(super) by_age: BTreeSet<Origin>,
     /// The connection, while there is one. Boxed: detached sessions are many
     /// and small.
     pub(super) link: Option<Box<Link>>,
@@ -188,8 +182,6 @@ impl Session {
             monitor_period_s: 0,
             ping_period_s: 0,
             settled: BTreeMap::new(),
-            came: None,
-            by_age: BTreeSet::new(),
             link: None,
             detached_at: now,
             takeovers: VecDeque::with_capacity(TAKEOVERS_MAX),
@@ -221,43 +213,6 @@ impl Session {
             moved_over: self.moved_over,
             last: self.last,
         }
-    }
-}
-
-impl Session {
-    /// What comes before a Subscribe is not for this client, also where a router
-    /// that had just started did not know of it yet. Says whether that is so of a
-    /// record that is so old now, and settles it.
-    pub(super) fn is_older_than_its_coming(&mut self, id: &RecordId, age: Duration, now: Time) -> bool {
-        let Some(came) = self.came else { return false };
-        let is_unknown = !self.settled.contains_key(&id.origin) || self.by_age.contains(&id.origin);
-        let is_older = is_unknown && age > came.age(now);
-        if is_older {
-            self.by_age.insert(id.origin);
-            let settled = self.settled.entry(id.origin).or_default();
-            settled.before = settled.before.max(id.sequence);
-            settled.prefix = settled.prefix.max(id.sequence);
-        }
-        is_older
-    }
-
-    /// Another router knows that it came so long ago: what was taken for too old is
-    /// looked at again, unless that router knows what is settled of it. True if there was any.
-    pub(super) fn came_earlier(&mut self, age_ms: u64, known: &BTreeMap<Origin, Settled>, now: Time) -> bool {
-        let earlier = Moment::before(now, age_ms);
-        if let Some(came) = &mut self.came
-            && earlier.age(now) > came.age(now)
-        {
-            *came = earlier;
-        }
-        let unknown: Vec<Origin> = std::mem::take(&mut self.by_age)
-            .into_iter()
-            .filter(|origin| !known.contains_key(origin))
-            .collect();
-        for origin in &unknown {
-            self.settled.remove(origin);
-        }
-        !unknown.is_empty()
     }
 }
 

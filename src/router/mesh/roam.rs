@@ -142,14 +142,8 @@ impl Router {
             return false; // Of a time before it came to the room.
         }
         if session.room == heard.room && session.version > heard.moved_over {
-            let mut joined = Joined::Unchanged;
-            // Not by which is the later one: a router that has just started is behind the mesh's clock.
-            if heard.entered != session.entered
-                && session.came_earlier(heard.age_ms, &heard.settled, self.now)
-            {
-                joined = Joined::Reopened;
-            }
             session.entered = session.entered.max(heard.entered);
+            let mut joined = Joined::Unchanged;
             let merged = if mutated!(self.settings, SettledNotMerged) { None } else { Some(&heard.settled) };
             for (origin, settled) in merged.into_iter().flatten() {
                 joined = joined.max(match session.settled.entry(*origin) {
@@ -180,8 +174,6 @@ impl Router {
         session.entered = heard.entered;
         session.moved_over = heard.moved_over;
         session.settled = heard.settled.clone();
-        session.came = None;
-        session.by_age.clear();
         if let Some(link) = &mut session.link {
             link.next = 0;
             link.playlists.clear();
