@@ -43,7 +43,9 @@ struct Life {
 impl Person {
     /// At a router; its turn to talk comes anywhere in the interval.
     pub(crate) fn at_router(scene: &Scene, ledger: &Arc<Ledger>, number: usize, every: Duration) -> Self {
-        Self::start(scene, ledger, format!("AA:{number:02}"), number % ROUTERS, number % ROOMS, every, number)
+        // Each room has clients at each router.
+        let room = number / ROUTERS % ROOMS;
+        Self::start(scene, ledger, format!("AA:{number:02}"), number % ROUTERS, room, every, number)
     }
 
     /// At the server itself.
