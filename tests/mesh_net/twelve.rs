@@ -14,8 +14,9 @@ const IDLE: Duration = Duration::from_secs(20);
 /// Three times what an idle router among twelve may send, and may receive, on
 /// the wire: a busy machine makes heartbeats late, and late ones cost floods.
 const TRAFFIC_MAX_KIB_S: f64 = 3.0 * 12.0;
-/// Twice what an idle router may hold: this is no release build.
-const MEMORY_MAX_KIB: u64 = 2 * 12 * 1_024;
+/// Three times what an idle router may hold: this is no release build, of which the
+/// code alone takes as much as a released router in all.
+const MEMORY_MAX_KIB: u64 = 3 * 12 * 1_024;
 
 #[test]
 fn twelve_agree_are_reached_and_cost_little() {
