@@ -193,7 +193,7 @@ impl World {
         machine.boot += 1;
         machine.clock = Clock::new(self.now, machine.clock_ppm);
         (machine.wake_at, machine.due) = (Time::MAX, Time::MAX);
-        (machine.frozen, machine.singles) = (false, 0);
+        machine.frozen = false;
         let list = self.setup.entries(&self.setup.list);
         let config = Config { name: name_of(node), list, ..self.setup.config.clone() };
         let election = Election::new(config, machine.id, machine.flash.clone(), seed, Time::ZERO);

@@ -47,8 +47,6 @@ pub(super) struct Machine {
     pub(super) storing: VecDeque<Commit>,
     /// Its connection to each other router, or [`NONE`].
     pub(super) peers: [u32; ROUTERS_MAX],
-    /// Messages of which the judge knows that this life counted them as `confirmed_single`.
-    pub(super) singles: u64,
     /// Frames and their bytes sent to other routers, beacons included.
     pub(super) sent: u64,
     pub(super) sent_bytes: u64,
@@ -105,7 +103,6 @@ fn off(setup: &Setup, node: usize) -> Machine {
         disk: Disk::default(),
         storing: VecDeque::new(),
         peers: [NONE; ROUTERS_MAX],
-        singles: 0,
         sent: 0,
         sent_bytes: 0,
     }

@@ -323,6 +323,7 @@ impl World {
             }
             Output::ConfirmedAlone { record, why } => {
                 self.note(Some(node), || format!("confirms {} alone: {why}", record.message_uuid));
+                self.observe_alone(&record.message_uuid);
             }
             // All routers know where the others are, and no default server is configured.
             Output::Told { .. } | Output::Upstream(_) | Output::Uplink { .. } => {}

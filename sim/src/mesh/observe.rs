@@ -170,25 +170,27 @@ impl World {
         }
     }
 
-    /// A router answers a Propogate. Whether it counts it as `confirmed_single`
-    /// is not said with it, but it has counted so many in all.
+    /// A router says that it confirms a message which no other holds, and counts
+    /// it as `confirmed_single`.
+    pub(super) fn observe_alone(&mut self, message_uuid: &str) {
+        let number = message_uuid.parse::<usize>().ok();
+        if let Some(said) = number.and_then(|number| self.judge.ledger.said.get_mut(number)) {
+            said.is_single = true;
+        }
+    }
+
+    /// A router answers a Propogate.
     pub(super) fn observe_confirm(&mut self, node: usize, conn: ConnId, message_uuid: &str, status: Status) {
         let Ok(number) = message_uuid.parse::<usize>() else { return };
         let Some(said) = self.judge.ledger.said.get_mut(number) else { return };
         if status != Status::STORED {
             return;
         }
-        let machine = &mut self.machines[node];
-        let counted = machine.router.as_ref().map_or(0, |router| router.stats().confirmed_single);
         said.held |= 1 << node;
         said.held_ever |= 1 << node;
         said.came_at.entry(node).or_insert(self.now);
         let has_one_holder = said.held_ever.count_ones() < 2;
         // Said again, it has been counted.
-        if has_one_holder && !said.is_single && machine.singles < counted {
-            machine.singles += 1;
-            said.is_single = true;
-        }
         let is_excused = said.is_single;
         if said.confirmed_at.is_none() {
             said.confirmed_at = Some(self.now);

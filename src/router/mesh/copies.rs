@@ -246,7 +246,7 @@ impl Router {
             return;
         }
         let Some(awaited) = mesh.copies.remove(message) else { return };
-        if awaited.held_by.is_empty() {
+        if awaited.held_by.is_empty() && copies > 1 {
             let why = if awaited.asked == 0 { Alone::NoRouter } else { Alone::NoAnswer };
             self.confirmed_alone(&awaited.record, why);
         }
