@@ -6,7 +6,6 @@
 //! states of it are put together rather than chosen between.
 
 use std::cmp::Ordering;
-use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use fau3_election::Time;
@@ -142,18 +141,19 @@ impl Router {
             return false; // Of a time before it came to the room.
         }
         if session.room == heard.room && session.version > heard.moved_over {
+            let is_same_entering = session.entered == heard.entered;
             session.entered = session.entered.max(heard.entered);
             let mut joined = Joined::Unchanged;
             let merged = if mutated!(self.settings, SettledNotMerged) { None } else { Some(&heard.settled) };
             for (origin, settled) in merged.into_iter().flatten() {
-                joined = joined.max(match session.settled.entry(*origin) {
-                    Entry::Occupied(mut own) => own.get_mut().join(settled),
-                    // Who knew nothing of it, perhaps since it was cut off, has no say.
-                    Entry::Vacant(own) => {
-                        own.insert(settled.clone());
-                        Joined::Grown
-                    }
-                });
+                joined = joined.max(session.settled.entry(*origin).or_default().join(settled));
+            }
+            // An origin that one of them did not know when the client came there:
+            // nothing of it had been said before.
+            let unknown =
+                session.settled.iter_mut().filter(|(origin, _)| !heard.settled.contains_key(origin));
+            for (_, settled) in unknown.filter(|_| !is_same_entering) {
+                joined = joined.max(settled.join(&Settled::default()));
             }
             let Self { sessions, log, .. } = self;
             let session = &mut sessions[key];
