@@ -36,11 +36,14 @@ impl Router {
             if is_own || self.log.is_settled(&session.settled, record) {
                 continue;
             }
+            let said = self.origins.position(&record.id).and_then(|at| self.log.since(at));
+            if said.zip(session.came).is_some_and(|(said, came)| came.is_after(said)) {
+                continue;
+            }
             let uuid = record.playlist_uuid(&session.client_id);
             if link.playlists.iter().any(|playlist| playlist.uuid == uuid) {
                 continue; // Looked at again, since more is owed than was known.
             }
-            let Some(link) = &mut session.link else { return };
             link.frames += 1;
             let wait = Wait::ToLeave(link.frames);
             let in_flight = InFlight { uuid, what: record.clone(), sent: 1, wait, since: self.now };

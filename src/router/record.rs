@@ -10,7 +10,7 @@ use crate::wire::{ClientId, Origin, Record, RecordId, Settled};
 
 /// A moment on the router's clock in ms; before its start if negative, as for
 /// what an earlier life took in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment(i64);
 
 impl Moment {
@@ -27,6 +27,10 @@ impl Moment {
     pub(super) fn age(self, now: Time) -> Duration {
         let Self(now_ms) = Self::before(now, 0);
         Duration::from_millis(u64::try_from(now_ms.saturating_sub(self.0)).unwrap_or(0))
+    }
+
+    pub(super) fn later_by(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
 
     /// When it will be `age` old; zero if it was so before the start.
@@ -106,9 +110,18 @@ impl Log {
 
     /// A record, and how old it is.
     pub(super) fn get(&self, position: Position, now: Time) -> Option<(&Arc<Record>, Duration)> {
-        let at = self.held.binary_search_by_key(&position, |held| held.position).ok()?;
-        let held = &self.held[at];
+        let held = self.at(position)?;
         Some((&held.record, held.since.age(now)))
+    }
+
+    /// When a record was taken in.
+    pub(super) fn since(&self, position: Position) -> Option<Moment> {
+        self.at(position).map(|held| held.since)
+    }
+
+    fn at(&self, position: Position) -> Option<&Held> {
+        let at = self.held.binary_search_by_key(&position, |held| held.position).ok()?;
+        self.held.get(at)
     }
 
     /// The record that a message has become.

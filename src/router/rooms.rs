@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::io::ToClient;
 use super::mutants::mutated;
 use super::record::{Dropped, Moment, Position};
+use super::session::Coming;
 use super::{Router, SessionKey};
 use crate::wire::fau3e::SessionVersion;
 use crate::wire::{ClientId, Origin, Record, RoomId, Settled};
@@ -106,6 +107,7 @@ impl Router {
         let session = &mut self.sessions[key];
         session.room = Some(room_id);
         session.settled = settled;
+        session.came = Some(Coming::here(self.now));
         if let Some(link) = &mut session.link {
             link.next = room.end();
             // What was in flight belongs to the room that was left.

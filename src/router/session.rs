@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fau3_election::Time;
 
@@ -67,6 +68,52 @@ pub struct SavedSession {
     /// The newest record that it has sent.
     pub last: Option<RecordId>,
 }
+
+/// When a client came to its room, by this router's clock. What was said before
+/// is not for it, also where the routers it came to did not know of it yet: they
+/// had just started, or were cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Coming {
+    at: Moment,
+    /// It came to this router; elsewhere the time is only about right.
+    is_exact: bool,
+}
+
+impl Coming {
+    /// To this router, now.
+    pub(super) fn here(now: Time) -> Self {
+        Self { at: Moment::before(now, 0), is_exact: true }
+    }
+
+    /// As another router says.
+    pub(super) fn heard(now: Time, age_ms: u64) -> Self {
+        Self { at: Moment::before(now, age_ms), is_exact: false }
+    }
+
+    /// Surely later than something that was said then.
+    pub(super) fn is_after(self, said: Moment) -> bool {
+        said.later_by(if self.is_exact { Duration::ZERO } else { ABOUT }) < self.at
+    }
+
+    pub(super) fn age_ms(self, now: Time) -> u64 {
+        self.at.age_ms(now)
+    }
+
+    /// Another router knows of a time when it came to the same room: the earlier one
+    /// is right. True if that makes a difference to what it is owed.
+    pub(super) fn join(known: &mut Option<Self>, heard: Option<Self>) -> bool {
+        let Some(own) = *known else { return false };
+        if heard.is_none_or(|heard| heard.at < own.at) {
+            *known = heard;
+        }
+        let was = own.at;
+        heard.is_none_or(|heard| heard.at < was && (own.is_exact || heard.at.later_by(ABOUT) < was))
+    }
+}
+
+/// By how much the clocks of two routers may differ that tell each other when
+/// something was.
+const ABOUT: Duration = Duration::from_millis(250);
 
 /// A message that waits for its Confirm.
 #[derive(Debug)]
@@ -157,6 +204,8 @@ pub(super) struct Session {
     pub(super) monitor_period_s: u32,
     pub(super) ping_period_s: u32,
     pub(super) settled: BTreeMap<Origin, Settled>,
+    /// When it came to its room; `None`: nobody knows any more.
+    pub(super) came: Option<Coming>,
     /// The connection, while there is one. Boxed: detached sessions are many
     /// and small.
     pub(super) link: Option<Box<Link>>,
@@ -182,6 +231,7 @@ impl Session {
             monitor_period_s: 0,
             ping_period_s: 0,
             settled: BTreeMap::new(),
+            came: None,
             link: None,
             detached_at: now,
             takeovers: VecDeque::with_capacity(TAKEOVERS_MAX),

@@ -18,9 +18,11 @@ impl MeshClock {
         now.as_millis() + self.ahead_ms
     }
 
-    /// Another router's clock was heard.
-    pub(super) fn heard(&mut self, now: Time, clock_ms: u64) {
-        self.ahead_ms += clock_ms.saturating_sub(self.now(now));
+    /// Another router's clock was heard. Says by how much this one has jumped, in ms.
+    pub(super) fn heard(&mut self, now: Time, clock_ms: u64) -> u64 {
+        let jump_ms = clock_ms.saturating_sub(self.now(now));
+        self.ahead_ms += jump_ms;
+        jump_ms
     }
 }
 
@@ -31,9 +33,9 @@ mod tests {
     #[test]
     fn it_jumps_forward_and_never_back() {
         let mut clock = MeshClock::default();
-        clock.heard(Time::from_secs(1), 5_000);
+        assert_eq!(clock.heard(Time::from_secs(1), 5_000), 4_000);
         assert_eq!(clock.now(Time::from_secs(2)), 6_000);
-        clock.heard(Time::from_secs(2), 100);
+        assert_eq!(clock.heard(Time::from_secs(2), 100), 0);
         assert_eq!(clock.now(Time::from_secs(2)), 6_000);
     }
 }

@@ -12,11 +12,15 @@ use fau3_election::Time;
 
 use crate::router::mutants::mutated;
 use crate::router::record::Moment;
+use crate::router::session::Coming;
 use crate::router::settings::SESSIONS_MAX;
 use crate::router::{CloseReason, Router, SessionKey};
 use crate::wire::fau3e::{SessionState, SessionVersion};
 use crate::wire::{RoomId, SETTLED_BEYOND_MAX, Settled};
 use fau3_election::RouterId;
+
+/// Less is the way between two routers.
+const CLOCK_JUMP_MIN: Duration = Duration::from_secs(1);
 
 /// Where a session's client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +42,27 @@ impl Router {
     /// 0 without a mesh.
     pub(in crate::router) fn mesh_clock_ms(&self) -> u64 {
         self.mesh.as_ref().map_or(0, |mesh| mesh.clock.now(self.now))
+    }
+
+    /// The mesh's clock has jumped, since this router had just started or was cut off
+    /// when most others started: what clients did here was done by the mesh's clock, too.
+    pub(super) fn attachments_move_with_the_clock(&mut self, jump_ms: u64) {
+        if Duration::from_millis(jump_ms) < CLOCK_JUMP_MIN {
+            return;
+        }
+        let own = self.origin;
+        let held = self.sessions.iter().filter(|(_, session)| session.version.holder == own);
+        let held: Vec<SessionKey> = held.map(|(key, _)| key).collect();
+        for key in held {
+            let session = &mut self.sessions[key];
+            for version in [&mut session.version, &mut session.entered, &mut session.moved_over] {
+                if version.holder == own && version.generation > 0 {
+                    version.generation += jump_ms;
+                }
+            }
+            self.save_soon(key, true);
+            self.session_changed(key, true);
+        }
     }
 
     /// Something about a session that is held here has changed; the others
@@ -101,6 +126,7 @@ impl Router {
         session.entered = heard.entered;
         session.moved_over = heard.moved_over;
         session.settled = heard.settled.clone();
+        session.came = heard.room_age_ms.map(|age_ms| Coming::heard(self.now, age_ms));
         if let Some(room) = heard.room.clone() {
             session.room = Some(room.clone());
             self.rooms.entry(room).or_default().members.insert(key);
@@ -143,7 +169,9 @@ impl Router {
         if session.room == heard.room && session.version > heard.moved_over {
             let is_same_entering = session.entered == heard.entered;
             session.entered = session.entered.max(heard.entered);
-            let mut joined = Joined::Unchanged;
+            let came = heard.room_age_ms.map(|age_ms| Coming::heard(self.now, age_ms));
+            let came_earlier = Coming::join(&mut session.came, came);
+            let mut joined = if came_earlier { Joined::Reopened } else { Joined::Unchanged };
             let merged = if mutated!(self.settings, SettledNotMerged) { None } else { Some(&heard.settled) };
             for (origin, settled) in merged.into_iter().flatten() {
                 joined = joined.max(session.settled.entry(*origin).or_default().join(settled));
@@ -174,6 +202,7 @@ impl Router {
         session.entered = heard.entered;
         session.moved_over = heard.moved_over;
         session.settled = heard.settled.clone();
+        session.came = heard.room_age_ms.map(|age_ms| Coming::heard(self.now, age_ms));
         if let Some(link) = &mut session.link {
             link.next = 0;
             link.playlists.clear();
@@ -275,6 +304,7 @@ impl Router {
             version: session.version,
             entered: session.entered,
             moved_over: session.moved_over,
+            room_age_ms: session.came.map(|came| came.age_ms(self.now)),
             settled: session.settled.clone(),
             last: session.last,
         }

@@ -18,6 +18,9 @@ use crate::wire::fau3e::{Message, STATE_SESSIONS_MAX, SessionState, State};
 const COMPARE_INTERVAL: Duration = Duration::from_secs(1);
 /// And this often while they do not.
 const IDLE_INTERVAL: Duration = Duration::from_secs(10);
+/// A State comes at most so long after it was sent: behind what else goes over a
+/// slow link, or after a silence.
+const UNDER_WAY_MAX_MS: u64 = 30_000;
 /// A router is asked for all it knows at most this often.
 const ASK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -190,10 +193,17 @@ impl Router {
         let now = self.now;
         let Some(mesh) = &mut self.mesh else { return };
         let sessions = std::mem::take(&mut state.sessions);
-        mesh.clock.heard(now, state.clock_ms);
+        let jump_ms = mesh.clock.heard(now, state.clock_ms);
+        let behind_ms = mesh.clock.now(now).saturating_sub(state.clock_ms);
+        let mut under_way_ms = 0;
         if let Some(peer) = mesh.peers.get_mut(router) {
+            // With its first word it may not know the mesh's clock yet.
+            if peer.has_spoken && behind_ms < UNDER_WAY_MAX_MS {
+                under_way_ms = behind_ms;
+            }
             peer.said(&state);
         }
+        self.attachments_move_with_the_clock(jump_ms);
         let neighbours = std::mem::take(&mut state.neighbours);
         self.look_for_main();
         self.list_heard(router, state.servers.take());
@@ -201,7 +211,8 @@ impl Router {
             self.look_who_is_in_reach();
         }
         let is_news = !sessions.is_empty();
-        for session in sessions {
+        for mut session in sessions {
+            session.room_age_ms = session.room_age_ms.map(|age_ms| age_ms + under_way_ms);
             self.session_heard(session);
         }
         self.told(router, neighbours);

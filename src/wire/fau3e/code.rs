@@ -160,6 +160,7 @@ fn client<'a>(session: &'a SessionState, origins: &mut Origins) -> raw::Client<'
         version,
         entered,
         moved_over,
+        room_age_ms: session.room_age_ms,
         settled: settled.collect(),
         last: session.last.as_ref().map(|id| origins.name(id)),
     }
@@ -393,6 +394,7 @@ fn session(raw: raw::Client<'static>, origins: &Places) -> Result<SessionState, 
         version: version(raw.version)?,
         entered: version(raw.entered)?,
         moved_over: version(raw.moved_over)?,
+        room_age_ms: raw.room_age_ms,
         settled: settled.collect::<Result<_, Fault>>()?,
         last: origins.name(raw.last)?,
     })

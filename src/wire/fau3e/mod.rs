@@ -173,6 +173,9 @@ pub struct SessionState {
     /// The newest version that was known there when it moved to its room from
     /// another one: states up to it say nothing of its time in this room.
     pub moved_over: SessionVersion,
+    /// How long ago the client came to its room, in ms; `None`: nobody knows.
+    /// What is older is not for it.
+    pub room_age_ms: Option<u64>,
     /// What is settled for it, for each origin.
     pub settled: BTreeMap<Origin, Settled>,
     /// The newest record that it has sent.

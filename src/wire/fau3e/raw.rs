@@ -97,6 +97,8 @@ pub(super) struct Client<'a> {
     pub(super) version: Version,
     pub(super) entered: Version,
     pub(super) moved_over: Version,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) room_age_ms: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(super) settled: Vec<Settled>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

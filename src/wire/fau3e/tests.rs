@@ -55,6 +55,7 @@ fn session(name: &str) -> SessionState {
         version,
         entered: SessionVersion { revision: 1, ..version },
         moved_over: SessionVersion { generation: 7, ..version },
+        room_age_ms: Some(100_000),
         settled: BTreeMap::from([
             (origin(1), Settled { before: 2, prefix: 5, beyond: BTreeSet::from([7, 9]) }),
             (origin(9), Settled::default()),

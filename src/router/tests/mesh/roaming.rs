@@ -191,3 +191,75 @@ fn a_client_of_a_router_that_is_not_on_the_map_yet_is_there_once_it_is() {
     net.run(secs(2));
     assert_eq!(net.elsewhere(R(0)), 1);
 }
+
+#[test]
+fn a_newcomer_at_a_router_that_has_just_started_hears_nothing_older_than_its_coming() {
+    // Given: a room with a past, and a router that knows nothing of it yet.
+    let mut net = MeshNet::new(2);
+    let talker = net.listener("talker", R(0), "room");
+    for nth in 0..5 {
+        net.say(talker, "room", &format!("old {nth}"));
+        net.run(secs(1));
+    }
+    net.kill(R(1));
+    net.run(secs(1));
+    net.start(R(1));
+    // When: somebody comes there before it is connected.
+    let newcomer = net.listener("newcomer", R(1), "room");
+    net.run(secs(2));
+    net.say(talker, "room", "new");
+    net.run(secs(2));
+    // Then: it hears what is said from then on, there and wherever it goes.
+    assert_eq!(heard(&net, newcomer), ["new"]);
+    net.attach(newcomer, R(0));
+    net.run(secs(1));
+    assert_eq!(heard(&net, newcomer), ["new"]);
+}
+
+#[test]
+fn who_comes_back_to_a_router_that_has_just_started_stays_connected_and_gets_what_it_missed() {
+    // Given: a listener, known at the other router alone, that misses two messages.
+    let mut net = MeshNet::new(2);
+    let talker = net.listener("talker", R(0), "room");
+    net.say(talker, "room", "before it came");
+    net.run(secs(1));
+    let listener = net.listener("listener", R(0), "room");
+    net.say(talker, "room", "one");
+    net.run(secs(1));
+    net.kill(R(1));
+    net.detach(listener);
+    net.say(talker, "room", "two");
+    net.say(talker, "room", "three");
+    net.run(secs(1));
+    // When: it comes back to one that has just started, and says where it wants to be.
+    net.start(R(1));
+    net.attach(listener, R(1));
+    net.subscribe(listener, "room");
+    net.run(secs(3));
+    // Then: that is its newest attachment, although the router's clock was behind.
+    assert!(net[listener].conn.is_some());
+    assert_eq!(heard(&net, listener), ["one", "two", "three"]);
+}
+
+#[test]
+fn what_was_said_by_a_router_that_only_others_knew_is_not_lost_with_a_restart() {
+    // Given: a listener at a router that is killed, and a third router of which
+    // nothing has been heard before it came.
+    let mut net = MeshNet::new(3);
+    let listener = net.listener("listener", R(1), "room");
+    net.run(secs(1));
+    net.kill(R(1));
+    net.detach(listener);
+    let talker = net.listener("talker", R(2), "room");
+    net.say(talker, "room", "one");
+    net.run(secs(1));
+    net.say(talker, "room", "two");
+    net.run(secs(1));
+    // When: it comes back to that router's next life before that has heard anything.
+    net.start(R(1));
+    net.attach(listener, R(1));
+    net.subscribe(listener, "room");
+    net.run(secs(3));
+    // Then: it gets all that was said meanwhile.
+    assert_eq!(heard(&net, listener), ["one", "two"]);
+}
