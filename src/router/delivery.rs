@@ -37,7 +37,7 @@ impl Router {
                 continue;
             }
             let said = self.origins.position(&record.id).and_then(|at| self.log.since(at));
-            if said.zip(session.came).is_some_and(|(said, came)| came.is_after(said)) {
+            if said.zip(session.came).is_some_and(|(said, came)| came.is_after(said, self.now)) {
                 continue;
             }
             let uuid = record.playlist_uuid(&session.client_id);

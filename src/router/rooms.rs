@@ -107,7 +107,7 @@ impl Router {
         let session = &mut self.sessions[key];
         session.room = Some(room_id);
         session.settled = settled;
-        session.came = Some(Coming::here(self.now));
+        session.came = Some(Coming::before(self.now, 0));
         if let Some(link) = &mut session.link {
             link.next = room.end();
             // What was in flight belongs to the room that was left.

@@ -73,47 +73,39 @@ pub struct SavedSession {
 /// is not for it, also where the routers it came to did not know of it yet: they
 /// had just started, or were cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Coming {
-    at: Moment,
-    /// It came to this router; elsewhere the time is only about right.
-    is_exact: bool,
-}
+pub(super) struct Coming(Moment);
 
 impl Coming {
-    /// To this router, now.
-    pub(super) fn here(now: Time) -> Self {
-        Self { at: Moment::before(now, 0), is_exact: true }
-    }
-
-    /// As another router says.
-    pub(super) fn heard(now: Time, age_ms: u64) -> Self {
-        Self { at: Moment::before(now, age_ms), is_exact: false }
+    /// So many ms ago, here or as another router says.
+    pub(super) fn before(now: Time, age_ms: u64) -> Self {
+        Self(Moment::before(now, age_ms))
     }
 
     /// Surely later than something that was said then.
-    pub(super) fn is_after(self, said: Moment) -> bool {
-        said.later_by(if self.is_exact { Duration::ZERO } else { ABOUT }) < self.at
+    pub(super) fn is_after(self, said: Moment, now: Time) -> bool {
+        said.later_by(ABOUT + self.0.age(now) / CLOCK_ERROR_PART) < self.0
     }
 
     pub(super) fn age_ms(self, now: Time) -> u64 {
-        self.at.age_ms(now)
+        self.0.age_ms(now)
     }
 
     /// Another router knows of a time when it came to the same room: the earlier one
     /// is right. True if that makes a difference to what it is owed.
     pub(super) fn join(known: &mut Option<Self>, heard: Option<Self>) -> bool {
-        let Some(own) = *known else { return false };
-        if heard.is_none_or(|heard| heard.at < own.at) {
+        let Some(Self(was)) = *known else { return false };
+        if heard.is_none_or(|Self(heard)| heard < was) {
             *known = heard;
         }
-        let was = own.at;
-        heard.is_none_or(|heard| heard.at < was && (own.is_exact || heard.at.later_by(ABOUT) < was))
+        heard.is_none_or(|Self(heard)| heard.later_by(ABOUT) < was)
     }
 }
 
-/// By how much the clocks of two routers may differ that tell each other when
-/// something was.
+/// By how much two routers may differ in when something was that one of them tells the
+/// other.
 const ABOUT: Duration = Duration::from_millis(250);
+/// One clock may be slow and the other one fast, together by one part of so many.
+const CLOCK_ERROR_PART: u32 = 8;
 
 /// A message that waits for its Confirm.
 #[derive(Debug)]

@@ -64,8 +64,8 @@ pub(super) struct Said {
 /// A client is subscribed to a room all the time since a Subscribe at which
 /// the router did not already know it there. It stays so while it is in that
 /// room, whatever it loses and wherever it comes back, as long as the router
-/// that it comes back to knows its session: a router that was told nothing
-/// (it was cut off, or all that knew have died) can only begin anew.
+/// that it comes back to knows its session, or soon meets one that does: what was
+/// told to nobody (it was cut off, or all that knew have died) can only begin anew.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Presence {
     pub(super) room: usize,
@@ -77,6 +77,19 @@ pub(super) struct Presence {
     pub(super) boot: u32,
     /// When anything last came from it.
     pub(super) seen_at: Time,
+    /// The router did not know it there, but others do.
+    pub(super) elder: Option<Elder>,
+}
+
+/// What routers know of a client that has come to one which did not.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Elder {
+    /// Since when it was in that room.
+    pub(super) since: Time,
+    /// When they last had anything of it, at the latest.
+    pub(super) seen_at: Time,
+    /// Who knows so.
+    pub(super) holders: NodeSet,
 }
 
 impl Said {

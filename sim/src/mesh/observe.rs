@@ -12,7 +12,8 @@ use fau3_election::RouterId;
 use super::World;
 use super::device::room_id;
 use super::judge::{AGAIN, CODEC, COPIES, KNOWN, ONCE, OWN_ECHO, ROOM};
-use super::ledger::Presence;
+use super::ledger::{Elder, Presence};
+use crate::engine::{NodeSet, nodes_of};
 
 /// A router that a client's session reached so long before knows it.
 const TOLD_WITHIN: Duration = Duration::from_secs(2);
@@ -28,6 +29,7 @@ impl World {
     pub(super) fn observe_message(&mut self, line: u32, message: &FromClient) {
         let place = &self.lines[line as usize];
         let (client, node) = (place.client, place.node);
+        self.is_remembered(client);
         if let Some(presence) = &mut self.judge.ledger.presences[client] {
             presence.seen_at = self.now;
         }
@@ -68,7 +70,7 @@ impl World {
         let boot = self.machines[node].boot;
         let before = self.judge.ledger.presences[client];
         let now = self.now;
-        let fresh = Presence { room, since: now, subscribed_at: now, node, boot, seen_at: now };
+        let fresh = Presence { room, since: now, subscribed_at: now, node, boot, seen_at: now, elder: None };
         let stays = before.filter(|before| before.room == room && is_known);
         if let Some(before) = before.filter(|before| before.room == room) {
             if is_known && before.node != node {
@@ -81,7 +83,50 @@ impl World {
             }
         }
         let since = stays.map_or(now, |before| before.since);
-        self.judge.ledger.presences[client] = Some(Presence { since, ..fresh });
+        let elder = match stays {
+            Some(before) => before.elder,
+            None => before.filter(|before| before.room == room).map(|before| Elder {
+                since: before.since,
+                seen_at: before.seen_at,
+                holders: self.who_knows(client, room),
+            }),
+        };
+        self.judge.ledger.presences[client] = Some(Presence { since, elder, ..fresh });
+    }
+
+    /// Routers that know a client's session in this room.
+    fn who_knows(&self, client: usize, room: usize) -> NodeSet {
+        let client_id = &self.devices[client].client_id;
+        let knows = |machine: &super::Machine| {
+            let session = machine.router.as_ref().and_then(|router| router.session(client_id));
+            session.and_then(|session| session.room) == room_id(room)
+        };
+        let knowing = self.machines.iter().enumerate().filter(|(_, machine)| knows(machine));
+        knowing.fold(0, |set, (node, _)| set | 1 << node)
+    }
+
+    /// A client that began anew goes on where it was, once its router has met one that
+    /// has known it all the time.
+    fn is_remembered(&mut self, client: usize) {
+        let Some(presence) = self.judge.ledger.presences[client] else { return };
+        let Some(elder) = presence.elder else { return };
+        let in_grace = self.now.since(elder.seen_at) < self.setup.settings.session_grace * 9 / 10;
+        let lives_on = self.machines[presence.node].boot == presence.boot;
+        let has_met = |other: &usize| {
+            let died_since = self.lives[*other].is_some_and(|died| died >= presence.subscribed_at);
+            !died_since && self.apart_until[presence.node][*other] + TOLD_WITHIN < self.now
+        };
+        let meets = lives_on && nodes_of(elder.holders).any(|other| has_met(&other));
+        if in_grace && !meets {
+            return;
+        }
+        if let Some(presence) = &mut self.judge.ledger.presences[client] {
+            presence.elder = None;
+            if in_grace {
+                presence.since = elder.since;
+                self.tally.remembered += 1;
+            }
+        }
     }
 
     /// A router did not know the session of a client that comes to it.

@@ -47,6 +47,8 @@ tally! {
     roams_parted: "roams during partitions",
     /// Clients of a dead router that came back elsewhere and were known there.
     taken_over: "clients of the dead resumed",
+    /// Clients that began anew at a router which then met one that knew them.
+    remembered: "clients remembered by others",
     /// Sessions that went on at another router.
     resumed: "sessions resumed elsewhere",
     /// Questions for records.

@@ -126,7 +126,7 @@ impl Router {
         session.entered = heard.entered;
         session.moved_over = heard.moved_over;
         session.settled = heard.settled.clone();
-        session.came = heard.room_age_ms.map(|age_ms| Coming::heard(self.now, age_ms));
+        session.came = heard.room_age_ms.map(|age_ms| Coming::before(self.now, age_ms));
         if let Some(room) = heard.room.clone() {
             session.room = Some(room.clone());
             self.rooms.entry(room).or_default().members.insert(key);
@@ -169,7 +169,7 @@ impl Router {
         if session.room == heard.room && session.version > heard.moved_over {
             let is_same_entering = session.entered == heard.entered;
             session.entered = session.entered.max(heard.entered);
-            let came = heard.room_age_ms.map(|age_ms| Coming::heard(self.now, age_ms));
+            let came = heard.room_age_ms.map(|age_ms| Coming::before(self.now, age_ms));
             let came_earlier = Coming::join(&mut session.came, came);
             let mut joined = if came_earlier { Joined::Reopened } else { Joined::Unchanged };
             let merged = if mutated!(self.settings, SettledNotMerged) { None } else { Some(&heard.settled) };
@@ -202,7 +202,7 @@ impl Router {
         session.entered = heard.entered;
         session.moved_over = heard.moved_over;
         session.settled = heard.settled.clone();
-        session.came = heard.room_age_ms.map(|age_ms| Coming::heard(self.now, age_ms));
+        session.came = heard.room_age_ms.map(|age_ms| Coming::before(self.now, age_ms));
         if let Some(link) = &mut session.link {
             link.next = 0;
             link.playlists.clear();
