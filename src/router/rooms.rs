@@ -78,7 +78,8 @@ impl Router {
     pub(super) fn subscribe(&mut self, key: SessionKey, room: RoomId, monitor_s: u32, ping_s: u32) {
         if self.sessions[key].room.as_ref() != Some(&room) {
             if let Some(old) = self.sessions[key].room.take() {
-                self.sessions[key].moved_over = self.sessions[key].version;
+                // By its own word. Since then it may have moved where nothing was heard of it.
+                self.sessions[key].moved_over = self.sessions[key].entered;
                 self.leave_room(key, &old);
             }
             self.enter_room(key, room);

@@ -63,7 +63,7 @@ pub struct SavedSession {
     pub version: SessionVersion,
     /// The version at which it entered its room.
     pub entered: SessionVersion,
-    /// The newest version that was known when it moved there from another one.
+    /// The version at which it last said, as far as known, that it was in another one.
     pub moved_over: SessionVersion,
     /// The newest record that it has sent.
     pub last: Option<RecordId>,
@@ -184,7 +184,7 @@ pub(super) struct Session {
     pub(super) version: SessionVersion,
     /// The version at which it entered its room.
     pub(super) entered: SessionVersion,
-    /// The newest version that was known when it moved there from another one.
+    /// The version at which it last said, as far as known, that it was in another one.
     pub(super) moved_over: SessionVersion,
     /// Where the client is while it has no connection here.
     pub(super) place: Place,

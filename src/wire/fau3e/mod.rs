@@ -170,8 +170,8 @@ pub struct SessionState {
     /// The version at which it entered its room: what is settled counts from
     /// there, and two that entered alike may be put together.
     pub entered: SessionVersion,
-    /// The newest version that was known there when it moved to its room from
-    /// another one: states up to it say nothing of its time in this room.
+    /// The version at which it last said, as far as was known there, that it was in
+    /// another room: states up to it say nothing of its time in this one.
     pub moved_over: SessionVersion,
     /// How long ago the client came to its room, in ms; `None`: nobody knows.
     /// What is older is not for it.
