@@ -53,6 +53,8 @@ enum Stood {
     /// Since it was said, this router was cut off from who took it in, or one
     /// of the two died.
     Apart,
+    /// It did not know that the client had come to its room before this was said.
+    NotOwed,
     /// Who took in the newer one, or one between the two, was not there yet when it
     /// was said: a message waits for the one before it as far as its router knew.
     Unknown,
@@ -88,8 +90,12 @@ impl World {
         node: usize,
     ) {
         let ledger = &self.judge.ledger;
-        let passed =
-            |late: usize| Passed { newer: number, node, at: self.now, stood: self.stood(late, number, node) };
+        let since = ledger.presences[client].map(|presence| presence.since);
+        let passed = |late: usize| {
+            let was_there = since.zip(ledger.said[late].fed_at).is_none_or(|(since, fed_at)| since < fed_at);
+            let stood = if was_there { self.stood(late, number, node) } else { Stood::NotOwed };
+            Passed { newer: number, node, at: self.now, stood }
+        };
         for (late, by) in &mut hearing.passed {
             if by.last().is_none_or(|last| last.node != node) {
                 by.push(passed(*late));
@@ -191,7 +197,7 @@ impl World {
             match *stood {
                 // Nobody else had it while it tried to get away.
                 _ if is_single => self.tally.late += 1,
-                Stood::Apart | Stood::Unknown => self.tally.late += 1,
+                Stood::Apart | Stood::NotOwed | Stood::Unknown => self.tally.late += 1,
                 Stood::Expired => self.tally.late_expired += 1,
                 Stood::Waited => {}
                 Stood::Lacking(since) if has_waited(since) => {}
