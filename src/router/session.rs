@@ -102,8 +102,8 @@ impl Coming {
 }
 
 /// By how much two routers may differ in when something was that one of them tells the
-/// other.
-const ABOUT: Duration = Duration::from_millis(250);
+/// other. Rather a word too much is heard than one too few.
+const ABOUT: Duration = Duration::from_secs(2);
 /// One clock may be slow and the other one fast, together by one part of so many.
 const CLOCK_ERROR_PART: u32 = 8;
 

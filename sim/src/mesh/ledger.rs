@@ -70,6 +70,8 @@ pub(super) struct Said {
 pub(super) struct Presence {
     pub(super) room: usize,
     pub(super) since: Time,
+    /// When it last came to a router that did not know it there.
+    pub(super) anew_at: Time,
     /// When it last subscribed, and where.
     pub(super) subscribed_at: Time,
     pub(super) node: usize,
@@ -77,6 +79,8 @@ pub(super) struct Presence {
     pub(super) boot: u32,
     /// When anything last came from it.
     pub(super) seen_at: Time,
+    /// Routers that have surely been told that it is there.
+    pub(super) told: NodeSet,
     /// The router did not know it there, but others do.
     pub(super) elder: Option<Elder>,
 }

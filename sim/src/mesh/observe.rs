@@ -29,6 +29,7 @@ impl World {
     pub(super) fn observe_message(&mut self, line: u32, message: &FromClient) {
         let place = &self.lines[line as usize];
         let (client, node) = (place.client, place.node);
+        self.is_told(client);
         self.is_remembered(client);
         if let Some(presence) = &mut self.judge.ledger.presences[client] {
             presence.seen_at = self.now;
@@ -70,7 +71,18 @@ impl World {
         let boot = self.machines[node].boot;
         let before = self.judge.ledger.presences[client];
         let now = self.now;
-        let fresh = Presence { room, since: now, subscribed_at: now, node, boot, seen_at: now, elder: None };
+        let told = 1 << node;
+        let fresh = Presence {
+            room,
+            since: now,
+            anew_at: now,
+            subscribed_at: now,
+            node,
+            boot,
+            seen_at: now,
+            told,
+            elder: None,
+        };
         let stays = before.filter(|before| before.room == room && is_known);
         if let Some(before) = before.filter(|before| before.room == room) {
             if is_known && before.node != node {
@@ -82,16 +94,29 @@ impl World {
                 self.must_be_known(client, node, before);
             }
         }
-        let since = stays.map_or(now, |before| before.since);
+        let (since, anew_at) = stays.map_or((now, now), |before| (before.since, before.anew_at));
         let elder = match stays {
             Some(before) => before.elder,
             None => before.filter(|before| before.room == room).map(|before| Elder {
                 since: before.since,
                 seen_at: before.seen_at,
-                holders: self.who_knows(client, room),
+                holders: before.told & self.who_knows(client, room),
             }),
         };
-        self.judge.ledger.presences[client] = Some(Presence { since, elder, ..fresh });
+        let told = told | stays.map_or(0, |before| before.told);
+        self.judge.ledger.presences[client] = Some(Presence { since, anew_at, told, elder, ..fresh });
+    }
+
+    /// Those that are connected with a client's router since it came there know it.
+    fn is_told(&mut self, client: usize) {
+        let Some(presence) = self.judge.ledger.presences[client] else { return };
+        if self.now < presence.subscribed_at + TOLD_WITHIN || self.behind().is_some() {
+            return;
+        }
+        let apart_until = &self.apart_until[presence.node];
+        let told = (0..apart_until.len()).filter(|other| apart_until[*other] <= presence.subscribed_at);
+        let told = told.fold(presence.told, |set, other| set | 1 << other);
+        self.judge.ledger.presences[client] = Some(Presence { told, ..presence });
     }
 
     /// Routers that know a client's session in this room.

@@ -90,7 +90,7 @@ impl World {
         node: usize,
     ) {
         let ledger = &self.judge.ledger;
-        let since = ledger.presences[client].map(|presence| presence.since);
+        let since = ledger.presences[client].map(|presence| presence.anew_at);
         let passed = |late: usize| {
             let was_there = since.zip(ledger.said[late].fed_at).is_none_or(|(since, fed_at)| since < fed_at);
             let stood = if was_there { self.stood(late, number, node) } else { Stood::NotOwed };

@@ -202,7 +202,7 @@ fn a_newcomer_at_a_router_that_has_just_started_hears_nothing_older_than_its_com
         net.run(secs(1));
     }
     net.kill(R(1));
-    net.run(secs(1));
+    net.run(secs(3));
     net.start(R(1));
     // When: somebody comes there before it is connected.
     let newcomer = net.listener("newcomer", R(1), "room");
@@ -222,7 +222,7 @@ fn who_comes_back_to_a_router_that_has_just_started_stays_connected_and_gets_wha
     let mut net = MeshNet::new(2);
     let talker = net.listener("talker", R(0), "room");
     net.say(talker, "room", "before it came");
-    net.run(secs(1));
+    net.run(secs(5));
     let listener = net.listener("listener", R(0), "room");
     net.say(talker, "room", "one");
     net.run(secs(1));
