@@ -9,7 +9,7 @@ use super::record::{Dropped, Moment, Position};
 use super::session::Coming;
 use super::{Router, SessionKey};
 use crate::wire::fau3e::SessionVersion;
-use crate::wire::{ClientId, Origin, Record, RoomId, Settled};
+use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, Settled};
 
 /// Exists while it has a member or a record.
 #[derive(Debug, Default)]
@@ -154,13 +154,19 @@ impl Router {
     }
 
     /// A message is known by one more id, which counts as passed only where the
-    /// message is settled: else no client would hear it.
+    /// message was heard: else no client would hear it, nor one of whom another router
+    /// knows that it came before it was said.
     fn twin_came(&mut self, record: &Arc<Record>) {
         let room = self.rooms.entry(record.room.clone()).or_default();
         room.announce(record);
         let members: Vec<SessionKey> = room.members.iter().copied().collect();
         for key in members {
-            if self.log.is_settled(&self.sessions[key].settled, record) {
+            let settled = &self.sessions[key].settled;
+            let was_heard = |id: &RecordId| {
+                let of_origin = settled.get(&id.origin);
+                of_origin.is_some_and(|known| id.sequence > known.before && known.contains(id.sequence))
+            };
+            if self.log.ids_of(record).any(was_heard) {
                 self.settle(key, record);
             }
         }
