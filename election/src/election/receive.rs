@@ -209,6 +209,8 @@ impl Election {
     /// A router has started again: its old record says nothing any more.
     fn reborn(&mut self, id: RouterId, incarnation: Incarnation) {
         if let Some(peer) = self.peers.get_mut(id) {
+            // That its last life did not answer says nothing of this one: the link is back.
+            self.own_changed |= peer.hears && peer.unanswered;
             peer.reborn(incarnation);
             self.map.remove(id);
             self.map_changed = true;

@@ -264,6 +264,26 @@ fn an_old_record_of_one_that_cannot_be_asked_ends_with_the_detection_time() {
 }
 
 #[test]
+fn a_new_life_that_could_not_be_asked_in_its_last_one_is_heard_when_it_can_be() {
+    // Given that B hears A, but A no longer B: B gives up asking it for its record.
+    let mut net = Net::running(2, "AB");
+    net.up[1][0] = false;
+    net.drop_records = true;
+    net.run(8_000);
+    assert_eq!(net.leaders(), [0, 1]);
+    // When A is killed and comes back, and then hears B again.
+    net.kill(0);
+    net.run(100);
+    net.start(0);
+    net.drop_records = false;
+    net.run(5_000);
+    net.up[1][0] = true;
+    net.run(2_000);
+    // Then they are one.
+    assert!(net.led_by(0, &[0, 1]), "{}", net.describe());
+}
+
+#[test]
 fn a_neighbour_tells_of_one_whom_only_the_other_side_counts_as_a_member() {
     // Given that B hears A, who hears none, so that A is no member
     let mut net = Net::new(3, "");
