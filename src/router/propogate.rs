@@ -102,7 +102,7 @@ impl Router {
             return self.confirm(key, message_uuid, Status::SERROR);
         }
         self.sequence = record.id.sequence;
-        self.lamport = record.lamport;
+        self.lamport_heard(record.lamport);
         let record = Arc::new(record);
         self.sessions[key].last = Some(record.id);
         // The default server may have told of it before, while its sender was elsewhere.
@@ -194,7 +194,7 @@ impl Router {
     /// Takes in what no client here has said, for the whole mesh; nobody waits for it.
     pub(super) fn take_in_own(&mut self, record: Arc<Record>) {
         self.sequence = record.id.sequence;
-        self.lamport = record.lamport;
+        self.lamport_heard(record.lamport);
         let position = self.log.next_position();
         self.origins.insert(&record.id, position, self.now);
         self.taken_in(record.key());

@@ -127,7 +127,7 @@ impl Router {
             return false; // Asked for again once the disk has caught up.
         }
         self.stats.records_replicated += 1;
-        self.lamport = self.lamport.max(record.lamport);
+        self.lamport_heard(record.lamport);
         self.push_on(&record, age_ms, Some(router), None);
         self.replicate(record, age_ms, confirm)
     }

@@ -44,6 +44,15 @@ impl Router {
         self.mesh.as_ref().map_or(0, |mesh| mesh.clock.now(self.now))
     }
 
+    /// A record of this Lamport time is known. The mesh's clock is never behind it: who
+    /// hears that clock gives the same sender's next message a later time, also where
+    /// this record has yet to come.
+    pub(in crate::router) fn lamport_heard(&mut self, lamport: u64) {
+        self.lamport = self.lamport.max(lamport);
+        let jump_ms = self.mesh.as_mut().map_or(0, |mesh| mesh.clock.heard(self.now, lamport));
+        self.attachments_move_with_the_clock(jump_ms);
+    }
+
     /// The mesh's clock has jumped, since this router had just started or was cut off
     /// when most others started: what clients did here was done by the mesh's clock, too.
     pub(super) fn attachments_move_with_the_clock(&mut self, jump_ms: u64) {
