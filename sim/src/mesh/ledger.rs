@@ -92,8 +92,9 @@ pub(super) struct Elder {
     pub(super) since: Time,
     /// When they last had anything of it, at the latest.
     pub(super) seen_at: Time,
-    /// Who knows so.
+    /// Who knew so, when the client came to one that did not.
     pub(super) holders: NodeSet,
+    pub(super) noted_at: Time,
 }
 
 impl Said {

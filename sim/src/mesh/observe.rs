@@ -101,6 +101,7 @@ impl World {
                 since: before.since,
                 seen_at: before.seen_at,
                 holders: before.told & self.who_knows(client, room),
+                noted_at: now,
             }),
         };
         let told = told | stays.map_or(0, |before| before.told);
@@ -138,7 +139,7 @@ impl World {
         let in_grace = self.now.since(elder.seen_at) < self.setup.settings.session_grace * 9 / 10;
         let lives_on = self.machines[presence.node].boot == presence.boot;
         let has_met = |other: &usize| {
-            let died_since = self.lives[*other].is_some_and(|died| died >= presence.subscribed_at);
+            let died_since = self.lives[*other].is_some_and(|died| died >= elder.noted_at);
             !died_since && self.apart_until[presence.node][*other] + TOLD_WITHIN < self.now
         };
         let meets = lives_on && nodes_of(elder.holders).any(|other| has_met(&other));
