@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::faults::Fault;
 use crate::invariants::Violation;
-use crate::mesh;
+use crate::mesh::{self, ServerSetup};
 use crate::world::{Setup, World};
 
 /// A run that can be made smaller.
@@ -38,10 +38,20 @@ impl Shrinkable for mesh::Setup {
         mesh::World::new(self.clone()).run().violation
     }
 
-    /// One more client does nothing.
+    /// One more client does nothing, or one thing less befalls the default server.
     fn smaller(&self) -> Vec<Self> {
         let busy = (0..self.clients).filter(|client| self.idle & (1 << client) == 0);
-        busy.map(|client| Self { idle: self.idle | 1 << client, ..self.clone() }).collect()
+        let idle = busy.map(|client| Self { idle: self.idle | 1 << client, ..self.clone() });
+        let server = self.server.iter();
+        let calmer = server.flat_map(|server| {
+            (0..server.faults.len()).map(|fault| {
+                let mut faults = server.faults.clone();
+                faults.remove(fault);
+                let server = ServerSetup { faults, ..server.clone() };
+                Self { server: Some(server), ..self.clone() }
+            })
+        });
+        calmer.chain(idle).collect()
     }
 }
 

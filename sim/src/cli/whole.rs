@@ -1,7 +1,7 @@
 use std::time::Instant;
 
-use clap::{Args, Subcommand};
-use fau3_sim::mesh::{self, Outcome, Setup, World};
+use clap::{Args, Subcommand, ValueEnum};
+use fau3_sim::mesh::{self, Above, Outcome, Setup, World};
 use fau3_sim::mutants::hunt_router;
 use fau3_sim::shrink::shrink;
 use fau3_sim::sweep::Plan;
@@ -37,6 +37,42 @@ struct Run {
     /// Where all random numbers of the run come from
     #[arg(long)]
     seed: u64,
+    #[command(flatten)]
+    server: ServerChoice,
+}
+
+#[derive(Debug, Args)]
+struct ServerChoice {
+    /// The default server above the mesh, with faults of its own
+    #[arg(long, value_enum, default_value_t = Server::None)]
+    server: Server,
+}
+
+/// As in [`Above`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Server {
+    /// None
+    None,
+    /// One that speaks FAU3VOM-D only
+    Legacy,
+}
+
+impl ServerChoice {
+    fn setup(&self, seed: u64) -> Setup {
+        let above = match self.server {
+            Server::None => Above::None,
+            Server::Legacy => Above::Legacy,
+        };
+        Setup::from_seed_with(seed, above)
+    }
+
+    /// As it is given to another command.
+    fn option(&self) -> &'static str {
+        match self.server {
+            Server::None => "",
+            Server::Legacy => " --server legacy",
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +86,8 @@ struct Sweep {
     /// Threads; 0: one for each core
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    #[command(flatten)]
+    server: ServerChoice,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +102,8 @@ struct Replay {
     /// The seed to run again
     #[arg(long)]
     seed: u64,
+    #[command(flatten)]
+    server: ServerChoice,
 }
 
 impl Mesh {
@@ -79,9 +119,9 @@ impl Mesh {
 
 impl Run {
     fn run(&self) -> bool {
-        let (world, outcome) = recorded(Setup::from_seed(self.seed));
+        let (world, outcome) = recorded(self.server.setup(self.seed));
         print_timeline(&world);
-        print_summary(world.setup(), &outcome);
+        print_summary(world.setup(), &outcome, &self.server);
         outcome.violation.is_none()
     }
 }
@@ -97,12 +137,13 @@ impl Sweep {
         let (from, until) = self.seeds;
         let plan = Plan { from, until, stop: !self.keep_going, threads: self.threads };
         let began = Instant::now();
-        let swept = runs::with_progress(plan, |progress| mesh::sweep(plan, Setup::from_seed, progress));
+        let swept =
+            runs::with_progress(plan, |progress| mesh::sweep(plan, |seed| self.server.setup(seed), progress));
         runs::print_swept(
             &swept,
-            &swept.tally.fields(),
+            &swept.tally.shown(),
             &swept.tally.missing(),
-            "mesh replay",
+            &format!("mesh replay{}", self.server.option()),
             began.elapsed(),
         )
     }
@@ -110,7 +151,7 @@ impl Sweep {
 
 impl Replay {
     fn run(&self) -> bool {
-        let setup = Setup::from_seed(self.seed);
+        let setup = self.server.setup(self.seed);
         let (mut world, mut outcome) = recorded(setup.clone());
         let same = World::new(setup.clone()).run().trace == outcome.trace;
         if let Some((smaller, violation, runs)) = shrink(&setup) {
@@ -124,7 +165,7 @@ impl Replay {
             (world, outcome) = recorded(smaller);
         }
         print_timeline(&world);
-        print_summary(world.setup(), &outcome);
+        print_summary(world.setup(), &outcome, &self.server);
         if !same {
             println!("VIOLATION: the same seed gave another trace hash");
         }
@@ -139,17 +180,22 @@ fn print_timeline(world: &World) {
     }
 }
 
-fn print_summary(setup: &Setup, outcome: &Outcome) {
+fn print_summary(setup: &Setup, outcome: &Outcome, server: &ServerChoice) {
     println!(
         "\nseed {}: {} routers, {} clients, {} s simulated, trace hash {:016x}",
         setup.seed, setup.routers, setup.clients, outcome.ended, outcome.trace
     );
     setup.faults.iter().for_each(|fault| println!("  fault {fault}"));
-    let counts = outcome.tally.fields().into_iter().map(|(name, count)| format!("{name} {count}"));
+    setup.server.iter().flat_map(|server| &server.faults).for_each(|fault| println!("  fault {fault}"));
+    let counts = outcome.tally.shown().into_iter().map(|(name, count)| format!("{name} {count}"));
     println!("  {}", counts.collect::<Vec<_>>().join(", "));
     match &outcome.violation {
         Some(violation) => {
-            println!("VIOLATION: {violation}\n  fau3-sim mesh replay --seed {} shows why", setup.seed)
+            println!(
+                "VIOLATION: {violation}\n  fau3-sim mesh replay{} --seed {} shows why",
+                server.option(),
+                setup.seed
+            )
         }
         None => println!("no rule broken"),
     }

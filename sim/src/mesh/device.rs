@@ -63,7 +63,7 @@ impl Device {
     fn new(setup: &Setup, number: usize) -> Option<Self> {
         let mut random = Random::new(setup.seed).child(2_000 + number as u64);
         Some(Self {
-            client_id: ClientId::new(&format!("c{number}")).ok()?,
+            client_id: ClientId::new(&name(setup, number)).ok()?,
             line: None,
             is_subscribed: false,
             room: random.below(setup.rooms as u64) as usize,
@@ -84,6 +84,12 @@ impl Device {
     pub(super) fn all(setup: &Setup) -> Vec<Self> {
         (0..setup.clients).filter_map(|number| Self::new(setup, number)).collect()
     }
+}
+
+/// `c0`, `c1`, ...; some are longer than the default server can bear.
+fn name(setup: &Setup, number: usize) -> String {
+    let is_long = setup.server.as_ref().is_some_and(|server| server.long_ids & (1 << number) != 0);
+    if is_long { format!("c{number}-with-a-long-name") } else { format!("c{number}") }
 }
 
 /// A room by its number.

@@ -1,3 +1,4 @@
+use super::server::ServerEvent;
 use crate::engine::NodeSet;
 
 /// What waits in the queue. `boot` tells a router's lives apart, so that
@@ -40,6 +41,8 @@ pub(super) enum Event {
     Resend { client: u8, turn: u32 },
     /// A client connects to some router.
     Attach { client: u8, turn: u32 },
+    /// Something of the default server's.
+    Server(ServerEvent),
     /// Is all as it must be in the end?
     Look,
 }

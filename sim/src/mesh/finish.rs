@@ -10,6 +10,7 @@ use fau3_election::{RouterId, Time};
 use super::World;
 use super::events::Event;
 use super::judge::{DELIVERED, REST, SAME_RECORDS, SAME_SESSIONS, SERVED};
+use super::server::PUSHED;
 
 /// Whether everything is in order is looked at so often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -58,6 +59,7 @@ impl World {
             self.broken(REST, format!("{most:?} bytes in {seconds} s by one router"));
         }
         self.excuse_expired();
+        self.end_of_server();
         self.is_over = true;
     }
 
@@ -65,6 +67,7 @@ impl World {
     fn unfinished(&self) -> Broken {
         self.unserved()
             .or_else(|| self.undelivered())
+            .or_else(|| self.unpushed().map(|text| (PUSHED, text)))
             .or_else(|| self.different_records())
             .or_else(|| self.different_sessions())
             .or_else(|| self.under_way())
@@ -127,7 +130,7 @@ impl World {
     }
 
     /// Bounds of bytes or age may have let it go before everyone heard it.
-    fn may_be_expired(&self, number: usize) -> bool {
+    pub(super) fn may_be_expired(&self, number: usize) -> bool {
         let said = &self.judge.ledger.said[number];
         let settings = &self.setup.settings;
         let bytes = self.judge.ledger.cost * 100 > settings.storage_bytes_max as u64 * BYTES_PERCENT;
@@ -139,7 +142,7 @@ impl World {
         self.tally.expired += self.unheard().count() as u64;
     }
 
-    fn snapshots(&self) -> impl Iterator<Item = (usize, Snapshot)> + '_ {
+    pub(super) fn snapshots(&self) -> impl Iterator<Item = (usize, Snapshot)> + '_ {
         self.machines.iter().enumerate().filter_map(|(node, machine)| {
             Some((node, machine.router.as_ref()?.snapshot(machine.clock.local(self.now))))
         })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fau3_election::{Config, Time};
 
 use super::ledger::Ledger;
+use super::server::{BACK, PLAYED, PUSHED, PUSHED_IN_ORDER, PUSHED_ONCE, TWICE};
 use super::setup::Setup;
 use crate::engine::CLOCK_ERROR_PPM_MAX;
 use crate::invariants::Violation;
@@ -28,7 +29,7 @@ pub(super) const CODEC: &str = "codec";
 pub(super) const SERVED: &str = "served";
 
 /// All rules: name, and what it says.
-pub const NAMES: [(&str, &str); 16] = [
+pub const NAMES: [(&str, &str); 22] = [
     (
         DELIVERED,
         "final: every message answered FAU3_STORED was heard by all who were subscribed in its room all the time",
@@ -54,6 +55,21 @@ pub const NAMES: [(&str, &str); 16] = [
     (CODEC, "always: routers and clients read what routers write, as it was meant"),
     (CONNECTED, "always: nothing is sent where no connection stands"),
     (SERVED, "final: every client is connected, subscribed, and has nothing left to send"),
+    (TWICE, "always: no client id is connected to the default server twice, nor one that it cannot bear"),
+    (
+        PUSHED,
+        "final: the default server was told every message answered FAU3_STORED that it can bear and that has not expired; nothing waits",
+    ),
+    (
+        PUSHED_ONCE,
+        "always: the default server is told nothing again that a living router in reach knows it to have; what it has twice was counted",
+    ),
+    (
+        PUSHED_IN_ORDER,
+        "always: no router tells the default server of a speaker's message while it holds an older one back",
+    ),
+    (PLAYED, "always: what the default server plays is answered"),
+    (BACK, "calm: 2 s after the default server was judged back, all sessions are on it"),
 ];
 
 /// Looks at one run.

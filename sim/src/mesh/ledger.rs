@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use fau3::wire::fau3d::FromClient;
-use fau3::wire::{ClientId, RecordId, propogate_key};
+use fau3::wire::{ClientId, Record, RecordId, propogate_key};
 use fau3_election::Time;
 
 use super::device::room_id;
@@ -57,6 +57,8 @@ pub(super) struct Said {
     pub(super) confirmed_by: NodeSet,
     /// Who heard it: when, from which router.
     pub(super) heard: BTreeMap<usize, (Time, usize)>,
+    /// Who heard it again, how often.
+    pub(super) heard_again: BTreeMap<usize, usize>,
     /// [`Ledger::cost`] when it was first fed.
     pub(super) cost_before: u64,
 }
@@ -102,6 +104,10 @@ impl Said {
     pub(super) fn brought_to(&self) -> NodeSet {
         self.brought_at.keys().fold(0, |set, node| set | 1 << node)
     }
+
+    pub(super) fn payload_bytes(&self) -> usize {
+        self.payload.len()
+    }
 }
 
 impl Ledger {
@@ -110,7 +116,10 @@ impl Ledger {
             said: Vec::new(),
             by_key: BTreeMap::new(),
             presences: vec![None; setup.clients],
-            by_speaker: vec![Vec::new(); setup.clients],
+            by_speaker: vec![
+                Vec::new();
+                setup.clients + setup.server.as_ref().map_or(0, |above| above.own_clients)
+            ],
             hearings: BTreeMap::new(),
             cost: 0,
         }
@@ -138,6 +147,7 @@ impl Ledger {
             is_lost: false,
             confirmed_by: 0,
             heard: BTreeMap::new(),
+            heard_again: BTreeMap::new(),
             cost_before: 0,
         });
         number
@@ -148,6 +158,24 @@ impl Ledger {
         let said = &self.said[number];
         let message_uuid = number.to_string().into();
         Some(FromClient::Propogate { message_uuid, room: room_id(said.room)?, payload: said.payload.clone() })
+    }
+
+    /// What it says.
+    pub(super) fn payload(&self, number: usize) -> Option<Box<[u8]>> {
+        Some(self.said.get(number)?.payload.clone())
+    }
+
+    /// A record that a router made of what the default server told it: which
+    /// message it is stands in its payload.
+    pub(super) fn learn(&mut self, record: &Record) {
+        if record.message_uuid.starts_with("from-server-")
+            && let Some(bytes) = record.payload.get(..8).and_then(|bytes| bytes.try_into().ok())
+        {
+            let number = usize::try_from(u64::from_be_bytes(bytes)).unwrap_or(usize::MAX);
+            if number < self.said.len() {
+                self.by_key.insert(record.key(), number);
+            }
+        }
     }
 
     /// The message of a record.

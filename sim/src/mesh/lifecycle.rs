@@ -35,6 +35,7 @@ impl World {
             self.queue.push(at, Event::Start { node: node as u8 });
         }
         self.begin_clients();
+        self.begin_server();
         self.queue.push(self.setup.talk_until(), Event::Look);
     }
 
@@ -168,6 +169,7 @@ impl World {
                 }
             }
         }
+        self.note_meetings();
     }
 
     /// Whether two routers had no connection at some time since then.
@@ -202,6 +204,7 @@ impl World {
         self.trace.fold(self.now.as_micros() << 8 | node as u64 | 0x40);
         self.note(Some(node), || "starts".into());
         self.drain(node);
+        self.tell_of_server(node);
         self.retrace();
     }
 
@@ -235,6 +238,7 @@ impl World {
         self.note(Some(node), || if silent { "is gone without a word".into() } else { "ends".into() });
         self.forget_held(node);
         self.drop_lines(node, silent);
+        self.forsake_uplines(node, silent);
         for connection in self.standing.clone() {
             let ends = self.connections[connection as usize].ends;
             if let Some(end) = ends.iter().position(|end| *end == node) {
@@ -369,6 +373,7 @@ impl World {
     pub(super) fn store(&mut self, node: usize, commit: Commit) {
         let machine = &mut self.machines[node];
         for stored in &commit.records {
+            self.judge.ledger.learn(&stored.record);
             let is_twin = self.judge.ledger.held(stored.record.key(), stored.record.id, node, self.now);
             self.tally.twins += u64::from(is_twin);
         }

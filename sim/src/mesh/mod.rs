@@ -18,6 +18,7 @@ mod line;
 mod machine;
 mod observe;
 mod order;
+mod server;
 mod setup;
 mod tally;
 
@@ -33,10 +34,12 @@ use events::Event;
 use judge::{BOUNDS, CODEC, CONNECTED, Judge, SPIN};
 use line::{Down, Line};
 use machine::Machine;
+use server::Server;
 
 pub use crate::sweep::Plan;
 pub use fau3::router::Mutant;
 pub use judge::NAMES;
+pub use server::{Above, ServerFault, ServerFaultKind, ServerSetup};
 pub use setup::{CLIENTS_MAX, ROUTERS_MAX, Setup};
 pub use tally::Tally;
 
@@ -96,6 +99,8 @@ pub struct World {
     encoded: Encoded,
     lines: Vec<Line>,
     devices: Vec<Device>,
+    /// The default server, if there is one.
+    server: Option<Box<Server>>,
     judge: Judge,
     tally: Tally,
     /// For each fault, whether it is on.
@@ -135,6 +140,7 @@ impl World {
             encoded: Encoded::default(),
             lines: Vec::new(),
             devices: Device::all(&setup),
+            server: setup.server.as_ref().map(|server| Server::new(server, random.child(3), routers)),
             judge: Judge::new(&setup),
             tally: Tally::default(),
             on: vec![false; setup.faults.len()],
@@ -211,6 +217,7 @@ impl World {
             Event::Act { client } => self.act(client.into()),
             Event::Resend { client, turn } => self.resend(client.into(), turn),
             Event::Attach { client, turn } => self.attach(client.into(), turn),
+            Event::Server(event) => self.server_event(event),
             Event::Look => self.look(),
         }
     }
@@ -317,6 +324,7 @@ impl World {
                 self.note(Some(node), || {
                     format!("{}, {} here", crate::timeline::role_text(view.role), view.members)
                 });
+                self.watch_if_deputy(node);
             }
             Output::Invalid { reason, .. } => {
                 self.broken(CODEC, format!("r{node} finds a client invalid: {reason}"))
@@ -325,8 +333,9 @@ impl World {
                 self.note(Some(node), || format!("confirms {} alone: {why}", record.message_uuid));
                 self.observe_alone(&record.message_uuid);
             }
-            // All routers know where the others are, and no default server is configured.
-            Output::Told { .. } | Output::Upstream(_) | Output::Uplink { .. } => {}
+            Output::Upstream(output) => self.carry_up(node, output),
+            // All routers know where the others are, and nobody above them asks.
+            Output::Told { .. } | Output::Uplink { .. } => {}
             Output::Warning(warning) => self.note(Some(node), || format!("warns: {warning:?}")),
         }
     }

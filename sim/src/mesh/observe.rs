@@ -176,6 +176,7 @@ impl World {
     pub(super) fn observe_sent(&mut self, node: usize, message: &Message) {
         let Message::Playlist(playlist) = message else { return };
         for (record, _) in &playlist.records {
+            self.judge.ledger.learn(record);
             let is_twin = self.judge.ledger.held(record.key(), record.id, node, self.now);
             self.tally.twins += u64::from(is_twin);
         }
@@ -316,8 +317,12 @@ impl World {
     pub(super) fn hear_stream(&mut self, client: usize, line: u32, frame: &[u8]) {
         let count = frame.get(6..10).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
         let heard = (frame.get(4).copied().unwrap_or(0), count);
+        let is_stale = self.is_stale_audio(client, heard);
         let place = &mut self.lines[line as usize];
         if place.streams.contains(&heard) {
+            if is_stale {
+                return;
+            }
             self.broken(ONCE, format!("c{client} hears audio {heard:?} twice"));
         } else {
             place.streams.push(heard);
@@ -327,6 +332,7 @@ impl World {
     /// A message is heard by a device that does not remember it.
     pub(super) fn hear(&mut self, client: usize, node: usize, record: &Record) {
         self.heard_at = self.now;
+        self.judge.ledger.learn(record);
         let Some(number) = self.judge.ledger.number_of(record.key()) else { return };
         let said = &mut self.judge.ledger.said[number];
         let speaker = said.speaker;
@@ -337,7 +343,8 @@ impl World {
         if let Some((at, first)) = before {
             // Whoever has not confirmed it, or lost a router that alone may know so,
             // gets it again, however much later.
-            if !is_confirmed || self.lives[first].is_some_and(|died| died >= at) {
+            let is_excused = !is_confirmed || self.lives[first].is_some_and(|died| died >= at);
+            if self.is_doubled_there(client, node, number) || is_excused {
                 self.tally.repeated += 1;
             } else {
                 self.broken(
@@ -349,5 +356,6 @@ impl World {
         }
         self.tally.heard += 1;
         self.heard_in_order(client, node, number);
+        self.tally.server_heard += u64::from(speaker >= self.setup.clients);
     }
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 use fau3::router::Settings;
 use fau3_election::{Config, RouterId, ServerEntry, Time};
 
+use super::server::{Above, ServerSetup};
 use crate::engine::{Delay, NodeSet, Random};
 use crate::faults::{Fault, FaultOptions, generate};
 
@@ -35,6 +36,8 @@ pub struct Setup {
     pub pace_ms: u64,
     /// Messages go from router to router as frames, encoded and decoded.
     pub encoded: bool,
+    /// The default server, if there is one.
+    pub server: Option<ServerSetup>,
     /// What goes wrong, and when.
     pub faults: Vec<Fault>,
     /// All faults are over by then.
@@ -51,6 +54,12 @@ impl Setup {
     /// listen and roam; all of it drawn from the seed.
     #[must_use]
     pub fn from_seed(seed: u64) -> Self {
+        Self::from_seed_with(seed, Above::default())
+    }
+
+    /// The same, with a default server or without.
+    #[must_use]
+    pub fn from_seed_with(seed: u64, above: Above) -> Self {
         let mut random = Random::new(seed).child(200);
         let routers = if random.chance(40_000) { ROUTERS_MAX } else { random.between(2, 8) as usize };
         let fault_phase = Duration::from_secs(random.between(30, 90));
@@ -65,6 +74,8 @@ impl Setup {
             pace_ms: random.pick(&[500, 1_500, 1_500, 4_000]),
             // Reading and writing frames is half of a run's work.
             encoded: seed.is_multiple_of(4),
+            server: (above == Above::Legacy)
+                .then(|| ServerSetup::draw(random.child(2), routers, clients, Time::ZERO + fault_phase)),
             faults: generate(&options(), routers, Time::ZERO + fault_phase, random.child(1)),
             fault_phase,
             calm_phase: Duration::from_secs(15),
@@ -85,6 +96,7 @@ impl Setup {
             config: Config::default(),
             list: Vec::new(),
             pace_ms: 1_500,
+            server: None,
             encoded: true,
             faults: Vec::new(),
             fault_phase: Duration::ZERO,

@@ -83,6 +83,48 @@ tally! {
     /// Heard again after the client had forgotten it: it had not confirmed it, or the
     /// router that it had confirmed it to has died.
     repeated: "heard again, excused",
+    /// Faults of the default server and of the ways to it.
+    server_faults: "server: faults",
+    /// Connections to it that were asked for.
+    server_lines: "server: connections",
+    /// Of those, refused since it has no place left.
+    server_refused: "server: no place",
+    /// Connections that its Pings found dead.
+    server_half_open: "server: half-open found",
+    /// Connections that it closed instead of an answer.
+    server_dropped: "server: closed, no Confirm",
+    /// Propogates that it did not answer.
+    server_mute: "server: not answered",
+    /// Playlists that it sent again.
+    server_replays: "server: Playlists again",
+    /// Messages that it was told.
+    server_told: "server: messages told",
+    /// Told again, since no Confirm had come.
+    server_doubled: "server: doubled, counted",
+    /// Told again, since the router that knew that it has it had died.
+    server_doubled_by_death: "server: doubled by a death",
+    /// Told again by a router that was cut off from the one that knew.
+    server_doubled_apart: "server: doubled apart",
+    /// Told again before the router that knew could have said so.
+    server_doubled_soon: "server: doubled at once",
+    /// A client connected twice, by routers that never met.
+    server_twice_unmet: "server: twice, never met",
+    /// Told after a newer one of its sender, by a router that did not hold that one.
+    server_late: "server: late",
+    /// Never told: long ids, no place, or expired.
+    server_exempt: "server: exempt",
+    /// Times at which all sessions had to be back.
+    server_returns: "server: returns in quiet",
+    /// Messages of its clients that were heard in the mesh.
+    server_heard: "server: its clients heard",
+    /// As routers count: unconfirmed when their connection went.
+    upstream_unsure: "server: unsure",
+    /// Sent again over the same connection.
+    upstream_repeated: "server: repeated",
+    /// Copies of what was known.
+    upstream_paired: "server: paired",
+    /// Messages of its clients that became records.
+    upstream_taken_in: "server: taken in",
 }
 
 impl Sum for Tally {
@@ -92,7 +134,7 @@ impl Sum for Tally {
 }
 
 /// Counts that may stay 0 in any sweep: losses and what excuses them.
-const RARE: [&str; 7] = [
+const RARE: [&str; 12] = [
     "lost: single holder died",
     "lost: all holders died",
     "not delivered: expired",
@@ -100,6 +142,11 @@ const RARE: [&str; 7] = [
     "heard again, excused",
     "late across a partition",
     "late, expired elsewhere",
+    "server: doubled by a death",
+    "server: doubled apart",
+    "server: doubled at once",
+    "server: late",
+    "server: twice, never met",
 ];
 
 impl Tally {
@@ -114,12 +161,24 @@ impl Tally {
         self.let_go += stats.roamed;
         self.streams_passed += stats.streams_passed;
         self.streams_seen_before += stats.streams_seen_before;
+        self.upstream_unsure += stats.upstream_unsure;
+        self.upstream_repeated += stats.upstream_repeated;
+        self.upstream_paired += stats.upstream_paired;
+        self.upstream_taken_in += stats.upstream_taken_in;
     }
 
     /// What a sweep must have brought about and did not: "it really happens".
     #[must_use]
     pub fn missing(&self) -> Vec<&'static str> {
-        let missing = self.fields().into_iter().filter(|(name, count)| *count == 0 && !RARE.contains(name));
+        let missing = self.shown().into_iter().filter(|(name, count)| *count == 0 && !RARE.contains(name));
         missing.map(|(name, _)| name).collect()
+    }
+
+    /// All counts with their names; those of a default server only where there is one.
+    #[must_use]
+    pub fn shown(&self) -> Vec<(&'static str, u64)> {
+        let has_server = self.server_lines > 0;
+        let shown = self.fields().into_iter().filter(|(name, _)| has_server || !name.starts_with("server: "));
+        shown.collect()
     }
 }
