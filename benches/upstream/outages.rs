@@ -17,7 +17,7 @@ const CLIENTS: usize = 60;
 const THERE: usize = 6;
 const TALK_EVERY: Duration = Duration::from_secs(12);
 const MINUTE: Duration = Duration::from_secs(60);
-/// After the last outage: hold times double for a server that comes and goes, up to a minute.
+/// After the last outage: up to four hold times for a server that comes and goes, and what waits goes at a bounded rate.
 const MEND_MAX: Duration = Duration::from_secs(150);
 
 /// What befalls the server.

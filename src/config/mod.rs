@@ -117,7 +117,8 @@ pub struct DefaultServer {
     pub url: Option<ServerUrl>,
     /// Milliseconds between checks whether it is there.
     pub check_interval_ms: u32,
-    /// Milliseconds for which it has to answer before it counts as back.
+    /// Milliseconds for which it has to answer before it counts as back; up to
+    /// four times that long for one that keeps going away.
     pub hold_ms: u32,
 }
 

@@ -57,8 +57,8 @@ pub use session::SavedSession;
 pub use settings::*;
 pub use status::{LATENCY_BOUNDS_MS, RoomStatus, Snapshot, Stats};
 pub use upstream::{
-    FromServer, HOLD_MAX, LEGACY_CLIENT_ID_MAX, Outages, ServerKind, ToServer, UpConn, UpstreamInput,
-    UpstreamOutput, UpstreamStatus,
+    FromServer, LEGACY_CLIENT_ID_MAX, Outages, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput,
+    UpstreamStatus,
 };
 
 /// Where a session stands in the table of sessions.

@@ -28,7 +28,7 @@ pub struct MainNode {
     /// To whom that name belongs, if it was seen before.
     pub router: Option<RouterId>,
     /// How long it has to be there after its first outage before it leads
-    /// again; doubled by each one of late.
+    /// again; doubled by each one of late, up to four times as long.
     pub hold: Duration,
 }
 

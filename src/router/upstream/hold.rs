@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use fau3_election::Time;
 
-/// The hold time is not doubled beyond this.
-pub const HOLD_MAX: Duration = Duration::from_secs(60);
+/// The hold time grows to so many times the configured one at most: a server
+/// that is gone for half of each minute is followed in what is left of it.
+const HOLD_GROWTH_MAX: u32 = 4;
 /// How long an outage makes the hold time longer.
 const OUTAGES_KEPT: Duration = Duration::from_secs(600);
-/// Outages that are remembered: a millisecond doubled so often is a minute.
-const OUTAGES_MAX: usize = 16;
+/// Outages that are remembered: those that still make a difference.
+const OUTAGES_MAX: usize = 3;
 
 /// When a default server went away while it was trusted, the last first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,13 +33,12 @@ impl Outages {
     }
 
     /// How long it has to answer before it counts again: `base`, doubled by
-    /// each outage of late but the first.
+    /// each outage of late but the first, up to four times as long.
     #[must_use]
     pub fn hold(&self, base: Duration) -> Duration {
         let last = self.0.front().copied().unwrap_or(Time::ZERO);
         let late = self.0.iter().filter(|at| **at + OUTAGES_KEPT > last).count();
-        let doubled = (1..late).fold(base, |hold, _| hold * 2);
-        doubled.min(HOLD_MAX).max(base)
+        (1..late).fold(base, |hold, _| hold * 2).min(base * HOLD_GROWTH_MAX)
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outage_doubles_the_hold_up_to_a_minute() {
+    fn each_outage_doubles_the_hold_up_to_four_times() {
         let mut hold = Hold::new(BASE);
         let mut now = S(0);
         let mut holds = Vec::new();
@@ -133,7 +133,7 @@ mod tests {
             now = trusted_at + Duration::from_secs(1);
             hold.down(now);
         }
-        assert_eq!(holds, [0, 3, 6, 12, 24, 48, 60, 60]);
+        assert_eq!(holds, [0, 3, 6, 12, 12, 12, 12, 12]);
     }
 
     #[test]

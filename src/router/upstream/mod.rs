@@ -34,7 +34,7 @@ use others::Others;
 use pushed::Pushed;
 
 pub(super) use hold::Hold;
-pub use hold::{HOLD_MAX, Outages};
+pub use hold::Outages;
 pub use io::{FromServer, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput};
 pub use status::UpstreamStatus;
 

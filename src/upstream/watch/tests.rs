@@ -392,7 +392,7 @@ fn without_a_hold_time_it_is_back_when_the_list_has_come_or_is_given_up_after_a_
 }
 
 #[test]
-fn each_flap_within_ten_minutes_doubles_the_hold_time_up_to_a_minute() {
+fn each_flap_within_ten_minutes_doubles_the_hold_time_up_to_four_times() {
     let mut world = World::settled();
     let mut holds = Vec::new();
     for _ in 0..7 {
@@ -400,12 +400,12 @@ fn each_flap_within_ten_minutes_doubles_the_hold_time_up_to_a_minute() {
         world.run(ms(100));
         world.revive();
         world.forget();
-        world.run(Duration::from_secs(62));
+        world.run(Duration::from_secs(14));
         let fetched = world.moments(|output| *output == Output::FetchList)[0];
         let (back_at, _) = world.judgements()[0];
         holds.push((back_at - fetched).div_ceil(100) / 10);
     }
-    assert_eq!(holds, [3, 6, 12, 24, 48, 60, 60]);
+    assert_eq!(holds, [3, 6, 12, 12, 12, 12, 12]);
     // Forgotten after ten quiet minutes.
     world.run(Duration::from_secs(601));
     world.kill();
@@ -414,6 +414,28 @@ fn each_flap_within_ten_minutes_doubles_the_hold_time_up_to_a_minute() {
     world.forget();
     world.run(Duration::from_secs(5));
     assert_eq!(world.judgements().len(), 1);
+}
+
+#[test]
+fn a_server_that_is_gone_for_5_to_30_s_of_each_minute_is_followed_in_between() {
+    let mut world = World::settled();
+    for minute in 0..30 {
+        // Given: it is killed, or falls silent, for so long,
+        let gone = Duration::from_secs(5 + minute * 7 % 26);
+        match minute % 2 {
+            0 => world.kill(),
+            _ => world.silence(),
+        }
+        world.run(gone);
+        assert_eq!(world.judgements().pop().map(|(_, there)| there), Some(false), "outage {minute}");
+        // when it answers again, then it counts after four hold times and a retry.
+        world.revive();
+        let revived_at = world.now.as_millis();
+        world.run(Duration::from_secs(60) - gone);
+        let (back_at, there) = world.judgements().pop().unwrap();
+        let took = back_at - revived_at;
+        assert!(there && took <= 4 * 3_000 + 1_500, "outage {minute}: {there} after {took} ms");
+    }
 }
 
 #[test]

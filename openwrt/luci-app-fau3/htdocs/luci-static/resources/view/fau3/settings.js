@@ -219,7 +219,7 @@ function renderServers(m) {
 	option(s, 'general', form.Value, 'check_interval_ms', _('Check'),
 		_('Milliseconds between two looks whether it is there.'), '250', number(50, 60000));
 	option(s, 'general', form.Value, 'hold_ms', _('Back after'),
-		_('Milliseconds for which it has to answer before it counts as back.'), '3000', number(0, 600000));
+		_('Milliseconds for which it has to answer before it counts as back; up to four times that long if it keeps going away.'), '3000', number(0, 600000));
 
 	s = m.section(form.TableSection, 'extra_server', _('Routers that lead in its place'),
 		_('By name, the highest priority first. Routers that are not listed lead after these.'));
