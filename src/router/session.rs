@@ -90,6 +90,14 @@ impl Coming {
         self.0.age_ms(now)
     }
 
+    /// Of two times when it came to the same room, one is surely the earlier one. What
+    /// nobody knows any more is earlier than what somebody does.
+    pub(super) fn is_before(one: Option<Self>, other: Option<Self>, now: Time) -> bool {
+        other.is_some_and(|Self(other)| {
+            one.is_none_or(|one| one.0.later_by(ABOUT + one.0.age(now) / CLOCK_ERROR_PART) < other)
+        })
+    }
+
     /// Another router knows of a time when it came to the same room: the earlier one
     /// is right. True if that makes a difference to what it is owed.
     pub(super) fn join(known: &mut Option<Self>, heard: Option<Self>) -> bool {

@@ -6,6 +6,7 @@
 //! states of it are put together rather than chosen between.
 
 use std::cmp::Ordering;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use fau3_election::Time;
@@ -179,17 +180,25 @@ impl Router {
             let is_same_entering = session.entered == heard.entered;
             session.entered = session.entered.max(heard.entered);
             let came = heard.room_age_ms.map(|age_ms| Coming::before(self.now, age_ms));
+            let was_here_first = Coming::is_before(session.came, came, self.now);
+            let was_there_first = Coming::is_before(came, session.came, self.now);
             let came_earlier = Coming::join(&mut session.came, came);
             let mut joined = if came_earlier { Joined::Reopened } else { Joined::Unchanged };
             let merged = if mutated!(self.settings, SettledNotMerged) { None } else { Some(&heard.settled) };
             for (origin, settled) in merged.into_iter().flatten() {
-                joined = joined.max(session.settled.entry(*origin).or_default().join(settled));
+                joined = joined.max(match session.settled.entry(*origin) {
+                    Entry::Vacant(unknown) if was_there_first => {
+                        unknown.insert(settled.clone());
+                        Joined::Grown
+                    }
+                    known => known.or_default().join(settled),
+                });
             }
-            // An origin that one of them did not know when the client came there:
-            // nothing of it had been said before.
+            // An origin that the first of them did not know when the client came there:
+            // nothing of it had been said before. That the second did not says nothing.
             let unknown =
                 session.settled.iter_mut().filter(|(origin, _)| !heard.settled.contains_key(origin));
-            for (_, settled) in unknown.filter(|_| !is_same_entering) {
+            for (_, settled) in unknown.filter(|_| !is_same_entering && !was_here_first) {
                 joined = joined.max(settled.join(&Settled::default()));
             }
             let Self { sessions, log, .. } = self;
