@@ -90,11 +90,10 @@ impl Coming {
         self.0.age_ms(now)
     }
 
-    /// Of two times when it came to the same room, one is surely the earlier one. What
-    /// nobody knows any more is earlier than what somebody does.
+    /// Of two times when it came to the same room, both known, one is surely the earlier.
     pub(super) fn is_before(one: Option<Self>, other: Option<Self>, now: Time) -> bool {
-        other.is_some_and(|Self(other)| {
-            one.is_none_or(|one| one.0.later_by(ABOUT + one.0.age(now) / CLOCK_ERROR_PART) < other)
+        one.zip(other).is_some_and(|(Self(one), Self(other))| {
+            one.later_by(ABOUT + one.age(now) / CLOCK_ERROR_PART) < other
         })
     }
 
