@@ -104,7 +104,7 @@ impl Router {
         self.sequence = record.id.sequence;
         self.lamport_heard(record.lamport);
         let record = Arc::new(record);
-        self.sessions[key].last = Some(record.id);
+        self.sessions[key].last = Some((record.lamport, record.id));
         // The default server may have told of it before, while its sender was elsewhere.
         let is_twin = self.is_known_from_server(&record, 0);
         self.take_in(key, record, is_twin);
@@ -238,30 +238,27 @@ impl Router {
     ) -> Record {
         let session = &self.sessions[key];
         let client_id = session.client_id.clone();
-        let previous = self.latest_of(&client_id, session.last);
-        self.make_record(previous, Message { room, client_id, message_uuid, payload })
+        let latest = self.latest_of(&client_id).max(session.last);
+        self.make_record(latest, Message { room, client_id, message_uuid, payload })
     }
 
-    /// The next record that is made here.
-    pub(super) fn make_record(&self, previous: Option<RecordId>, message: Message) -> Record {
+    /// The next record that is made here, behind the latest one of its sender.
+    pub(super) fn make_record(&self, latest: Option<(u64, RecordId)>, message: Message) -> Record {
         let id = RecordId { origin: self.origin, sequence: self.sequence + 1 };
         // By the mesh's clock a router that has just come, and lacks what was said
         // before, does not count behind it.
-        let lamport = (self.lamport + 1).max(self.mesh_clock_ms());
-        Record::new(id, previous, lamport, message)
+        let known = latest.map_or(0, |(lamport, _)| lamport).max(self.lamport);
+        let lamport = (known + 1).max(self.mesh_clock_ms());
+        Record::new(id, latest.map(|(_, id)| id), lamport, message)
     }
 
-    /// The latest record of a client: what its session says was the last one, if
-    /// that has yet to come here, else the latest of those that have.
-    pub(super) fn latest_of(&self, client_id: &ClientId, last: Option<RecordId>) -> Option<RecordId> {
-        if let Some(last) = last.filter(|last| last.sequence > self.origins.top(&last.origin)) {
-            return Some(last);
-        }
+    /// The latest record of a client that is here, behind its Lamport time.
+    pub(super) fn latest_of(&self, client_id: &ClientId) -> Option<(u64, RecordId)> {
         let on_the_way = self.uncommitted.iter().filter(|waiting| !waiting.is_twin);
         let on_the_way = on_the_way.map(|waiting| &waiting.record);
         let on_the_way = on_the_way.filter(|record| record.client_id == *client_id);
-        let held = on_the_way.map(|record| (record.lamport, record.id)).chain(self.log.newest_of(client_id));
-        held.max().map(|(_, id)| id).or(last)
+        let held = on_the_way.map(|record| (record.lamport, record.id));
+        held.chain(self.log.newest_of(client_id)).max()
     }
 
     fn commit_record(

@@ -197,8 +197,9 @@ pub(super) struct Session {
     pub(super) place: Place,
     /// Its holder, another router, says that it is connected there.
     pub(super) is_held: bool,
-    /// The newest record that it has sent.
-    pub(super) last: Option<RecordId>,
+    /// The newest record that it has sent, behind its Lamport time; that is 0 where
+    /// nobody knows it any more.
+    pub(super) last: Option<(u64, RecordId)>,
     pub(super) room: Option<RoomId>,
     pub(super) monitor_period_s: u32,
     pub(super) ping_period_s: u32,
@@ -245,7 +246,7 @@ impl Session {
             settled: saved.settled,
             entered: saved.entered,
             moved_over: saved.moved_over,
-            last: saved.last,
+            last: saved.last.map(|last| (0, last)),
             ..Self::new(saved.client_id, now, saved.version)
         }
     }
@@ -260,7 +261,7 @@ impl Session {
             version: self.version,
             entered: self.entered,
             moved_over: self.moved_over,
-            last: self.last,
+            last: self.last.map(|(_, last)| last),
         }
     }
 }

@@ -157,7 +157,7 @@ impl Router {
         session.monitor_period_s = heard.monitor_period_s;
         session.ping_period_s = heard.ping_period_s;
         session.since = Moment::before(self.now, heard.age_ms);
-        session.last = heard.last;
+        session.last = session.last.max(heard.last);
         session.is_held = heard.detached_ms.is_none();
         if let Some(conn) = session.link.as_ref().map(|link| link.conn) {
             session.takeovers.push_back(self.now);

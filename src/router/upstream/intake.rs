@@ -203,8 +203,8 @@ impl Router {
             return true; // Not for later either.
         }
         let message_uuid = self.uuid_from_server(key, &client_id, &payload);
-        let previous = self.latest_of(&client_id, None);
-        let record = self.make_record(previous, Message { room, client_id, message_uuid, payload });
+        let latest = self.latest_of(&client_id);
+        let record = self.make_record(latest, Message { room, client_id, message_uuid, payload });
         if self.shutting_down || !self.has_place_for(&record) {
             return false;
         }

@@ -162,7 +162,7 @@ fn client<'a>(session: &'a SessionState, origins: &mut Origins) -> raw::Client<'
         moved_over,
         room_age_ms: session.room_age_ms,
         settled: settled.collect(),
-        last: session.last.as_ref().map(|id| origins.name(id)),
+        last: session.last.as_ref().map(|(lamport, id)| (*lamport, origins.name(id))),
     }
 }
 
@@ -384,6 +384,10 @@ fn session(raw: raw::Client<'static>, origins: &Places) -> Result<SessionState, 
         Ok((origins.origin(place)?, Settled { before, prefix, beyond: beyond.into_iter().collect() }))
     });
     let room = raw.room_id.map(|room| RoomId::new(&room)).transpose();
+    let (lamport, last) = raw.last.unzip();
+    if lamport.is_some_and(|lamport| lamport >= COUNT_MAX) {
+        return Err(fault("State: impossible Lamport time of a session's last record"));
+    }
     Ok(SessionState {
         client_id: ClientId::new(&raw.client_id).map_err(|_| fault("State: bad client id"))?,
         room: room.map_err(|_| fault("State: bad room"))?,
@@ -396,7 +400,7 @@ fn session(raw: raw::Client<'static>, origins: &Places) -> Result<SessionState, 
         moved_over: version(raw.moved_over)?,
         room_age_ms: raw.room_age_ms,
         settled: settled.collect::<Result<_, Fault>>()?,
-        last: origins.name(raw.last)?,
+        last: lamport.zip(origins.name(last)?),
     })
 }
 

@@ -178,8 +178,8 @@ pub struct SessionState {
     pub room_age_ms: Option<u64>,
     /// What is settled for it, for each origin.
     pub settled: BTreeMap<Origin, Settled>,
-    /// The newest record that it has sent.
-    pub last: Option<RecordId>,
+    /// The newest record that it has sent, behind its Lamport time.
+    pub last: Option<(u64, RecordId)>,
 }
 
 /// Records, oldest first.

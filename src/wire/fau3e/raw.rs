@@ -102,7 +102,7 @@ pub(super) struct Client<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(super) settled: Vec<Settled>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub(super) last: Option<Name>,
+    pub(super) last: Option<(u64, Name)>,
 }
 
 #[derive(Serialize, Deserialize)]

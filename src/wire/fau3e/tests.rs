@@ -60,7 +60,7 @@ fn session(name: &str) -> SessionState {
             (origin(1), Settled { before: 2, prefix: 5, beyond: BTreeSet::from([7, 9]) }),
             (origin(9), Settled::default()),
         ]),
-        last: Some(id(1, 4)),
+        last: Some((9, id(1, 4))),
     }
 }
 
