@@ -91,7 +91,8 @@ impl UpstreamSide {
             _ => self.open(),
         }
         // What was known of the server before is void.
-        vec![Input::Upstream(UpstreamInput::Reach(None)), self.configured()]
+        let none = [UpstreamInput::Reach(None), UpstreamInput::Configure(None)].map(Input::Upstream);
+        none.into_iter().chain([self.configured()]).collect()
     }
 
     /// Who is the deputy, and who leads, as it is from now on.

@@ -203,6 +203,11 @@ impl Watch {
         }
     }
 
+    /// It is another server from now on: outages of the one before say nothing of it.
+    pub fn forget(&mut self) {
+        (self.flaps, self.outages) = (Outages::default(), 0);
+    }
+
     /// How often the server went away since the start.
     #[must_use]
     pub const fn outages(&self) -> u64 {

@@ -143,6 +143,8 @@ impl Watcher {
                 let looking = self.looking;
                 self.look(false).await;
                 self.target = target;
+                self.watch.forget();
+                *self.report() = WatchReport::default();
                 self.look(looking).await;
             }
         }

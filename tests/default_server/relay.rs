@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::common::desktop::{Desktop, Got, Heard, playlist, propogate};
 use crate::common::trio::{SETTLED_MAX, Trio};
-use crate::common::{Node, wait_for};
+use crate::common::{Node, TempDir, wait_for};
 use crate::legacy::{Legacy, Quirks};
 use crate::{PATIENCE, below, said, until_reachable};
 
@@ -254,6 +254,53 @@ fn what_is_said_during_an_outage_reaches_the_server_afterwards_in_order_and_live
     assert_eq!(payloads(&hear_all(&mut other)), all, "here, nobody has noticed anything");
     wait_for("nothing waits", PATIENCE, || said(&node)["waiting"] == 0);
     assert_eq!(server.crashes(), ["asked to"]);
+}
+
+#[test]
+fn another_url_takes_what_the_server_before_does_not_have_and_no_client_notices() {
+    let servers = [(); 3].map(|()| Legacy::start(Quirks::default()));
+    let dir = TempDir::new("another-url");
+    let file = dir.path().join("fau3");
+    let turn_to = |server: &Legacy| {
+        let url = server.url();
+        std::fs::write(
+            &file,
+            format!("config default_server\n\toption url '{url}'\n\toption hold_ms '500'\n"),
+        )
+        .unwrap();
+    };
+    turn_to(&servers[0]);
+    let node = Node::with(&[]).configured_by(&file).start();
+    until_reachable(&node, true);
+    let mut client = carried(&node, &servers[0], "AA:01", "hall");
+    let mut other = carried(&node, &servers[0], "AA:02", "hall");
+    let all = numbered("m", 40);
+    say_all(&mut client, "hall", &all[..10]);
+    wait_for("ten upstream", PATIENCE, || servers[0].propogates().len() == 10);
+    // When its server is gone, and the configuration names another one,
+    servers[0].crash();
+    until_reachable(&node, false);
+    say_all(&mut client, "hall", &all[10..20]);
+    turn_to(&servers[1]);
+    node.hang_up();
+    until_there(&servers[1], "AA:01", "hall");
+    say_all(&mut client, "hall", &all[20..30]);
+    wait_for("twenty upstream", PATIENCE, || servers[1].propogates().len() >= 20);
+    assert_eq!((&said(&node)["outages"], &said(&node)["waiting"]), (&json!(0), &json!(0)));
+    // and yet another one while that is there,
+    turn_to(&servers[2]);
+    node.hang_up();
+    until_there(&servers[2], "AA:01", "hall");
+    say_all(&mut client, "hall", &all[30..]);
+    wait_for("ten more upstream", PATIENCE, || servers[2].propogates().len() >= 10);
+    std::thread::sleep(QUIET);
+    // then each message is at one of them, once and in order, and nobody is left at another.
+    for (server, part) in servers.iter().zip([&all[..10], &all[10..30], &all[30..]]) {
+        assert_eq!(upstream_of(server, "AA:01"), once(part));
+    }
+    assert_eq!(payloads(&hear_all(&mut other)), all);
+    assert_eq!((servers[1].clients(), servers[2].clients().len()), (vec![], 2));
+    assert!(servers[1..].iter().all(|server| server.crashes().is_empty()));
 }
 
 #[test]

@@ -105,7 +105,13 @@ impl Router {
     /// The configuration names it, or says that there is none.
     pub(in crate::router) fn configure_main(&mut self, configured: Option<MainNode>) {
         let Some(mesh) = &mut self.mesh else { return };
-        mesh.main.hold.base = configured.as_ref().map_or(Duration::ZERO, |main| main.hold);
+        let base = configured.as_ref().map_or(Duration::ZERO, |main| main.hold);
+        let name = |main: &Option<MainNode>| main.as_ref().map(|main| main.name.clone());
+        if name(&mesh.main.configured) != name(&configured) {
+            // Outages of the one before say nothing of this one.
+            mesh.main.hold = Hold::new(base);
+        }
+        mesh.main.hold.base = base;
         mesh.main.configured = configured;
         self.look_for_main();
     }

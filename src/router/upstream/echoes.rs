@@ -34,6 +34,8 @@ struct Echo {
     ids: Vec<RecordId>,
     /// Since when the server has it, as far as known here; `None`: it does not.
     there_since: Option<Time>,
+    /// That server was another one: connections beyond this one are not told.
+    there_until: Option<UpConn>,
     /// It was taken in from the server.
     is_from_server: bool,
     /// There is one of the other kind, and the two are the same message.
@@ -46,7 +48,9 @@ impl Echo {
     /// Whether a connection that has stood `since` may be told of it yet: one that
     /// is not known to be there has just got there.
     fn is_meant(&self, conn: UpConn, since: Time) -> bool {
-        !self.told.contains(&conn) && self.there_since.is_none_or(|at| at + SLACK >= since)
+        !self.told.contains(&conn)
+            && self.there_until.is_none_or(|last| conn <= last)
+            && self.there_since.is_none_or(|at| at + SLACK >= since)
     }
 }
 
@@ -82,9 +86,17 @@ impl Echoes {
             Some(echo) => echo.ids.push(record.id),
             None => {
                 let (message, ids) = (record.key(), vec![record.id]);
-                echoes.push(Echo { message, ids, there_since, is_from_server, is_paired: false, told });
+                let (there_until, is_paired) = (None, false);
+                echoes.push(Echo { message, ids, there_since, there_until, is_from_server, is_paired, told });
             }
         }
+    }
+
+    /// Connections beyond this one go to another server, which has nothing of what
+    /// the one before has.
+    pub(super) fn turn(&mut self, last: UpConn) {
+        let echoes = self.by_key.values_mut().flatten().filter(|echo| echo.there_since.is_some());
+        echoes.for_each(|echo| echo.there_until = echo.there_until.or(Some(last)));
     }
 
     /// The server has it now.

@@ -264,9 +264,7 @@ impl Router {
     }
 
     pub(in crate::router) fn upstream_forgets(&mut self, record: &Record) {
-        if self.upstream.is_legacy() {
-            self.upstream.echoes.remove(record);
-            self.push_expired(record);
-        }
+        self.upstream.echoes.remove(record);
+        self.push_expired(record);
     }
 }

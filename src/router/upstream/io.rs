@@ -26,7 +26,8 @@ pub enum ServerKind {
 /// All that can happen between the router and the default server.
 #[derive(Debug)]
 pub enum UpstreamInput {
-    /// The configuration says what there is; `None`: no default server.
+    /// The configuration says what there is; `None`: no default server. Said
+    /// before another server of the same kind, too.
     Configure(Option<ServerKind>),
     /// Who the default server is among routers; `None`: it is none of them.
     Node(Option<MainNode>),

@@ -104,13 +104,16 @@ impl Router {
         }
     }
 
-    /// Another server, or none: what was to be pushed to the old one stays to be
-    /// pushed, but nothing is known to be there.
+    /// Another server, or none. A message goes to one server, once: what the one
+    /// before has stays there, what it does not have goes to the next.
     fn configure_upstream(&mut self, kind: Option<ServerKind>) {
         if self.upstream.kind == kind {
             return;
         }
         self.upstream.kind = kind;
+        self.upstream.there = None;
+        self.upstream.echoes.turn(UpConn(self.upstream.conns));
+        self.upstream.clients.values_mut().for_each(|carried| carried.waiting.clear());
         if self.upstream.is_legacy() {
             let held: Vec<_> = self.log.records().cloned().collect();
             for record in held {
@@ -119,6 +122,8 @@ impl Router {
             }
         }
         self.upstream_may_lead();
+        // Also where it did not lead before: connections outlive its absence.
+        self.look_at_all_carried();
     }
 
     fn server_says(&mut self, conn: UpConn, message: FromServer) {
@@ -155,9 +160,6 @@ impl Router {
     }
 
     pub(super) fn upstream_due(&mut self) {
-        if !self.upstream.is_legacy() && self.upstream.clients.is_empty() && self.upstream.looks.is_empty() {
-            return;
-        }
         self.intake_due();
         self.tell_upstream_if_due();
         while let Some((_, client_id)) = self.upstream.wakes.pop_first_if_due(self.now) {

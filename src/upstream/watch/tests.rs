@@ -417,6 +417,27 @@ fn each_flap_within_ten_minutes_doubles_the_hold_time_up_to_four_times() {
 }
 
 #[test]
+fn another_server_has_no_outages_yet() {
+    let mut world = World::settled();
+    world.kill();
+    world.run(ms(100));
+    world.give(Input::Stop);
+    world.watch.forget();
+    world.revive();
+    world.forget();
+    world.give(Input::Start);
+    world.run(ms(100));
+    assert_eq!((world.judgements().len(), world.watch.outages()), (1, 0), "at once");
+    // And its first one is held against it for no longer than any first one.
+    world.kill();
+    world.run(ms(100));
+    world.revive();
+    world.forget();
+    world.run(ms(5_000));
+    assert_eq!(world.judgements().len(), 1);
+}
+
+#[test]
 fn a_server_that_is_gone_for_5_to_30_s_of_each_minute_is_followed_in_between() {
     let mut world = World::settled();
     for minute in 0..30 {

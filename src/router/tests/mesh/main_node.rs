@@ -311,6 +311,21 @@ fn the_name_belongs_to_whom_it_was_first_seen_with() {
 }
 
 #[test]
+fn outages_of_the_one_before_are_not_held_against_another_one() {
+    let mut net = MeshNet::with_main(&[1]);
+    net.kill(R(1));
+    net.run(secs(5));
+    // When: it is back, and the configuration has named none in between.
+    net.start(R(1));
+    let main = MainNode { name: super::net::MAIN.into(), router: None, hold: secs(3) };
+    for configured in [None, Some(main)] {
+        net.input(R(0), Input::Upstream(UpstreamInput::Node(configured)));
+    }
+    let took = until(&mut net, |net| role(net, R(0)) == Role::Default);
+    assert!(took < secs(1), "{took:?}");
+}
+
+#[test]
 fn its_own_view_is_that_the_default_server_leads() {
     let net = MeshNet::with_main(&[1]);
     let view = net.router(R(1)).snapshot(net.now).mesh.unwrap().view;

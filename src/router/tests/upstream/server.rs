@@ -38,6 +38,8 @@ pub(in crate::router::tests) struct Server {
     pub(super) is_stuck: bool,
     /// All connections that it ever took, by client id.
     pub(super) connected: Vec<String>,
+    /// The one to which the routers were connected before, which still sees their goodbyes.
+    pub(super) before: Option<Box<Self>>,
     playlists: u64,
 }
 
@@ -47,6 +49,21 @@ struct Client {
     monitor_s: u32,
     /// Playlists that it was sent, without a Confirm.
     unconfirmed: usize,
+}
+
+impl Server {
+    /// Another one, to which the routers turn from this one.
+    pub(super) fn after(before: Self) -> Self {
+        Self { is_up: true, before: Some(Box::new(before)), ..Self::default() }
+    }
+
+    /// Who is connected, by id.
+    pub(super) fn connected_ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> =
+            self.conns.values().map(|client| client.client_id.as_str().to_owned()).collect();
+        ids.sort();
+        ids
+    }
 }
 
 impl MeshNet {
@@ -111,10 +128,7 @@ impl MeshNet {
 
     /// Who is connected there, by id.
     pub(super) fn connected_there(&self) -> Vec<String> {
-        let mut ids: Vec<String> =
-            self.server.conns.values().map(|client| client.client_id.as_str().to_owned()).collect();
-        ids.sort();
-        ids
+        self.server.connected_ids()
     }
 
     /// Asks for Monitor messages and is told.
@@ -145,6 +159,9 @@ impl MeshNet {
         if self.server.cut.contains(&at) {
             return self.lost_on_the_way(at, &asks);
         }
+        if self.server.before.is_some() && self.server_before_hears(at, &asks) {
+            return;
+        }
         match asks {
             UpstreamOutput::Open { conn, client_id } => self.server_opens(at, conn, client_id),
             UpstreamOutput::Close { conn } | UpstreamOutput::Abort { conn } => {
@@ -162,6 +179,18 @@ impl MeshNet {
                 }
             }
         }
+    }
+
+    /// Goodbyes to the server before. True: it was not meant for this one.
+    fn server_before_hears(&mut self, at: R, asks: &UpstreamOutput) -> bool {
+        let (UpstreamOutput::Close { conn } | UpstreamOutput::Abort { conn }) = *asks else { return false };
+        let Some(before) = &mut self.server.before else { return false };
+        if before.conns.contains_key(&(at, conn)) && before.cut.contains(&at) {
+            self.lost_on_the_way(at, asks);
+            return true;
+        }
+        before.conns.remove(&(at, conn));
+        false
     }
 
     /// What a router's own sockets tell it where nothing passes.
