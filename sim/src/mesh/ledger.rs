@@ -39,6 +39,10 @@ pub(super) struct Said {
     pub(super) fed_at: Option<Time>,
     /// When its speaker first brought it to each router.
     pub(super) brought_at: BTreeMap<usize, Time>,
+    /// A router had no place for it, and said so: its speaker brings it again.
+    pub(super) is_refused: bool,
+    /// When a router first held it.
+    pub(super) taken_at: Option<Time>,
     /// The records that it has become.
     pub(super) ids: Vec<RecordId>,
     /// Routers that hold it, in memory or on a disk that will be read again.
@@ -138,6 +142,8 @@ impl Ledger {
             payload: payload.into(),
             fed_at: None,
             brought_at: BTreeMap::new(),
+            is_refused: false,
+            taken_at: None,
             ids: Vec::new(),
             held: 0,
             held_ever: 0,
@@ -221,6 +227,7 @@ impl Ledger {
     /// A router holds a record. True if the message has become one more record by that.
     pub(super) fn held(&mut self, key: u128, id: RecordId, node: usize, now: Time) -> bool {
         let Some(said) = self.of(key) else { return false };
+        said.taken_at = said.taken_at.or(Some(now));
         said.held |= 1 << node;
         said.held_ever |= 1 << node;
         said.came_at.entry(node).or_insert(now);

@@ -256,8 +256,10 @@ impl World {
         let Ok(number) = message_uuid.parse::<usize>() else { return };
         let Some(said) = self.judge.ledger.said.get_mut(number) else { return };
         if status != Status::STORED {
+            said.is_refused = true;
             return;
         }
+        said.taken_at = said.taken_at.or(Some(self.now));
         said.held |= 1 << node;
         said.held_ever |= 1 << node;
         said.came_at.entry(node).or_insert(self.now);

@@ -186,8 +186,10 @@ impl World {
         }
         let is_single = late.is_single;
         for Passed { newer, node: by, at, stood } in passed {
-            // The speaker itself brought it later.
-            if ledger.said[*newer].fed_at.is_some_and(|newer| newer <= fed_at) {
+            // The speaker itself brought it later, or again later when it had been refused.
+            let newer_said = &ledger.said[*newer];
+            let was_refused = late.is_refused && newer_said.taken_at <= late.taken_at;
+            if newer_said.fed_at.is_some_and(|newer| newer <= fed_at) || was_refused {
                 continue;
             }
             let has_waited = |since: Time| {

@@ -160,13 +160,16 @@ impl Router {
         self.previous_came(&held.record);
     }
 
-    /// The oldest of those that wait for each other up to this one.
-    fn first_before(&self, mut id: RecordId) -> RecordId {
-        // Records that name each other in a circle are a liar's: it ends all the same.
+    /// The oldest of those that wait for each other up to this one. Messages that are
+    /// brought again elsewhere wait for the last one of the first time, and so in a
+    /// circle: then it is the one that has waited longest.
+    fn first_before(&self, longest: RecordId) -> RecordId {
+        let mut id = longest;
+        // A circle that this one is not in is a liar's: it ends all the same.
         for _ in 0..WAITING_MAX {
             let held = self.mesh.as_ref().and_then(|mesh| mesh.waiting.held.get(&id));
-            let previous = held.and_then(|held| self.waiting_as(&held.previous));
-            match previous {
+            match held.and_then(|held| self.waiting_as(&held.previous)) {
+                Some(previous) if previous == longest => return longest,
                 Some(previous) => id = previous,
                 None => break,
             }
