@@ -224,6 +224,13 @@ impl Ledger {
         newer.filter_map(|said| said.came_at.get(&node).copied()).min()
     }
 
+    /// A router has it on its disk.
+    pub(super) fn committed(&mut self, key: u128, node: usize, now: Time) {
+        if let Some(said) = self.of(key) {
+            said.came_at.insert(node, now);
+        }
+    }
+
     /// A router holds a record. True if the message has become one more record by that.
     pub(super) fn held(&mut self, key: u128, id: RecordId, node: usize, now: Time) -> bool {
         let Some(said) = self.of(key) else { return false };

@@ -394,6 +394,10 @@ impl World {
         }
         let Some(commit) = machine.storing.pop_front() else { return };
         let number = commit.number;
+        // Clients hear of it only now.
+        for stored in &commit.records {
+            self.judge.ledger.committed(stored.record.key(), node, self.now);
+        }
         machine.disk.apply(commit);
         self.feed(node, Input::Stored { commit: number, ok: true });
     }
