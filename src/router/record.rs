@@ -1,6 +1,6 @@
 //! The table of the records that a router holds.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,10 +43,12 @@ impl Moment {
 /// A record's place among all that a router holds: counts up as they come in.
 pub type Position = u64;
 
-/// All records held here, oldest first, bounded by bytes and age.
+/// All records held here in the order in which they came, bounded by bytes and age.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     held: VecDeque<Held>,
+    /// When each was said: one that came late may be older than those before it.
+    by_age: BTreeSet<(Moment, Position)>,
     bytes: usize,
     /// The highest position given out.
     top: Position,
@@ -89,6 +91,7 @@ impl Log {
         debug_assert!(self.held.back().is_none_or(|last| last.position < position), "positions rise");
         self.top = self.top.max(position);
         self.bytes += record.cost_bytes();
+        self.by_age.insert((since, position));
         self.held.push_back(Held { position, place: None, since, record });
     }
 
@@ -172,14 +175,19 @@ impl Log {
         self.ids_of(record).any(is_settled)
     }
 
-    /// Takes out the oldest record if it is over a bound: older than
-    /// `age_max`, or one of more than `bytes_max` together.
+    /// Takes out a record that is over a bound: the oldest if it is older than
+    /// `age_max`, or the first that came if all have more than `bytes_max` together.
     pub(super) fn pop_over(&mut self, now: Time, age_max: Duration, bytes_max: usize) -> Option<Dropped> {
-        let oldest = self.held.front()?;
-        if self.bytes <= bytes_max && oldest.since.age(now) < age_max {
+        let &(said, oldest) = self.by_age.first()?;
+        let at = if said.age(now) >= age_max {
+            self.held.binary_search_by_key(&oldest, |held| held.position).ok()?
+        } else if self.bytes > bytes_max {
+            0
+        } else {
             return None;
-        }
-        let Held { place, record, .. } = self.held.pop_front()?;
+        };
+        let Held { position, place, since, record } = self.held.remove(at)?;
+        self.by_age.remove(&(since, position));
         self.bytes -= record.cost_bytes();
         if self.newest_of.get(&record.client_id) == Some(&(record.lamport, record.id)) {
             self.newest_of.remove(&record.client_id);
@@ -194,7 +202,7 @@ impl Log {
 
     /// When the oldest one will be too old.
     pub(super) fn due(&self, age_max: Duration) -> Option<Time> {
-        self.held.front().map(|held| held.since.reaches(age_max))
+        self.by_age.first().map(|(said, _)| said.reaches(age_max))
     }
 
     /// The position below which nothing is held.
@@ -250,5 +258,20 @@ mod tests {
             "by bytes"
         );
         assert_eq!((log.count(), log.floor()), (1, 3));
+    }
+
+    #[test]
+    fn one_that_came_late_goes_when_it_is_too_old_and_not_behind_younger_ones() {
+        let (now, age) = (Time::from_secs(20), Duration::from_secs(10));
+        let mut log = Log::default();
+        for (sequence, age_ms) in [(1, 1_000), (2, 9_000), (3, 500)] {
+            let position = log.next_position();
+            log.push(position, Moment::before(now, age_ms), Arc::new(record(sequence)));
+        }
+        assert_eq!(log.due(age), Some(Time::from_secs(21)));
+        let next = Time::from_secs(21);
+        assert_eq!(log.pop_over(next, age, usize::MAX).unwrap().record.id.sequence, 2);
+        assert!(log.pop_over(next, age, usize::MAX).is_none());
+        assert_eq!((log.count(), log.get(1, next).is_some(), log.get(2, next).is_some()), (2, true, false));
     }
 }
