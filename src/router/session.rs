@@ -23,6 +23,13 @@ impl Settled {
         sequence <= self.prefix || self.beyond.contains(&sequence)
     }
 
+    /// What came up to this sequence is not for the client.
+    pub(super) fn begin_after(&mut self, sequence: u64) {
+        self.before = self.before.max(sequence);
+        self.prefix = self.prefix.max(sequence);
+        self.beyond = self.beyond.split_off(&(self.prefix + 1));
+    }
+
     /// Settles one record. `room` are the sequences of the room's records after
     /// the prefix, rising, each with whether it is the client's own: the prefix
     /// moves on over those that are settled or own. Says whether a gap had to

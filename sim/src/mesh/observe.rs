@@ -260,12 +260,16 @@ impl World {
             return;
         }
         said.taken_at = said.taken_at.or(Some(self.now));
+        // Brought again when the router's bounds had let go of it: there is nothing to copy.
+        let router = self.machines[node].router.as_ref();
+        let is_held = router.is_some_and(|router| said.ids.iter().any(|id| router.holds(id)));
+        let has_expired = !said.ids.is_empty() && !is_held;
         said.held |= 1 << node;
         said.held_ever |= 1 << node;
         said.came_at.entry(node).or_insert(self.now);
         let has_one_holder = said.held_ever.count_ones() < 2;
         // Said again, it has been counted.
-        let is_excused = said.is_single;
+        let is_excused = said.is_single || has_expired;
         if said.confirmed_at.is_none() {
             said.confirmed_at = Some(self.now);
             self.tally.confirmed += 1;

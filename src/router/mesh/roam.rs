@@ -5,7 +5,9 @@
 //! newer. What is settled only grows while the client stays in a room, so two
 //! states of it are put together rather than chosen between.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use crate::router::session::Coming;
 use crate::router::settings::SESSIONS_MAX;
 use crate::router::{CloseReason, Router, SessionKey};
 use crate::wire::fau3e::{SessionState, SessionVersion};
-use crate::wire::{RoomId, SETTLED_BEYOND_MAX, Settled};
+use crate::wire::{Origin, RoomId, SETTLED_BEYOND_MAX, Settled};
 use fau3_election::RouterId;
 
 /// Less is the way between two routers.
@@ -172,6 +174,11 @@ impl Router {
     /// Puts what is settled together, or moves to the room that was entered
     /// later. True if that changed anything.
     fn room_heard(&mut self, key: SessionKey, heard: &SessionState) -> bool {
+        let (now, clock_ms) = (self.now, self.mesh_clock_ms());
+        let was_elsewhere = |came, moved_over: SessionVersion| {
+            let moved_at = Coming::before(now, clock_ms.saturating_sub(moved_over.generation));
+            moved_over.generation > 0 && Coming::is_before(came, Some(moved_at), now)
+        };
         let session = &mut self.sessions[key];
         if heard.version <= session.moved_over {
             return false; // Of a time before it came to the room.
@@ -179,12 +186,24 @@ impl Router {
         if session.room == heard.room && session.version > heard.moved_over {
             let is_same_entering = session.entered == heard.entered;
             session.entered = session.entered.max(heard.entered);
-            let came = heard.room_age_ms.map(|age_ms| Coming::before(self.now, age_ms));
+            let mut came = heard.room_age_ms.map(|age_ms| Coming::before(self.now, age_ms));
+            // Of one that has been in another room since, only what it has heard counts.
+            let heard_settled = if was_elsewhere(came, session.moved_over) {
+                came = session.came;
+                Cow::Owned(since_coming(heard.settled.clone(), &session.settled))
+            } else {
+                if was_elsewhere(session.came, heard.moved_over) {
+                    session.came = came;
+                    session.settled = since_coming(std::mem::take(&mut session.settled), &heard.settled);
+                }
+                Cow::Borrowed(&heard.settled)
+            };
+            session.moved_over = session.moved_over.max(heard.moved_over);
             let was_here_first = Coming::is_before(session.came, came, self.now);
             let was_there_first = Coming::is_before(came, session.came, self.now);
             let came_earlier = Coming::join(&mut session.came, came);
             let mut joined = if came_earlier { Joined::Reopened } else { Joined::Unchanged };
-            let merged = if mutated!(self.settings, SettledNotMerged) { None } else { Some(&heard.settled) };
+            let merged = if mutated!(self.settings, SettledNotMerged) { None } else { Some(&*heard_settled) };
             for (origin, settled) in merged.into_iter().flatten() {
                 joined = joined.max(match session.settled.entry(*origin) {
                     Entry::Vacant(unknown) if was_there_first => {
@@ -197,7 +216,7 @@ impl Router {
             // An origin that the first of them did not know when the client came there:
             // nothing of it had been said before. That the second did not says nothing.
             let unknown =
-                session.settled.iter_mut().filter(|(origin, _)| !heard.settled.contains_key(origin));
+                session.settled.iter_mut().filter(|(origin, _)| !heard_settled.contains_key(origin));
             for (_, settled) in unknown.filter(|_| !is_same_entering && !was_here_first) {
                 joined = joined.max(settled.join(&Settled::default()));
             }
@@ -327,6 +346,18 @@ impl Router {
             last: session.last,
         }
     }
+}
+
+/// What an earlier stay in a room leaves of what is settled, for a later one: nothing
+/// is owed any more from before that began.
+fn since_coming(
+    mut settled: BTreeMap<Origin, Settled>,
+    later: &BTreeMap<Origin, Settled>,
+) -> BTreeMap<Origin, Settled> {
+    for (origin, settled) in &mut settled {
+        settled.begin_after(later.get(origin).map_or(0, |later| later.before));
+    }
+    settled
 }
 
 impl Settled {
