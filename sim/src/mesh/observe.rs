@@ -83,7 +83,8 @@ impl World {
             told,
             elder: None,
         };
-        let stays = before.filter(|before| before.room == room && is_known);
+        // What it knows may be of another time, while it was cut off from where the client was.
+        let stays = before.filter(|before| before.room == room && is_known && before.told & (1 << node) != 0);
         if let Some(before) = before.filter(|before| before.room == room) {
             if is_known && before.node != node {
                 self.tally.resumed += 1;
