@@ -24,6 +24,8 @@ pub(super) struct Ledger {
     by_speaker: Vec<Vec<usize>>,
     /// Of each listener, speaker and room.
     pub(super) hearings: BTreeMap<(usize, usize, usize), Hearing>,
+    /// Clients hear of a message once it is on the disk.
+    disk: bool,
     /// What all messages cost together so far, in bytes.
     pub(super) cost: u64,
 }
@@ -125,6 +127,7 @@ impl Ledger {
                 setup.clients + setup.server.as_ref().map_or(0, |above| above.own_clients)
             ],
             hearings: BTreeMap::new(),
+            disk: setup.settings.disk,
             cost: 0,
         }
     }
@@ -233,11 +236,14 @@ impl Ledger {
 
     /// A router holds a record. True if the message has become one more record by that.
     pub(super) fn held(&mut self, key: u128, id: RecordId, node: usize, now: Time) -> bool {
+        let is_on_disk_first = self.disk;
         let Some(said) = self.of(key) else { return false };
         said.taken_at = said.taken_at.or(Some(now));
         said.held |= 1 << node;
         said.held_ever |= 1 << node;
-        said.came_at.entry(node).or_insert(now);
+        if !is_on_disk_first {
+            said.came_at.entry(node).or_insert(now);
+        }
         let is_new = !said.ids.contains(&id);
         if is_new {
             said.ids.push(id);
