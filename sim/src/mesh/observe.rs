@@ -31,7 +31,10 @@ impl World {
         let (client, node) = (place.client, place.node);
         self.is_told(client);
         self.is_remembered(client);
-        if let Some(presence) = &mut self.judge.ledger.presences[client] {
+        // A Subscribe is held against when the client was seen before.
+        if !matches!(message, FromClient::Subscribe { .. })
+            && let Some(presence) = &mut self.judge.ledger.presences[client]
+        {
             presence.seen_at = self.now;
         }
         match message {
