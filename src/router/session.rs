@@ -119,7 +119,7 @@ impl Coming {
 /// other. Rather a word too much is heard than one too few.
 const ABOUT: Duration = Duration::from_secs(2);
 /// One clock may be slow and the other one fast, together by one part of so many.
-const CLOCK_ERROR_PART: u32 = 8;
+const CLOCK_ERROR_PART: u32 = 10;
 
 /// A message that waits for its Confirm.
 #[derive(Debug)]

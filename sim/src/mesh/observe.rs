@@ -351,9 +351,11 @@ impl World {
         said.heard.entry(client).or_insert((self.now, node));
         self.note(Some(node), || format!("c{client} hears {number} of c{speaker}"));
         if let Some((at, first)) = before {
-            // Whoever has not confirmed it, or lost a router that alone may know so,
-            // gets it again, however much later.
-            let is_excused = !is_confirmed || self.lives[first].is_some_and(|died| died >= at);
+            // Whoever has not confirmed it, or lost a router that alone may know so, or
+            // comes to one that is cut off from that, gets it again, however much later.
+            let is_cut_off = self.apart_until[first][node] + TOLD_WITHIN >= self.now;
+            let has_died = self.lives[first].is_some_and(|died| died >= at);
+            let is_excused = !is_confirmed || has_died || is_cut_off;
             if self.is_doubled_there(client, node, number) || is_excused {
                 self.tally.repeated += 1;
             } else {

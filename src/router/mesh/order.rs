@@ -153,11 +153,19 @@ impl Router {
     /// One that has waited long enough takes along what it waits for, as far as
     /// that is here: the oldest one first.
     fn wait_no_more(&mut self, longest: RecordId) {
-        let first = self.first_before(longest);
+        let first = self.earliest_beside(self.first_before(longest));
         let Some(held) = self.mesh.as_mut().and_then(|mesh| mesh.waiting.take(&first)) else { return };
         self.stats.order_given_up += 1;
         self.put_into_room(held.position, held.record.clone());
         self.previous_came(&held.record);
+    }
+
+    /// The sender's earliest that waits as well: what links it to this one is missing here.
+    fn earliest_beside(&self, id: RecordId) -> RecordId {
+        let Some(mesh) = &self.mesh else { return id };
+        let Some(of) = mesh.waiting.held.get(&id).map(|held| &held.record.client_id) else { return id };
+        let beside = mesh.waiting.held.iter().filter(|(_, held)| held.record.client_id == *of);
+        beside.min_by_key(|(id, held)| (held.record.lamport, **id)).map_or(id, |(id, _)| *id)
     }
 
     /// The oldest of those that wait for each other up to this one. Messages that are
