@@ -23,6 +23,7 @@ mod roam;
 mod routes;
 mod state;
 mod status;
+mod stay;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};

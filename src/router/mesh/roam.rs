@@ -3,23 +3,20 @@
 //!
 //! Who holds the client writes its session; the others take over what is
 //! newer. What is settled only grows while the client stays in a room, so two
-//! states of it are put together rather than chosen between.
+//! states of it are put together (`stay`) rather than chosen between.
 
-use std::borrow::Cow;
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use fau3_election::Time;
 
+use super::stay::Joined;
 use crate::router::mutants::mutated;
 use crate::router::record::Moment;
 use crate::router::session::Coming;
 use crate::router::settings::SESSIONS_MAX;
 use crate::router::{CloseReason, Router, SessionKey};
+use crate::wire::RoomId;
 use crate::wire::fau3e::{SessionState, SessionVersion};
-use crate::wire::{Origin, RoomId, SETTLED_BEYOND_MAX, Settled};
 use fau3_election::RouterId;
 
 /// Less is the way between two routers.
@@ -171,69 +168,40 @@ impl Router {
         self.place(key, heard.detached_ms);
     }
 
-    /// Puts what is settled together, or moves to the room that was entered
-    /// later. True if that changed anything.
+    /// Puts what is known of one stay in a room together, or moves to the room that was
+    /// entered later. True if that changed anything.
     fn room_heard(&mut self, key: SessionKey, heard: &SessionState) -> bool {
         let (now, clock_ms) = (self.now, self.mesh_clock_ms());
-        let was_elsewhere = |came, moved_over: SessionVersion| {
-            let moved_at = Coming::before(now, clock_ms.saturating_sub(moved_over.generation));
-            moved_over.generation > 0 && Coming::is_before(came, Some(moved_at), now)
-        };
+        let takes_settled = !mutated!(self.settings, SettledNotMerged);
         let session = &mut self.sessions[key];
         if heard.version <= session.moved_over {
             return false; // Of a time before it came to the room.
         }
         if session.room == heard.room && session.version > heard.moved_over {
-            let is_same_entering = session.entered == heard.entered;
-            session.entered = session.entered.max(heard.entered);
-            let mut came = heard.room_age_ms.map(|age_ms| Coming::before(self.now, age_ms));
-            // Of one that has been in another room since, only what it has heard counts.
-            let heard_settled = if was_elsewhere(came, session.moved_over) {
-                came = session.came;
-                Cow::Owned(since_coming(heard.settled.clone(), &session.settled))
-            } else {
-                if was_elsewhere(session.came, heard.moved_over) {
-                    session.came = came;
-                    session.settled = since_coming(std::mem::take(&mut session.settled), &heard.settled);
-                }
-                Cow::Borrowed(&heard.settled)
-            };
-            session.moved_over = session.moved_over.max(heard.moved_over);
-            let was_here_first = Coming::is_before(session.came, came, self.now);
-            let was_there_first = Coming::is_before(came, session.came, self.now);
-            let came_earlier = Coming::join(&mut session.came, came);
-            let mut joined = if came_earlier { Joined::Reopened } else { Joined::Unchanged };
-            let merged = if mutated!(self.settings, SettledNotMerged) { None } else { Some(&*heard_settled) };
-            for (origin, settled) in merged.into_iter().flatten() {
-                joined = joined.max(match session.settled.entry(*origin) {
-                    Entry::Vacant(unknown) if was_there_first => {
-                        unknown.insert(settled.clone());
-                        Joined::Grown
-                    }
-                    known => known.or_default().join(settled),
-                });
-            }
-            // An origin that the first of them did not know when the client came there:
-            // nothing of it had been said before. That the second did not says nothing.
-            let unknown =
-                session.settled.iter_mut().filter(|(origin, _)| !heard_settled.contains_key(origin));
-            for (_, settled) in unknown.filter(|_| !is_same_entering && !was_here_first) {
-                joined = joined.max(settled.join(&Settled::default()));
-            }
-            let Self { sessions, log, .. } = self;
-            let session = &mut sessions[key];
-            if let Some(link) = &mut session.link {
-                let settled = &session.settled;
-                if joined == Joined::Reopened {
-                    link.next = 0; // From the first one again.
-                }
-                link.playlists.retain(|playlist| !log.is_settled(settled, &playlist.what));
-            }
+            let joined = session.join_stay(heard, now, clock_ms, takes_settled);
+            self.look_again(key, joined);
             return joined > Joined::Unchanged;
         }
         if heard.entered <= session.entered {
             return false;
         }
+        self.follow_to_room(key, heard);
+        true
+    }
+
+    /// More is settled for a client than was known here, or more is owed to it.
+    fn look_again(&mut self, key: SessionKey, joined: Joined) {
+        let Self { sessions, log, .. } = self;
+        let session = &mut sessions[key];
+        if let Some(link) = &mut session.link {
+            if joined == Joined::Reopened {
+                link.next = 0; // From the first one again.
+            }
+            link.playlists.retain(|playlist| !log.is_settled(&session.settled, &playlist.what));
+        }
+    }
+
+    fn follow_to_room(&mut self, key: SessionKey, heard: &SessionState) {
         self.audience_without(key);
         let session = &mut self.sessions[key];
         session.entered = heard.entered;
@@ -252,7 +220,6 @@ impl Router {
             self.rooms.entry(room).or_default().members.insert(key);
         }
         self.audience_with(key);
-        true
     }
 
     /// Says where the client of a session that has no connection here is:
@@ -345,96 +312,5 @@ impl Router {
             settled: session.settled.clone(),
             last: session.last,
         }
-    }
-}
-
-/// What an earlier stay in a room leaves of what is settled, for a later one: nothing
-/// is owed any more from before that began.
-fn since_coming(
-    mut settled: BTreeMap<Origin, Settled>,
-    later: &BTreeMap<Origin, Settled>,
-) -> BTreeMap<Origin, Settled> {
-    for (origin, settled) in &mut settled {
-        settled.begin_after(later.get(origin).map_or(0, |later| later.before));
-    }
-    settled
-}
-
-impl Settled {
-    /// Puts another state of the same together with this one: what either has
-    /// settled since the client came there, and before that only what neither
-    /// was to deliver. The same in whatever order states come. Says how this
-    /// one has changed.
-    fn join(&mut self, other: &Self) -> Joined {
-        let (low, high) = if self.before <= other.before { (&*self, other) } else { (other, &*self) };
-        let mut joined = low.clone();
-        joined.beyond.extend(&high.beyond);
-        if high.before <= joined.prefix {
-            joined.prefix = joined.prefix.max(high.prefix);
-        } else {
-            // Between the two lies what one of them still had to deliver.
-            let from = (high.before + 1).max(high.prefix.saturating_sub(SETTLED_BEYOND_MAX as u64));
-            joined.beyond.extend(from..=high.prefix);
-        }
-        joined.beyond = joined.beyond.split_off(&(joined.prefix + 1));
-        while joined.beyond.len() > SETTLED_BEYOND_MAX {
-            joined.prefix = joined.beyond.pop_first().unwrap_or(joined.prefix);
-        }
-        while joined.beyond.remove(&(joined.prefix + 1)) {
-            joined.prefix += 1;
-        }
-        let result = match joined.prefix.cmp(&self.prefix) {
-            _ if joined == *self => Joined::Unchanged,
-            Ordering::Less => Joined::Reopened,
-            _ => Joined::Grown,
-        };
-        *self = joined;
-        result
-    }
-}
-
-/// What putting two states together has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Joined {
-    Unchanged,
-    /// More is settled.
-    Grown,
-    /// Something is to be delivered that was not, since the client had come
-    /// earlier than was known here.
-    Reopened,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settled(before: u64, prefix: u64, beyond: &[u64]) -> Settled {
-        Settled { before, prefix, beyond: beyond.iter().copied().collect() }
-    }
-
-    #[test]
-    fn states_of_one_entering_grow_together() {
-        let mut one = settled(3, 5, &[8]);
-        assert_eq!(one.join(&settled(3, 6, &[])), Joined::Grown);
-        assert_eq!(one, settled(3, 6, &[8]));
-        assert_eq!(one.join(&settled(3, 7, &[])), Joined::Grown);
-        assert_eq!(one, settled(3, 8, &[]));
-        assert_eq!(one.join(&settled(3, 7, &[])), Joined::Unchanged);
-    }
-
-    #[test]
-    fn what_was_owed_since_the_earlier_entering_stays_owed_in_whatever_order_states_meet() {
-        // Given: a client that came when 3 had been said, and heard 4; and, where
-        // nobody knew of it, when 7 had been said, and heard 8.
-        let (first, second) = (settled(3, 4, &[]), settled(7, 8, &[]));
-        let both = settled(3, 4, &[8]);
-        let (mut a, mut b) = (first.clone(), second.clone());
-        assert_eq!((a.join(&second), b.join(&first)), (Joined::Grown, Joined::Reopened));
-        assert_eq!((&a, &b), (&both, &both));
-        // Then: meeting either again changes nothing.
-        assert_eq!(
-            (a.join(&second), a.join(&first), a.join(&b)),
-            (Joined::Unchanged, Joined::Unchanged, Joined::Unchanged)
-        );
     }
 }
