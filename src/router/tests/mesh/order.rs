@@ -120,12 +120,25 @@ fn when_too_many_wait_the_longest_goes_on_and_order_stays() {
 }
 
 #[test]
-fn records_that_name_each_other_in_a_circle_are_heard_all_the_same() {
+fn of_records_that_name_each_other_in_a_circle_the_one_that_has_waited_longest_goes_first() {
     let (mut net, listener) = listening(Settings::default());
     bring(&mut net, vec![said(id(1, 1), Some(id(2, 1)), 1, "one"), said(id(1, 2), Some(id(1, 1)), 1, "two")]);
     bring(&mut net, vec![said(id(2, 1), Some(id(1, 2)), 1, "three")]);
     net.run(secs(3));
-    assert_eq!(net[listener].heard.len(), 3);
+    assert_eq!(net[listener].heard, ["one", "two", "three"]);
+}
+
+#[test]
+fn of_records_that_wait_in_vain_the_senders_earliest_goes_first() {
+    // Given: a record that waits for one that never comes, and later an earlier one of
+    // the same sender's that does so too.
+    let (mut net, listener) = listening(Settings::default());
+    bring(&mut net, vec![said(id(1, 1), Some(id(2, 9)), 4, "four")]);
+    net.run(secs(1));
+    bring(&mut net, vec![said(id(3, 1), Some(id(4, 1)), 2, "two")]);
+    // When: the first one has waited long enough. Then: the earlier one goes before it.
+    net.run(ms(1_100));
+    assert_eq!(net[listener].heard, ["two", "four"]);
 }
 
 #[test]

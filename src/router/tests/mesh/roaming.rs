@@ -263,3 +263,32 @@ fn what_was_said_by_a_router_that_only_others_knew_is_not_lost_with_a_restart() 
     // Then: it gets all that was said meanwhile.
     assert_eq!(heard(&net, listener), ["one", "two"]);
 }
+
+#[test]
+fn what_a_router_still_owes_from_an_earlier_stay_in_the_room_is_not_owed_any_more() {
+    // Given: a listener whose router is cut off while it goes elsewhere, to another
+    // room, and comes back to the first one after something was said there.
+    let mut net = MeshNet::new(2);
+    let talker = net.listener("talker", R(0), "room");
+    let listener = net.listener("listener", R(1), "room");
+    net.run(secs(10));
+    net.cut(R(0), R(1));
+    net.attach(listener, R(0));
+    net.subscribe(listener, "another room");
+    net.run(secs(1));
+    net.say(talker, "room", "while it was in another room");
+    net.run(secs(10));
+    net.subscribe(listener, "room");
+    net.run(secs(1));
+    net.say(talker, "room", "since it is back");
+    net.run(secs(10));
+    // When: it goes back to its first router, which knows only that stay, and the two
+    // meet again.
+    net.attach(listener, R(1));
+    net.subscribe(listener, "room");
+    net.run(secs(1));
+    net.mend(R(0), R(1));
+    net.run(secs(5));
+    // Then: it does not hear what was said while it was not there.
+    assert_eq!(heard(&net, listener), ["since it is back"]);
+}
