@@ -334,10 +334,10 @@ impl Router {
         Ok(serde_json::from_str(&answer)?)
     }
 
-    /// Its resident memory (proc(5), `VmRSS`).
-    pub(crate) fn resident_kib(&self) -> u64 {
+    /// Its resident memory but for what is mapped from files, in KiB (proc(5), `RssAnon`).
+    pub(crate) fn anonymous_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("RssAnon");
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 }
