@@ -1,7 +1,7 @@
 //! What clients of routers say reaches the server, and what its clients say
 //! reaches them: once, in order, with its meaning kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -16,21 +16,21 @@ use crate::{PATIENCE, below, said, until_reachable};
 const QUIET: Duration = Duration::from_millis(1_500);
 
 /// Connects, and waits until the server has the client in this room.
-fn carried(node: &Node, server: &Legacy, client_id: &str, room: &str) -> Desktop {
+pub(crate) fn carried(node: &Node, server: &Legacy, client_id: &str, room: &str) -> Desktop {
     let mut client = Desktop::connect(node.address(), client_id);
     client.subscribe(room);
     until_there(server, client_id, room);
     client
 }
 
-fn until_there(server: &Legacy, client_id: &str, room: &str) {
+pub(crate) fn until_there(server: &Legacy, client_id: &str, room: &str) {
     wait_for(&format!("{client_id} upstream"), PATIENCE, || {
         server.room_of(client_id).as_deref() == Some(room)
     });
 }
 
 /// Everything that a client hears until it is quiet, confirmed.
-fn hear_all(client: &mut Desktop) -> Vec<Heard> {
+pub(crate) fn hear_all(client: &mut Desktop) -> Vec<Heard> {
     let mut all = Vec::new();
     while let Some(heard) = client.hear(QUIET) {
         client.confirm(&heard);
@@ -39,16 +39,16 @@ fn hear_all(client: &mut Desktop) -> Vec<Heard> {
     all
 }
 
-fn payloads(heard: &[Heard]) -> Vec<String> {
+pub(crate) fn payloads(heard: &[Heard]) -> Vec<String> {
     heard.iter().map(|heard| String::from_utf8(heard.payload.clone()).unwrap()).collect()
 }
 
-fn numbered(prefix: &str, count: usize) -> Vec<String> {
+pub(crate) fn numbered(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|number| format!("{prefix}{number}")).collect()
 }
 
 /// What the server has of a client, in order, with how often in a row.
-fn upstream_of(server: &Legacy, client_id: &str) -> Vec<(String, usize)> {
+pub(crate) fn upstream_of(server: &Legacy, client_id: &str) -> Vec<(String, usize)> {
     let mut all: Vec<(String, usize)> = Vec::new();
     for propogated in server.propogates().iter().filter(|propogated| propogated.client_id == client_id) {
         let payload = String::from_utf8(propogated.payload.clone()).unwrap();
@@ -60,11 +60,18 @@ fn upstream_of(server: &Legacy, client_id: &str) -> Vec<(String, usize)> {
     all
 }
 
-fn once(payloads: &[String]) -> Vec<(String, usize)> {
+/// Messages that it has more than once, however they came there.
+pub(crate) fn doubled_upstream(server: &Legacy) -> usize {
+    let all = server.propogates();
+    let different: BTreeSet<_> = all.iter().map(|said| (&said.client_id, &said.payload)).collect();
+    all.len() - different.len()
+}
+
+pub(crate) fn once(payloads: &[String]) -> Vec<(String, usize)> {
     payloads.iter().map(|payload| (payload.clone(), 1)).collect()
 }
 
-fn say_all(client: &mut Desktop, room: &str, payloads: &[String]) {
+pub(crate) fn say_all(client: &mut Desktop, room: &str, payloads: &[String]) {
     for payload in payloads {
         assert_eq!(client.say(room, &format!("uuid of {payload}"), payload.as_bytes()), 3);
     }

@@ -249,7 +249,7 @@ impl MeshNet {
 
     /// Segments of routers, each linked with each in its own, with one default
     /// server that all of them can reach: it comes last.
-    pub(super) fn with_main(segments: &[usize]) -> Self {
+    pub(in crate::router::tests) fn with_main(segments: &[usize]) -> Self {
         let mut net = Self::new(0);
         let main = R(segments.iter().sum());
         let mut first = 0;
@@ -287,7 +287,7 @@ impl MeshNet {
     }
 
     /// Who has a connection to the default server.
-    pub(super) fn keepers(&self) -> Vec<R> {
+    pub(in crate::router::tests) fn keepers(&self) -> Vec<R> {
         let to_main = self.connections.keys().filter(|(_, main)| self.nodes[main.0].is_leaf);
         to_main.map(|(from, _)| *from).collect()
     }

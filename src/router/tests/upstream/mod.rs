@@ -6,6 +6,7 @@
 //! | what was unconfirmed there is kept over an outage; each record that may be there twice is counted | `push` |
 //! | a record of the server reaches a client once, also when it came over the mesh | `intake` |
 //! | live audio both ways, once; Monitor lists both | `intake` |
+//! | a mesh at rest puts no more on the server than one router would, of either kind | `rest` |
 //! | another server in the configuration gets what no server has yet, and nothing else | `another` |
 //! | one connection a client, never two, wherever it roams; 17 characters, 250 clients | `lines` |
 
@@ -13,4 +14,5 @@ mod another;
 mod intake;
 mod lines;
 mod push;
+mod rest;
 pub(super) mod server;
