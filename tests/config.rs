@@ -332,6 +332,22 @@ fn a_default_server_without_url_is_warned_about() {
 }
 
 #[test]
+fn a_default_server_that_is_a_node_without_a_mesh_is_warned_about() {
+    for (url, is_node) in [("fau3://m:8902", true), ("fau3+ws://m:80/x", true), ("ws://m:8901", false)] {
+        let file = format!(
+            "config mesh 'mesh'\n\toption enabled '0'\nconfig default_server 'd'\n\toption url '{url}'\n"
+        );
+        let told = warnings(&file);
+        assert_eq!(
+            told.iter().any(|told| told.contains("mesh.enabled is 0: it is never there")),
+            is_node,
+            "{told:?}"
+        );
+        assert!(warnings(&file.replace("'0'", "'1'")).iter().all(|told| !told.contains("mesh.enabled")));
+    }
+}
+
+#[test]
 fn a_router_whose_name_is_the_default_server_s_is_it_and_needs_no_url() {
     let file = "config node 'node'\n\toption name 'main'\nconfig default_server 'default_server'\n\toption name 'main'\n";
     assert!(warnings(file).is_empty(), "{:?}", warnings(file));

@@ -81,6 +81,7 @@ struct Status {
 struct DefaultServer {
     name: String,
     url: Option<String>,
+    kind: Option<String>,
     reachable: Option<bool>,
     since_s: Option<u64>,
     watched_here: bool,
@@ -207,7 +208,11 @@ fn default_server(server: &DefaultServer) -> Vec<String> {
         (None, _) => "not looked for yet".to_owned(),
     };
     let mut lines = vec![format!("{} at {url}", server.name), is_there];
-    if server.watched_here {
+    // One that is a node is a router of the mesh: it has the list and the clients as all have them.
+    let is_node = server.kind.as_deref() == Some("node");
+    if server.watched_here && is_node {
+        lines.push(format!("went away {} times while this router looked", server.outages));
+    } else if server.watched_here {
         let list = server.list.as_ref().map_or("its list not fetched yet".to_owned(), |list| {
             let what = match (list.version, list.servers, &list.reason) {
                 (Some(version), Some(servers), _) => format!("version {version} with {servers} servers"),
@@ -218,7 +223,9 @@ fn default_server(server: &DefaultServer) -> Vec<String> {
         });
         lines.push(format!("went away {} times; {list}", server.outages));
     }
-    lines.push(format!("carries {} clients of this router", server.carried));
+    if !is_node {
+        lines.push(format!("carries {} clients of this router", server.carried));
+    }
     if !server.mesh_only.is_empty() {
         let ids = server.mesh_only.join(", ");
         lines.push(format!(
@@ -329,10 +336,17 @@ b                  -      router-a  1 h 0 min
             "watched_here":true,"list":{"age_s":7,"version":3,"servers":2},"carried":4,
             "mesh_only":["one","two"],"waiting":3,"waiting_bytes":30720,"maybe_doubled":1,"expired":2}}"#,
         );
+        let node = text(
+            r#"{"default_server":{"name":"main","url":"fau3://a:1","kind":"node","reachable":false,"since_s":5,
+            "outages":2,"watched_here":true,"trouble":"it does not answer"}}"#,
+        );
+        assert!(!node.contains("carries") && !node.contains("fetched"), "{node}");
         let first = "default      main at ws://a:1/";
         for (text, line) in [
             (&gone, first),
             (&gone, "             not reachable for 1 min: refused"),
+            (&node, "             not reachable for 5 s: it does not answer"),
+            (&node, "             went away 2 times while this router looked"),
             (&there, "             reachable for 5 s"),
             (&there, "             went away 2 times; its list 7 s ago: version 3 with 2 servers"),
             (&there, "             carries 4 clients of this router"),

@@ -4,7 +4,7 @@
 use super::diagnostic::{Diagnostic, Errors, Origin, Warning, nearest};
 use super::table::{OptionSpec, SECTIONS, SectionSpec, Shape, options};
 use super::uci::{self, Section, shown};
-use super::{Config, Surroundings};
+use super::{Config, Scheme, Surroundings};
 use std::path::Path;
 
 /// The most errors, and the most warnings, that are told; of the rest only the number.
@@ -281,6 +281,7 @@ impl Reader {
         let Config { node, clients, mesh, default_server, .. } = &self.config;
         let console = node.console.iter().map(|address| (address, "node.console"));
         let clients = clients.listen.iter().map(|address| (address, "clients.listen"));
+        let mesh_enabled = mesh.enabled;
         let mesh = mesh.listen.iter().filter(|_| mesh.enabled).map(|address| (address, "mesh.listen"));
         let listened: Vec<_> = console.chain(clients).chain(mesh).filter(|(a, _)| a.port != 0).collect();
         let mut failures = Vec::new();
@@ -294,10 +295,15 @@ impl Reader {
         }
         let server = self.origins.iter().find(|(known, _)| known.starts_with("default_server."));
         let server = server.map(|(_, origin)| origin.clone());
+        let is_in_mesh = default_server.url.as_ref().is_some_and(|url| url.scheme != Scheme::Ws);
         let doubt = match (node.name == default_server.name, default_server.url.is_some()) {
             (false, false) => {
                 Some("no url is given, so there is no default server and the mesh leads itself")
             }
+            (false, true) if is_in_mesh && !mesh_enabled => Some(
+                "its url is that of a fau3 node, which is reached through the mesh only, and mesh.enabled is 0: it is \
+                 never there, and this router serves its clients alone. Set mesh.enabled to 1, or leave the url away",
+            ),
             (true, true) => Some(
                 "name is node.name, so this router is the default server itself and calls nobody: its url is not \
                  used. Leave it away here",

@@ -54,6 +54,8 @@ pub(super) struct Hub {
     book_changed: Notify,
     /// The default server may be stuck behind a lost packet.
     uplink_doubted: Notify,
+    /// Why there was no connection to it last.
+    uplink_trouble: Mutex<Option<String>>,
     closing: watch::Sender<bool>,
     began: Instant,
 }
@@ -75,7 +77,7 @@ pub(super) struct State {
 /// How a handshake ended for the pair.
 pub(super) enum Met {
     /// The connection was the pair's, and is over.
-    Over,
+    Over(Down),
     /// There was one already.
     Duplicate,
 }
@@ -113,6 +115,7 @@ impl Hub {
             events,
             book_changed: Notify::new(),
             uplink_doubted: Notify::new(),
+            uplink_trouble: Mutex::default(),
             closing: watch::Sender::new(false),
             began: Instant::now(),
         }
@@ -154,6 +157,14 @@ impl Hub {
             }
             has_changed
         });
+    }
+
+    pub(super) fn set_uplink_trouble(&self, why: Option<String>) {
+        *self.uplink_trouble.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    pub(super) fn uplink_trouble(&self) -> Option<String> {
+        self.uplink_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn uplink(&self) -> watch::Receiver<Option<Arc<Uplink>>> {
@@ -250,7 +261,7 @@ impl Hub {
         let Some(link) = agreed.unwrap_or(Err(Failure::Broken))? else { return Ok(Met::Duplicate) };
         let why = link.run(self, made.stream, made.fate).await;
         self.leave(&link, why).await;
-        Ok(Met::Over)
+        Ok(Met::Over(why))
     }
 
     async fn agree(&self, made: &mut Established) -> Result<Option<Arc<Link>>, Failure> {

@@ -171,6 +171,12 @@ impl Mesh {
         self.hub.state().links.values().find(|link| link.uplink.is_some()).map(|link| link.router)
     }
 
+    /// Why there was no connection to it last, since one is wanted.
+    #[must_use]
+    pub fn uplink_trouble(&self) -> Option<String> {
+        self.hub.uplink_trouble()
+    }
+
     /// The node goes on in this life: [`fau3_election::Election::incarnation`] changed.
     pub fn set_incarnation(&self, incarnation: Incarnation) {
         self.hub.state().incarnation = incarnation;

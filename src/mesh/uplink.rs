@@ -5,6 +5,7 @@
 //! dials it, at one place that the configuration names, and by one transport,
 //! since something between may let through that one only.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +15,11 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::api::{Refusal, Transport};
+use super::api::{Down, Refusal, Transport};
 use super::dial::{LATELY, PATIENCE, PATIENCE_LATELY};
 use super::doors::{HANDSHAKE_MAX, PATIENCE_FACTOR};
 use super::handshake::{self, Established, Failure};
-use super::hub::Hub;
+use super::hub::{Hub, Met};
 use super::pipe::Pipe;
 use super::websocket;
 
@@ -31,6 +32,8 @@ pub const AGAIN: Duration = Duration::from_secs(1);
 const LOOK_UP_EVERY: Duration = Duration::from_secs(30);
 /// A name server that says nothing for so long will not.
 const LOOK_UP_TIME_MAX: Duration = Duration::from_secs(5);
+/// What people are told of one that says nothing.
+const SILENT: &str = "it does not answer";
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
@@ -75,6 +78,7 @@ pub(super) async fn keep(hub: Arc<Hub>) {
     let mut last = None;
     loop {
         let Some(uplink) = wanted.borrow_and_update().clone() else {
+            hub.set_uplink_trouble(None);
             tokio::select! {
                 changed = wanted.changed() => if changed.is_err() { return },
                 () = hub.closing() => return,
@@ -83,6 +87,7 @@ pub(super) async fn keep(hub: Arc<Hub>) {
         };
         if last.replace(uplink.clone()).is_some_and(|last| last.host != uplink.host) {
             known = Known::default();
+            hub.set_uplink_trouble(None);
         }
         let dialling = dial(&hub, &uplink, &mut known);
         let made = tokio::select! {
@@ -90,11 +95,18 @@ pub(super) async fn keep(hub: Arc<Hub>) {
             _ = wanted.changed() => continue,
             () = hub.closing() => return,
         };
-        if let Some((made, deadline)) = made {
-            // It ends by itself when it is not wanted any more.
-            let met = Box::pin(hub.meet(made, deadline)).await;
-            debug!("default server: {:?}", met.map(|_| "over"));
-            known.seen = Some(hub.now());
+        let trouble = match made {
+            Ok((made, deadline)) => {
+                // It ends by itself when it is not wanted any more.
+                let met = Box::pin(hub.meet(made, deadline)).await;
+                known.seen = Some(hub.now());
+                over(met)
+            }
+            Err(trouble) => Some(trouble),
+        };
+        if let Some(trouble) = trouble {
+            debug!("default server: {trouble}");
+            hub.set_uplink_trouble(Some(trouble));
         }
         let lately = known.seen.is_some_and(|seen| hub.now().since(seen) < LATELY);
         tokio::select! {
@@ -105,32 +117,75 @@ pub(super) async fn keep(hub: Arc<Hub>) {
     }
 }
 
+/// Why a connection that was made is one no more, for people; `None`: it is none of theirs.
+fn over(met: Result<Met, Failure>) -> Option<String> {
+    match met {
+        Ok(Met::Over(Down::ClosedByPeer)) => Some("it closed the connection".into()),
+        Ok(Met::Over(Down::TimedOut)) => Some(SILENT.into()),
+        // The other connection of the two is it.
+        Ok(Met::Over(Down::Ours) | Met::Duplicate) => None,
+        Err(failure) => Some(reason(failure)),
+    }
+}
+
+fn reason(failure: Failure) -> String {
+    match failure {
+        Failure::Refused(why) => why.to_string(),
+        Failure::Oneself => "it is this router itself: correct default_server.url".into(),
+        Failure::Broken => "the connection broke in the handshake".into(),
+    }
+}
+
 /// Tries each of its addresses with each key.
-async fn dial(hub: &Arc<Hub>, uplink: &Arc<Uplink>, known: &mut Known) -> Option<(Established, Instant)> {
-    look_up(uplink, known).await;
+///
+/// # Errors
+/// What has kept the last one from being it, for people.
+async fn dial(
+    hub: &Arc<Hub>,
+    uplink: &Arc<Uplink>,
+    known: &mut Known,
+) -> Result<(Established, Instant), String> {
+    look_up(uplink, known).await?;
+    let mut trouble = SILENT.to_owned();
     let lately = known.seen.is_some_and(|seen| hub.now().since(seen) < LATELY);
     let patience = if lately { PATIENCE_LATELY } else { PATIENCE };
     for address in &known.addresses {
         if !hub.may_talk_to(address.ip()) {
             hub.refuse(*address, Refusal::NotLan);
+            trouble = Refusal::NotLan.to_string();
             continue;
         }
         let deadline = Instant::now() + HANDSHAKE_MAX.min(patience * PATIENCE_FACTOR);
         for key in 0..hub.terms.keys.len() {
             let connecting = timeout(patience, TcpStream::connect(address)).await;
-            let Ok(Ok(socket)) = connecting else { break };
-            let _ = socket.set_nodelay(true);
-            match timeout_at(deadline, shake(hub, uplink, *address, socket, key)).await {
-                Ok(Ok(made)) => {
-                    return Some((Established { uplink: Some(uplink.clone()), ..made }, deadline));
+            let socket = match connecting.map_err(|_| SILENT.into()).and_then(|tried| tried.map_err(text)) {
+                Ok(socket) => socket,
+                Err(why) => {
+                    trouble = why;
+                    break;
                 }
-                Ok(Err(Failure::Refused(why))) => hub.refuse(*address, why),
-                Ok(Err(failure)) => debug!("default server: {address}: {failure:?}"),
-                Err(_) => break,
+            };
+            let _ = socket.set_nodelay(true);
+            let Ok(shaken) = timeout_at(deadline, shake(hub, uplink, *address, socket, key)).await else {
+                trouble = SILENT.into();
+                break;
+            };
+            match shaken {
+                Ok(made) => return Ok((Established { uplink: Some(uplink.clone()), ..made }, deadline)),
+                Err(failure) => {
+                    if let Failure::Refused(why) = failure {
+                        hub.refuse(*address, why);
+                    }
+                    trouble = reason(failure);
+                }
             }
         }
     }
-    None
+    Err(trouble)
+}
+
+fn text(error: io::Error) -> String {
+    error.to_string()
 }
 
 async fn shake(
@@ -149,10 +204,13 @@ async fn shake(
 
 /// Where the name leads. What was once found stays known while a look up
 /// fails: the name server may be behind the uplink that is gone.
-async fn look_up(uplink: &Uplink, known: &mut Known) {
+///
+/// # Errors
+/// Why nothing is known, for people.
+async fn look_up(uplink: &Uplink, known: &mut Known) -> Result<(), String> {
     let is_fresh = known.looked_up.is_some_and(|at| at.elapsed() < LOOK_UP_EVERY);
     if is_fresh && !known.addresses.is_empty() {
-        return;
+        return Ok(());
     }
     known.looked_up = Some(Instant::now());
     let looking = lookup_host((uplink.host.as_str(), uplink.port));
@@ -163,11 +221,15 @@ async fn look_up(uplink: &Uplink, known: &mut Known) {
             known.addresses = addresses.take(ADDRESSES_MAX).collect();
             known.told = false;
             info!("default server: {} is at {:?}", uplink.host, known.addresses);
+            Ok(())
         }
-        Err(error) if !std::mem::replace(&mut known.told, true) => {
-            warn!("default server: cannot look up {}: {error}; trying again", uplink.host);
+        Err(error) => {
+            let trouble = format!("cannot look up {}: {error}", uplink.host);
+            if !std::mem::replace(&mut known.told, true) {
+                warn!("default server: {trouble}; trying again");
+            }
+            if known.addresses.is_empty() { Err(trouble) } else { Ok(()) }
         }
-        Err(_) => {}
     }
 }
 

@@ -18,7 +18,8 @@ use crate::config::Peer;
 use crate::discovery::{Discovery, News, Told};
 use crate::identity::{Error, NodeState, router_of, state_path};
 use crate::mesh::{BeaconTarget, Down, Frame, Mesh, MeshEvent, MeshEvents, SendOutcome, Uplink};
-use crate::router::Input;
+use crate::router::{Input, MeshStatus};
+use crate::upstream::WatchReport;
 use crate::wire::fau3e::{Contact, FRAME_BYTES_MAX, Message, decode, encode};
 
 /// Writes of the state file that are under way; the election has one at a time.
@@ -120,6 +121,18 @@ impl MeshSide {
     /// Who was found where the default server is, while it is connected.
     pub(super) fn uplink(&self) -> Option<RouterId> {
         self.mesh.uplink()
+    }
+
+    /// What people are shown of the default server, if it is a fau3 node; `why`
+    /// tells why whoever answers there is not it.
+    pub(super) fn watch(&self, mesh: &MeshStatus, why: Option<&str>) -> WatchReport {
+        let trouble = || why.map(str::to_owned).or_else(|| self.mesh.uplink_trouble());
+        WatchReport {
+            watching: mesh.watches_main,
+            outages: mesh.main_outages,
+            trouble: mesh.watches_main.then(trouble).flatten(),
+            ..WatchReport::default()
+        }
     }
 
     /// What happens next. Nothing is lost if the future is dropped before.

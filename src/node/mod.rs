@@ -444,14 +444,17 @@ impl Node {
     }
 
     fn report(&self) -> Report {
+        let router = self.router.snapshot(self.clock.now());
+        let main = self.mesh.as_ref().zip(router.mesh.as_ref());
+        let main = main.map(|(doors, mesh)| doors.watch(mesh, self.shown.told_main()));
         Report {
             identity: self.identity.clone(),
             uptime: self.clock.now().since(Time::ZERO),
-            router: self.router.snapshot(self.clock.now()),
+            router,
             store: self.store.as_ref().map(Store::counters),
             files_written: crate::identity::written(),
             mesh: self.mesh.as_ref().map(MeshSide::report),
-            default_server: self.upstream.report(),
+            default_server: self.upstream.report(main),
         }
     }
 }

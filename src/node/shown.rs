@@ -133,6 +133,11 @@ impl Shown {
         self.control.set_warning("default server", text);
     }
 
+    /// Why whoever answers there is not the default server.
+    pub(super) fn told_main(&self) -> Option<&str> {
+        self.told_main.as_deref()
+    }
+
     fn list(&self, mesh: &MeshStatus, doors: &MeshSide) {
         let own = Found {
             peer_id: self.identity.peer_id.clone(),

@@ -10,8 +10,8 @@ use super::report::DefaultServerReport;
 use crate::config::{DefaultServer, Scheme, ServerUrl};
 use crate::identity;
 use crate::router::{Input, ServerKind, UpstreamInput, UpstreamOutput};
-use crate::upstream::Upstream;
 use crate::upstream::watch::Settings;
+use crate::upstream::{Upstream, WatchReport};
 
 /// The default server, as the node's task holds it.
 pub struct UpstreamSide {
@@ -140,14 +140,15 @@ impl UpstreamSide {
         }
     }
 
-    /// What people are shown.
-    pub(super) fn report(&self) -> DefaultServerReport {
+    /// What people are shown; with what the mesh has seen of one that is a node.
+    pub(super) fn report(&self, node: Option<WatchReport>) -> DefaultServerReport {
+        let node = node.filter(|_| self.config.url.is_some());
         DefaultServerReport {
             name: self.config.name.clone(),
             url: self.config.url.as_ref().map(ToString::to_string),
             kind: self.config.url.as_ref().map(kind),
             reachable: self.reachable.map(|(reaches, since)| (reaches, since.elapsed())),
-            watch: self.upstream.as_ref().map(Upstream::report).unwrap_or_default(),
+            watch: self.upstream.as_ref().map(Upstream::report).or(node).unwrap_or_default(),
             streams_dropped: self.upstream.as_ref().map_or(0, Upstream::streams_dropped),
         }
     }

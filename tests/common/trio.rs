@@ -82,7 +82,7 @@ impl Trio {
 
 /// An address for one router. Of this process alone, and not the one from which
 /// connections come: so its port is not taken meanwhile.
-fn own_address() -> SocketAddr {
+pub(crate) fn own_address() -> SocketAddr {
     static NUMBER: AtomicU16 = AtomicU16::new(20_000);
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     let port = NUMBER.fetch_add(1, Ordering::Relaxed);

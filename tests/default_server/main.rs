@@ -9,7 +9,10 @@ mod common;
 mod legacy;
 
 mod bad_servers;
+mod half_open;
+mod killed;
 mod lists;
+mod node;
 mod quirks;
 mod relay;
 mod sessions;

@@ -143,6 +143,8 @@ fn report_in_mesh() -> Report {
     report.router.mesh = Some(router::MeshStatus {
         leaves: Vec::new(),
         main: None,
+        watches_main: false,
+        main_outages: 0,
         names: Vec::new(),
         view,
         list,

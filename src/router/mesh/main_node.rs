@@ -45,6 +45,8 @@ pub(super) struct Main {
     let_go_at: Option<Time>,
     /// What the election was told.
     said: Option<bool>,
+    /// How often it went away while this router looked.
+    outages: u64,
     /// Another router is the deputy, and has led itself since, if it does.
     followed: Option<Option<Time>>,
 }
@@ -55,12 +57,19 @@ impl Main {
         self.router
     }
 
+    /// This router is the one that looks.
+    pub(super) fn is_watched(&self) -> bool {
+        self.is_kept && self.let_go_at.is_none()
+    }
+
+    /// How often it went away while this router looked.
+    pub(super) fn outages(&self) -> u64 {
+        self.outages
+    }
+
     pub(super) fn timeout(&self, now: Time) -> Option<Time> {
         let trusted_at = self.hold.trusted_at().filter(|at| *at > now || self.said != Some(true));
-        self.let_go_at
-            .into_iter()
-            .chain(trusted_at.filter(|_| self.is_kept && self.let_go_at.is_none()))
-            .min()
+        self.let_go_at.into_iter().chain(trusted_at.filter(|_| self.is_watched())).min()
     }
 
     /// Looks for it among those that are connected. Its name stays with whom
@@ -109,7 +118,7 @@ impl Router {
         let name = |main: &Option<MainNode>| main.as_ref().map(|main| main.name.clone());
         if name(&mesh.main.configured) != name(&configured) {
             // Outages of the one before say nothing of this one.
-            mesh.main.hold = Hold::new(base);
+            (mesh.main.hold, mesh.main.outages) = (Hold::new(base), 0);
         }
         mesh.main.hold.base = base;
         mesh.main.configured = configured;
@@ -158,7 +167,9 @@ impl Router {
             self.outputs.push_back(Output::Uplink { keep });
         }
         let says = main.judge(now, is_ours);
-        if std::mem::replace(&mut main.said, says) != says {
+        let before = std::mem::replace(&mut main.said, says);
+        main.outages += u64::from((before, says) == (Some(true), Some(false)));
+        if before != says {
             self.elect(match says {
                 Some(reach) => Input::DefaultServer(reach),
                 None => Input::DefaultServerUnwatched,

@@ -23,6 +23,10 @@ pub struct MeshStatus {
     pub leaves: Vec<(RouterId, Box<str>)>,
     /// The default server of the configuration, if it is one of them.
     pub main: Option<RouterId>,
+    /// This router is the one that looks whether it is there.
+    pub watches_main: bool,
+    /// How often it went away while this router looked.
+    pub main_outages: u64,
     /// What those that this one has a connection to say their names are.
     pub names: Vec<(RouterId, Box<str>)>,
     /// Clients that are connected to other routers, and where.
@@ -81,6 +85,8 @@ impl Router {
             neighbours: mesh.peers.neighbours(true),
             leaves: named(mesh.peers.iter().filter(|(_, peer)| peer.leaf)),
             main: mesh.main.router(),
+            watches_main: mesh.main.is_watched(),
+            main_outages: mesh.main.outages(),
             names: named(mesh.peers.iter().filter(|(_, peer)| peer.has_spoken)),
             election: mesh.election.counters(),
             elsewhere,

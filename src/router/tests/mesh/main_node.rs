@@ -125,6 +125,33 @@ fn it_leads_again_once_it_has_been_there_for_the_hold_time_which_outages_double_
 }
 
 #[test]
+fn outages_are_counted_where_they_are_seen() {
+    let mut net = MeshNet::with_main(&[2]);
+    let seen = |net: &MeshNet, at: usize| {
+        let mesh = net.router(R(at)).snapshot(net.now).mesh.unwrap();
+        (mesh.watches_main, mesh.main_outages)
+    };
+    assert_eq!((seen(&net, 0), seen(&net, 1)), ((true, 0), (false, 0)));
+    for outages in 1..=2 {
+        net.kill(R(2));
+        net.run(secs(5));
+        net.start(R(2));
+        net.run(ms(500));
+        // Gone again before it was trusted is one outage.
+        net.kill(R(2));
+        net.run(secs(5));
+        assert_eq!((seen(&net, 0), seen(&net, 1)), ((true, outages), (false, 0)));
+        net.start(R(2));
+        net.run(secs(10));
+        assert_eq!(roles(&net, 2), [Role::Default; 2]);
+    }
+    // The next one to look begins anew.
+    net.kill(R(0));
+    net.run(secs(3));
+    assert_eq!(seen(&net, 1), (true, 0));
+}
+
+#[test]
 fn what_was_said_on_both_sides_of_an_outage_reaches_everyone_once_after_it() {
     let mut net = MeshNet::with_main(&[2, 1]);
     let main = R(3);
