@@ -10,6 +10,8 @@ try:
 except ImportError:
     zopfli = None
 
+# Where one block of codes ends and the next begins is found for all of it, not for fifteen blocks at most.
+BLOCKS = 0
 # Tries; more of them take twice as long and save nothing worth it.
 ITERATIONS = 5
 # Below this it makes no difference that anyone would see.
@@ -21,7 +23,7 @@ def deflate(data):
     """A raw stream of its own."""
     if zopfli and len(data) >= WORTH_IT_BYTES:
         # Without what zlib puts around it.
-        return zopfli.compress(data, numiterations=ITERATIONS)[2:-4]
+        return zopfli.compress(data, numiterations=ITERATIONS, blocksplittingmax=BLOCKS)[2:-4]
     stream = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9)
     return stream.compress(data) + stream.flush()
 
