@@ -34,6 +34,21 @@ pub(super) struct Store {
     confirmed_at: Option<Time>,
 }
 
+/// Why the server is told what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// The router that told it knows of no Confirm: it counts each such case.
+    Unconfirmed,
+    /// That router has died since.
+    Died,
+    /// It was cut off since from the one that tells it now.
+    Apart,
+    /// It has not had the time to tell the other one.
+    Soon,
+    /// Nothing excuses it.
+    Known,
+}
+
 impl World {
     /// The server takes in what a device has said.
     pub(super) fn server_has(&mut self, line: u32, number: usize) {
@@ -46,8 +61,17 @@ impl World {
             self.tally.server_told += 1;
             self.must_be_in_order(node, number);
         }
-        for store in &stores {
-            self.may_be_again(store, node, number);
+        let excuses: Vec<Again> = stores.iter().map(|store| self.again(store, node, number)).collect();
+        // It is one doubling, whatever the server has had before.
+        if let Some(last) = excuses.last() {
+            match last {
+                Again::Unconfirmed => self.tally.server_doubled += 1,
+                Again::Died => self.tally.server_doubled_by_death += 1,
+                Again::Apart => self.tally.server_doubled_apart += 1,
+                Again::Soon => self.tally.server_doubled_soon += 1,
+                Again::Known => {}
+            }
+            self.note(Some(node), || format!("tells the server {number} again: {last:?}"));
         }
         let stores: Vec<Store> =
             stores.into_iter().chain([Store { line, at: now, confirmed_at: None }]).collect();
@@ -55,29 +79,24 @@ impl World {
     }
 
     /// The server has it already: why does it get it again?
-    fn may_be_again(&mut self, store: &Store, node: usize, number: usize) {
+    fn again(&mut self, store: &Store, node: usize, number: usize) -> Again {
         let before = &self.server().lines[store.line as usize];
         let (first, boot) = (before.node, before.boot);
         if self.machines[first].boot != boot {
-            self.tally.server_doubled_by_death += 1;
-            return;
+            return Again::Died;
         }
         if self.was_apart(first, node, store.at) {
-            self.tally.server_doubled_apart += 1;
-            return;
+            return Again::Apart;
         }
-        let Some(confirmed_at) = store.confirmed_at else {
-            self.tally.server_doubled += 1;
-            return;
-        };
+        let Some(confirmed_at) = store.confirmed_at else { return Again::Unconfirmed };
         if self.now.since(confirmed_at) < TOLD_WITHIN {
-            self.tally.server_doubled_soon += 1;
-        } else {
-            let text = format!(
-                "r{node} tells the server {number}, which r{first} knows it to have since {confirmed_at}"
-            );
-            self.broken(PUSHED_ONCE, text);
+            return Again::Soon;
         }
+        let text = format!(
+            "r{node} tells the server {number}, which r{first} knows it to have since {confirmed_at}"
+        );
+        self.broken(PUSHED_ONCE, text);
+        Again::Known
     }
 
     /// Nothing newer of its sender may have been told before it, by a router that held both.

@@ -34,6 +34,8 @@ pub(super) struct Upline {
     /// Things whose time has come while nothing passed.
     held_up: u32,
     held_down: u32,
+    /// WebSocket pings sent.
+    probes: u32,
     /// How the router's shell takes it.
     pub(super) end: End,
     /// The router's machine does not know it any more, and sends nothing again.
@@ -74,7 +76,7 @@ pub(in crate::mesh) enum End {
 pub(super) enum Up {
     Open,
     Frame(ToServer),
-    Probe,
+    Probe(u32),
     /// A goodbye; the answer is waited for.
     Goodbye,
     /// The kernel closes it.
@@ -85,7 +87,7 @@ pub(super) enum Up {
 pub(super) enum Down {
     Accepted,
     Frame(FromServer),
-    Pong,
+    Pong(u32),
     /// Closed, refused, or a goodbye answered.
     Closed,
 }
@@ -122,7 +124,10 @@ impl World {
             }
             UpstreamOutput::Probe { conn } => {
                 if let Some(line) = self.line_of(node, conn) {
-                    self.push_up(line, Up::Probe);
+                    let place = &mut self.server().lines[line as usize];
+                    place.probes += 1;
+                    let probe = Up::Probe(place.probes);
+                    self.push_up(line, probe);
                 }
             }
         }
@@ -150,6 +155,7 @@ impl World {
             down_at: now,
             held_up: 0,
             held_down: 0,
+            probes: 0,
             end: End::Opening,
             is_forsaken: false,
             stands: false,
@@ -200,10 +206,10 @@ impl World {
                 self.server_lets_go(line);
                 self.push_down(line, Down::Closed);
             }
-            Up::Probe if place.stands => self.push_down(line, Down::Pong),
+            Up::Probe(probe) if place.stands => self.push_down(line, Down::Pong(probe)),
             Up::Frame(frame) if place.stands => self.server_takes(line, frame),
             // Nobody there knows this connection: its kernel says so.
-            Up::Probe | Up::Frame(_) => self.push_down(line, Down::Closed),
+            Up::Probe(_) | Up::Frame(_) => self.push_down(line, Down::Closed),
         }
     }
 
@@ -236,12 +242,14 @@ impl World {
                 self.feed_up(node, UpstreamInput::Up { conn });
             }
             Down::Accepted => {}
-            Down::Pong if is_up => self.feed_up(node, UpstreamInput::Pong { conn }),
+            Down::Pong(probe) if is_up && probe == place.probes => {
+                self.feed_up(node, UpstreamInput::Pong { conn })
+            }
             Down::Frame(message) if is_up => {
                 self.server_says(line, &message);
                 self.feed_up(node, UpstreamInput::Says { conn, message });
             }
-            Down::Pong | Down::Frame(_) => {}
+            Down::Pong(_) | Down::Frame(_) => {}
             Down::Closed => {
                 place.end = End::Gone;
                 self.note(Some(node), || format!("{conn:?} to the server is closed"));
