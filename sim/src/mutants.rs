@@ -36,13 +36,15 @@ pub fn hunt(mutant: Mutant, seeds: u64) -> Option<Caught> {
 /// The same for a wrong variant of whole routers.
 #[must_use]
 pub fn hunt_router(mutant: mesh::Mutant, seeds: u64) -> Option<Caught> {
+    let above = if mutant.is_of_relay() { mesh::Above::Legacy } else { mesh::Above::None };
     let wrong = |seed| {
-        let mut setup = mesh::Setup::from_seed(seed);
+        let mut setup = mesh::Setup::from_seed_with(seed, above);
         setup.settings.mutant = Some(mutant);
         setup
     };
     let broken = |plan| mesh::sweep(plan, wrong, |_, _| ()).violations;
-    let is_right = |seed| mesh::World::new(mesh::Setup::from_seed(seed)).run().violation.is_none();
+    let is_right =
+        |seed| mesh::World::new(mesh::Setup::from_seed_with(seed, above)).run().violation.is_none();
     hunt_of(seeds, broken, is_right)
 }
 

@@ -1,11 +1,13 @@
 //! Whole routers under faults: no rule is broken, and each rule can be.
 #![allow(clippy::unwrap_used)]
 
-use fau3_sim::mesh::{Mutant, NAMES, Plan, Setup, World, sweep};
+use fau3_sim::mesh::{Above, Mutant, NAMES, Plan, Setup, World, sweep};
 use fau3_sim::mutants::hunt_router;
 
 /// Builds without optimisation run fewer seeds in the same time.
 const SEEDS: u64 = if cfg!(debug_assertions) { 8 } else { 36 };
+/// The same with a default server above.
+const SEEDS_BELOW_SERVER: u64 = if cfg!(debug_assertions) { 4 } else { 14 };
 /// Within so many seeds each wrong variant is caught; the commonest within few.
 const HUNTED_SEEDS: u64 = 96;
 
@@ -26,6 +28,24 @@ fn no_rule_is_broken_and_what_should_happen_does() {
         ("waited for the speaker's order", tally.order_waits),
     ] {
         assert!(count > 0, "never {what} in {SEEDS} runs");
+    }
+}
+
+#[test]
+fn a_legacy_default_server_above_the_mesh_bears_its_outages_and_the_mesh_bears_them_too() {
+    let plan = Plan { from: 0, until: SEEDS_BELOW_SERVER, stop: false, threads: 0 };
+    let swept = sweep(plan, |seed| Setup::from_seed_with(seed, Above::Legacy), |_, _| ());
+    assert!(swept.violations.is_empty(), "{:?}", swept.violations);
+    let tally = swept.tally;
+    for (what, count) in [
+        ("told", tally.server_told),
+        ("heard of its clients", tally.server_heard),
+        ("paired copies", tally.upstream_paired),
+        ("a fault of it", tally.server_faults),
+        ("a half-open connection found", tally.server_half_open),
+        ("a Confirm lost, counted", tally.upstream_unsure),
+    ] {
+        assert!(count > 0, "never {what} in {SEEDS_BELOW_SERVER} runs");
     }
 }
 
@@ -60,7 +80,7 @@ fn wrong_variants_of_the_router_are_caught() {
         Mutant::AttachmentByArrival,
     ];
     for mutant in Mutant::ALL {
-        if cfg!(debug_assertions) && rare.contains(&mutant) {
+        if cfg!(debug_assertions) && (rare.contains(&mutant) || mutant.is_of_relay()) {
             continue;
         }
         let caught = hunt_router(mutant, HUNTED_SEEDS);

@@ -151,7 +151,7 @@ impl Router {
         if probe > link.probes {
             return; // Nothing that we sent.
         }
-        link.alive_at = self.now;
+        (link.alive_at, link.heard_at) = (self.now, self.now);
         if link.probe.is_some_and(|(newest, _)| newest <= probe) {
             link.probe = None;
         }

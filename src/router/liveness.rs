@@ -29,6 +29,7 @@ impl Link {
             probe_at: now + PROBE_INTERVAL,
             invalid_told: false,
             alive_at: now,
+            heard_at: now,
             timer: None,
         }
     }

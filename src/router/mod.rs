@@ -218,7 +218,7 @@ impl Router {
         // A frame of a connection that was taken over meanwhile.
         let Some(&key) = self.by_conn.get(&conn) else { return };
         if let Some(link) = &mut self.sessions[key].link {
-            link.alive_at = self.now;
+            (link.alive_at, link.heard_at) = (self.now, self.now);
         }
         match message {
             Ok(FromClient::Ping { message_uuid }) => self.confirm(key, message_uuid, Status::PONG),

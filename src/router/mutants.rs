@@ -18,7 +18,7 @@ macro_rules! mutated {
 }
 pub(crate) use mutated;
 
-/// Wrong variants of replication, delivery and roaming.
+/// Wrong variants of replication, delivery and roaming, then of the relay to a default server.
 #[cfg(feature = "mutants")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mutant {
@@ -46,12 +46,28 @@ pub enum Mutant {
     ReplicatedNotRemembered,
     /// What is settled of other lives' records is forgotten with the next one.
     SettledForgotten,
+    /// A connection to the default server in a client's name although another router may have one.
+    LineBesideAnother,
+    /// A client that shows no life keeps its connection there while routers are out of reach.
+    LeaseForgotten,
+    /// A connection that ended unheard is taken for one that the server knows to be gone.
+    RemainsForgotten,
+    /// Others do not hear what the default server has.
+    PushedNotTold,
+    /// Its copies of what is known here are taken for new messages.
+    EchoesNotPaired,
+    /// A record is delivered although it came from the server before, as another one.
+    ServerTwinDelivered,
+    /// What the server does not have is forgotten when it is gone.
+    BacklogDropped,
+    /// A Confirm that is lost with its connection is not counted.
+    LostConfirmNotCounted,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 20] = [
         Self::NoAntiEntropy,
         Self::StoredAlone,
         Self::SettledNotMerged,
@@ -64,5 +80,19 @@ impl Mutant {
         Self::WaitingSettled,
         Self::ReplicatedNotRemembered,
         Self::SettledForgotten,
+        Self::LineBesideAnother,
+        Self::LeaseForgotten,
+        Self::RemainsForgotten,
+        Self::PushedNotTold,
+        Self::EchoesNotPaired,
+        Self::ServerTwinDelivered,
+        Self::BacklogDropped,
+        Self::LostConfirmNotCounted,
     ];
+
+    /// Whether it shows only with a default server.
+    #[must_use]
+    pub fn is_of_relay(self) -> bool {
+        self >= Self::LineBesideAnother
+    }
 }

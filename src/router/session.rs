@@ -175,6 +175,8 @@ pub(super) struct Link {
     pub(super) invalid_told: bool,
     /// The last sign of life: anything received, or a frame that got away.
     pub(super) alive_at: Time,
+    /// When anything last came from the client itself.
+    pub(super) heard_at: Time,
     /// The earliest moment at which one of the above needs attention; the
     /// router's timers hold it.
     pub(super) timer: Option<Time>,

@@ -220,9 +220,9 @@ impl Router {
         self.mesh.as_ref().map(|mesh| mesh.election.list())
     }
 
-    /// The routers in reach over however many hops.
-    pub(super) fn members(&self) -> impl Iterator<Item = RouterId> + '_ {
-        self.mesh.iter().flat_map(|mesh| mesh.members.keys().copied())
+    /// The routers in reach over however many hops, each in its life.
+    pub(super) fn members_in_life(&self) -> Vec<(RouterId, Incarnation)> {
+        self.mesh.iter().flat_map(|mesh| mesh.members.iter().map(|(id, life)| (*id, *life))).collect()
     }
 
     pub(super) fn has_peers(&self) -> bool {

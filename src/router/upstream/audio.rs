@@ -8,6 +8,7 @@ use std::time::Duration;
 use fau3_election::Time;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::lines::Line;
 use super::{ToServer, UpConn, UpstreamOutput};
 use crate::router::{Output, Router, SessionKey, ToClient};
 
@@ -76,6 +77,10 @@ impl Router {
         let Some(client_id) = self.upstream.by_conn.get(&conn) else { return };
         let Some(&key) = self.by_client.get(client_id) else { return };
         let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
+        // It does not say to which room it belongs.
+        if carried.line.as_ref().and_then(Line::room) != self.sessions[key].room.as_ref() {
+            return;
+        }
         if !carried.audio.is_news(now, frame, Way::Server) {
             return;
         }

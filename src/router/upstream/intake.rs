@@ -10,6 +10,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 use super::echoes::echo_key;
 use super::{ToServer, UpConn, UpstreamOutput};
 use crate::router::mesh::Place;
+use crate::router::mutants::mutated;
 use crate::router::{Output, Router};
 use crate::wire::fau3d::{FRAME_BYTES_MAX, Status, playlist_frame_bytes};
 use crate::wire::{ClientId, Message, Record, RecordId, RoomId, Uuid};
@@ -135,7 +136,8 @@ impl Router {
         payload: Box<[u8]>,
     ) -> bool {
         let key = echo_key(room, &client_id, &payload);
-        if let Some(id) = self.upstream.echoes.told(key, conn, since) {
+        let known = self.upstream.echoes.told(key, conn, since);
+        if let Some(id) = known.filter(|_| !mutated!(self.settings, EchoesNotPaired)) {
             self.stats.upstream_paired += 1;
             self.server_told_of(&id);
             return true;
@@ -260,7 +262,7 @@ impl Router {
         let Some(other) = self.upstream_hears_of(record, age_ms) else { return false };
         self.log.link((record.key(), record.id), other);
         self.server_has(record);
-        true
+        !mutated!(self.settings, ServerTwinDelivered)
     }
 
     pub(in crate::router) fn upstream_forgets(&mut self, record: &Record) {

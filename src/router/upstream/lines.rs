@@ -12,10 +12,12 @@ use fau3_election::{RouterId, Time};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::audio::Audio;
-use super::others::{Elsewhere, LINGER};
+use super::claim::{Claim, LEASE, May};
+use super::others::LINGER;
 use super::push::Flight;
 use super::{LEGACY_CLIENT_ID_MAX, ToServer, UpConn, UpstreamOutput};
 use crate::router::mesh::Place;
+use crate::router::mutants::mutated;
 use crate::router::{Output, Router, SessionKey};
 use crate::wire::fau3e::UPSTREAM_LINES_MAX;
 use crate::wire::{ClientId, Record, RecordId, RoomId, Uuid};
@@ -30,7 +32,7 @@ const ABSENT_LINES_MAX: usize = 8;
 /// After a connection has failed, doubled each time.
 const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// See [`RETRY_FIRST`].
-const RETRY_MAX: Duration = Duration::from_secs(8);
+pub(super) const RETRY_MAX: Duration = Duration::from_secs(8);
 /// Each connection asks the server for Pings, so that it finds those that died.
 const PING_PERIOD_S: u32 = 5;
 /// Without a sign of life for three of them, a connection is asked for one.
@@ -57,6 +59,8 @@ pub(super) struct Carried {
     /// Failures to connect in a row, and when the next try may be.
     failures: u32,
     retry_at: Time,
+    /// The right to a connection.
+    pub(super) claim: Claim,
     /// Since when nobody knows where the client is.
     absent_since: Option<Time>,
     /// The server takes no more connections.
@@ -81,8 +85,8 @@ pub(super) struct Line {
     pub(super) subscribed: Option<(RoomId, u32)>,
     /// What was sent and is not confirmed.
     pub(super) flight: Option<Flight>,
-    /// The Subscribe that is on its way there, and the room that it leaves: until it is
-    /// confirmed, the server says what was said there.
+    /// The Subscribe that is on its way there, and the room that it leaves: until the
+    /// server has read it, it says what was said there.
     pub(super) leaving: Option<(Uuid, RoomId)>,
     /// It has outlived an absence of the server, and has shown no life since: a
     /// reset reaches the server now.
@@ -100,7 +104,7 @@ pub(super) enum Stage {
 /// What a client's connection is for.
 enum Want {
     /// It is connected here.
-    Serve,
+    Serve(SessionKey),
     /// It has just gone, or has left something to be pushed.
     Keep,
     /// It is absent, and this router speaks for it.
@@ -126,6 +130,12 @@ impl Line {
             has_outlived: false,
         }
     }
+
+    /// The room in which the server surely takes the client to be.
+    pub(super) fn room(&self) -> Option<&RoomId> {
+        let is_settled = self.leaving.is_none();
+        self.subscribed.as_ref().map(|(room, _)| room).filter(|_| is_settled)
+    }
 }
 
 impl Carried {
@@ -136,7 +146,7 @@ impl Carried {
 
     /// The server may take a connection of this router for one.
     pub(super) fn may_be_there(&self) -> bool {
-        self.line.is_some() || self.suspect_since.is_some()
+        self.line.is_some() || self.suspect_since.is_some() || self.claim.stands()
     }
 
     /// The connection, if it can be used.
@@ -180,14 +190,21 @@ impl Router {
     pub(super) fn carry(&mut self, client_id: &ClientId) {
         self.suspicion_due(client_id);
         match self.want(client_id) {
-            Want::Serve | Want::Keep => self.have_line(client_id),
-            Want::Push if self.absent_lines() < ABSENT_LINES_MAX => self.have_line(client_id),
+            Want::Serve(key) => {
+                let may = self.may_serve(key);
+                self.have_line_if(client_id, may);
+            }
+            Want::Keep => {}
+            Want::Push if self.absent_lines() < ABSENT_LINES_MAX => {
+                let may = self.may_speak_for(client_id);
+                self.have_line_if(client_id, may);
+            }
             Want::Push => self.wake_at(client_id, self.now + RETRY_FIRST),
             Want::Later(at) => {
-                self.close_line(client_id);
+                self.leave_line(client_id);
                 self.wake_at(client_id, at);
             }
-            Want::Nothing => self.close_line(client_id),
+            Want::Nothing => self.leave_line(client_id),
         }
         if self.upstream.leads {
             self.subscribe_up(client_id);
@@ -204,32 +221,36 @@ impl Router {
         if !can_be || client_id.as_str().len() > LEGACY_CLIENT_ID_MAX {
             return Want::Nothing;
         }
-        match self.upstream.others.holds(client_id, self.now, self.upstream.led_since) {
-            Elsewhere::No => {}
-            Elsewhere::Yes => return Want::Nothing,
-            Elsewhere::Until(at) => return Want::Later(at),
-        }
-        let session = self.by_client.get(client_id).map(|key| &self.sessions[*key]);
-        let is_here = session.is_some_and(|session| session.link.is_some());
-        let is_elsewhere = session.is_some_and(|session| session.place == Place::Elsewhere) && !is_here;
+        let key = self.by_client.get(client_id).copied();
+        let session = key.map(|key| &self.sessions[key]);
+        let here = key.filter(|key| self.sessions[*key].link.is_some());
+        let is_elsewhere = session.is_some_and(|session| session.place == Place::Elsewhere) && here.is_none();
         let gone_at = session.map(|session| session.detached_at);
-        if is_here || is_elsewhere {
-            if let Some(carried) = self.upstream.clients.get_mut(client_id) {
+        if let Some(carried) = self.upstream.clients.get_mut(client_id) {
+            if here.is_none() {
+                carried.claim.doubt();
+            }
+            if here.is_some() || is_elsewhere {
                 carried.absent_since = None;
             }
-            return if is_here { Want::Serve } else { Want::Nothing };
         }
-        self.want_of_absent(client_id, gone_at)
+        match here {
+            Some(key) => Want::Serve(key),
+            None if is_elsewhere => Want::Nothing,
+            None => self.want_of_absent(client_id, gone_at),
+        }
     }
 
     fn want_of_absent(&mut self, client_id: &ClientId, gone_at: Option<Time>) -> Want {
         let (now, speaks) = (self.now, self.is_deputy());
+        let is_leased = self.upstream.others.has_missing(now);
         let Some(carried) = self.upstream.clients.get_mut(client_id) else { return Want::Nothing };
         let gone_at = *carried.absent_since.get_or_insert(gone_at.unwrap_or(now));
         let has_more = !carried.waiting.is_empty();
-        if carried.line.is_some() && (has_more || now < gone_at + KEPT_FOR) {
-            if now < gone_at + KEPT_FOR {
-                self.wake_at(client_id, gone_at + KEPT_FOR);
+        let kept_until = gone_at + if is_leased { LEASE } else { KEPT_FOR };
+        if carried.line.is_some() && (now < kept_until || has_more && !is_leased) {
+            if now < kept_until {
+                self.wake_at(client_id, kept_until);
             }
             return Want::Keep;
         }
@@ -248,6 +269,28 @@ impl Router {
         self.upstream.by_conn.values().filter(is_absent).count()
     }
 
+    fn have_line_if(&mut self, client_id: &ClientId, may: May) {
+        match may {
+            May::Yes => self.have_line(client_id),
+            May::Not(again_at) => {
+                self.close_line(client_id);
+                if let Some(at) = again_at {
+                    self.wake_at(client_id, at);
+                }
+            }
+        }
+    }
+
+    /// The client needs no connection from here.
+    fn leave_line(&mut self, client_id: &ClientId) {
+        self.close_line(client_id);
+        let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
+        carried.has_no_place = false;
+        if carried.claim.withdraw() {
+            self.tell_upstream_soon();
+        }
+    }
+
     /// Opens a connection unless there is one, or it is too early. One that fell
     /// silent stays while the server is out of reach: whoever ends it does not
     /// know whether the server notices.
@@ -256,8 +299,6 @@ impl Router {
         if !self.upstream.leads {
             return;
         }
-        let led_since = self.upstream.led_since;
-        let lines = self.upstream.by_conn.len() + self.upstream.others.lines(now, led_since);
         let carried = self.upstream.clients.entry(client_id.clone()).or_default();
         if carried.line.is_some() {
             return;
@@ -269,12 +310,12 @@ impl Router {
             let at = carried.retry_at;
             return self.wake_at(client_id, at);
         }
-        carried.has_no_place = lines >= UPSTREAM_LINES_MAX;
-        if carried.has_no_place {
+        if !self.has_place_there(client_id) {
             return self.wake_at(client_id, now + RETRY_MAX);
         }
         self.upstream.conns += 1;
         let conn = UpConn(self.upstream.conns);
+        let carried = self.upstream.clients.entry(client_id.clone()).or_default();
         carried.line = Some(Line::opening(conn, now));
         self.upstream.by_conn.insert(conn, client_id.clone());
         let open = UpstreamOutput::Open { conn, client_id: client_id.clone() };
@@ -282,9 +323,30 @@ impl Router {
         self.tell_upstream_soon();
     }
 
+    /// Whether the server takes one more. Of those that come at the same time, the
+    /// router of the lower id goes first.
+    pub(super) fn has_place_there(&mut self, client_id: &ClientId) -> bool {
+        let (now, led_since, me) = (self.now, self.upstream.led_since, self.origin.router);
+        let own = self
+            .upstream
+            .clients
+            .iter()
+            .filter(|(other, carried)| *other != client_id && carried.may_be_there());
+        let own = own.count();
+        let carried = self.upstream.clients.entry(client_id.clone()).or_default();
+        let others = &self.upstream.others;
+        let is_new = !carried.claim.stands();
+        let before = others.lines(now, led_since, |other| is_new || other < me);
+        let has_place = own + before < UPSTREAM_LINES_MAX;
+        carried.has_no_place = !has_place;
+        if !has_place && carried.claim.withdraw() {
+            self.tell_upstream_soon();
+        }
+        has_place
+    }
+
     pub(super) fn close_line(&mut self, client_id: &ClientId) {
         let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
-        carried.has_no_place = false;
         let Some(line) = carried.line.as_mut().filter(|line| line.stage != Stage::Closing) else { return };
         line.stage = Stage::Closing;
         self.outputs.push_back(Output::Upstream(UpstreamOutput::Close { conn: line.conn }));
@@ -344,7 +406,10 @@ impl Router {
         let Some(carried) = self.upstream.clients.get_mut(&client_id) else { return };
         let Some(line) = carried.line.take() else { return };
         // Whether the server has taken it in is not known; it is sent again.
-        self.stats.upstream_unsure += u64::from(line.flight.is_some());
+        if !mutated!(self.settings, LostConfirmNotCounted) {
+            self.stats.upstream_unsure += u64::from(line.flight.is_some());
+        }
+        let clean = clean || mutated!(self.settings, RemainsForgotten);
         let is_reset = line.has_outlived && leads;
         carried.suspect_since = (!clean && !is_reset).then_some(now);
         if !clean {
@@ -410,12 +475,17 @@ impl Router {
         let before = line.subscribed.replace(wish).map(|(room, _)| room).filter(|before| *before != room);
         let message_uuid = self.fresh_uuid();
         let carried = self.upstream.clients.get_mut(client_id);
+        let leaves = before.is_some();
         if let (Some(before), Some(line)) = (before, carried.and_then(|carried| carried.line.as_mut())) {
             line.leaving = Some((message_uuid, before));
         }
         let ping_period_s = PING_PERIOD_S;
         let frame = ToServer::Subscribe { message_uuid, room, monitor_period_s, ping_period_s };
         self.outputs.push_back(Output::Upstream(UpstreamOutput::Send { conn, frame }));
+        if leaves {
+            // The answer to it may be missing.
+            self.outputs.push_back(Output::Upstream(UpstreamOutput::Probe { conn }));
+        }
     }
 
     /// Looks at a client at that time, or before.

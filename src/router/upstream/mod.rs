@@ -10,6 +10,7 @@
 //! Live audio passes both ways at once (`audio`).
 
 mod audio;
+mod claim;
 mod echoes;
 mod hold;
 mod intake;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use fau3_election::{Role, Time};
 
 use super::Router;
+use super::mutants::mutated;
 use crate::wire::ClientId;
 use crate::wire::fau3d::ConnectedClient;
 use echoes::Echoes;
@@ -115,6 +117,10 @@ impl Router {
         self.upstream.echoes.turn(UpConn(self.upstream.conns));
         self.upstream.clients.values_mut().for_each(|carried| carried.waiting.clear());
         if self.upstream.is_legacy() {
+            // Others wait to hear in whose names this one is connected: in nobody's.
+            if self.mesh.is_some() {
+                self.tell_upstream_soon();
+            }
             let held: Vec<_> = self.log.records().cloned().collect();
             for record in held {
                 self.upstream_hears_of(&record, 0);
@@ -154,6 +160,8 @@ impl Router {
             self.upstream.led_since = self.now;
             if leads {
                 self.lines_after_outage();
+            } else if mutated!(self.settings, BacklogDropped) {
+                self.upstream.clients.values_mut().for_each(|carried| carried.waiting.clear());
             }
             self.look_at_all_carried();
         }

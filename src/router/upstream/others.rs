@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fau3_election::{RouterId, Time};
+use fau3_election::{Incarnation, RouterId, Time};
 
+use super::claim::SILENT_FOR;
 use crate::router::Router;
+use crate::router::mutants::mutated;
 use crate::wire::fau3e::{Message, UPSTREAM_LINES_MAX, UpstreamState};
 use crate::wire::{ClientId, Origin};
 
@@ -23,6 +25,10 @@ const CLOSED_LINGER: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Others {
     known: BTreeMap<RouterId, Other>,
+    /// Routers in reach that have not told anything, and since when they are.
+    unheard: BTreeMap<RouterId, Time>,
+    /// When a router last came into reach.
+    pub(super) came_at: Time,
     /// Own changes so far.
     revision: u64,
     /// When they are told.
@@ -50,6 +56,16 @@ impl Other {
     fn until(&self, led_since: Time) -> Option<Time> {
         let gone_since = self.gone_since?;
         Some(if self.has_ended { gone_since + CLOSED_LINGER } else { gone_since.max(led_since) + LINGER })
+    }
+
+    /// It is out of reach, and may be at work.
+    fn is_silent(&self, now: Time) -> bool {
+        !self.has_ended && self.is_missing(now)
+    }
+
+    /// The same, or its process has ended.
+    fn is_missing(&self, now: Time) -> bool {
+        self.gone_since.is_some_and(|since| now < since + SILENT_FOR)
     }
 
     fn counts(&self, now: Time, led_since: Time) -> bool {
@@ -83,9 +99,36 @@ impl Others {
         })
     }
 
-    /// Connections of all of them.
-    pub(super) fn lines(&self, now: Time, led_since: Time) -> usize {
-        self.known.values().filter(|other| other.counts(now, led_since)).map(|other| other.lines.len()).sum()
+    /// Whether nobody has it that goes before this router.
+    pub(super) fn all_above(&self, router: RouterId, client_id: &ClientId) -> bool {
+        self.known.iter().all(|(other, known)| *other > router || !known.lines.contains(client_id))
+    }
+
+    /// Whether a router may be at work that is not in reach.
+    pub(super) fn has_silent(&self, now: Time) -> bool {
+        self.known.values().any(|other| other.is_silent(now))
+    }
+
+    /// Whether a router is not in reach.
+    pub(super) fn has_missing(&self, now: Time) -> bool {
+        self.known.values().any(|other| other.is_missing(now))
+    }
+
+    /// Until when one in reach may tell of its connections for the first time.
+    pub(super) fn unheard_until(&self, now: Time) -> Option<Time> {
+        self.unheard.values().max().map(|since| *since + LINGER).filter(|until| *until > now)
+    }
+
+    /// There has been no other router.
+    pub(super) fn are_none(&self) -> bool {
+        self.known.is_empty() && self.unheard.is_empty()
+    }
+
+    /// Connections of all of these.
+    pub(super) fn lines(&self, now: Time, led_since: Time, of: impl Fn(RouterId) -> bool) -> usize {
+        let counted =
+            self.known.iter().filter(|(router, other)| of(**router) && other.counts(now, led_since));
+        counted.map(|(_, other)| other.lines.len()).sum()
     }
 }
 
@@ -102,16 +145,22 @@ impl Router {
         }
         let upstream = &mut self.upstream;
         upstream.others.tell_at = None;
-        upstream.others.revision += 1;
         let origins = &self.origins;
         upstream.pushed.forget(|origin| origins.floor(origin));
         let lines = upstream.clients.iter().filter(|(_, carried)| carried.may_be_there());
         let state = UpstreamState {
             origin: self.origin,
-            revision: upstream.others.revision,
+            revision: upstream.others.revision + 1,
             lines: lines.map(|(client_id, _)| client_id.clone()).take(UPSTREAM_LINES_MAX).collect(),
-            pushed: upstream.pushed.runs(),
+            pushed: if mutated!(self.settings, PushedNotTold) { Vec::new() } else { upstream.pushed.runs() },
         };
+        // A try that has changed nothing is no news.
+        if let Some(Message::Upstream(last)) = upstream.others.own.as_deref()
+            && (&last.lines, &last.pushed) == (&state.lines, &state.pushed)
+        {
+            return;
+        }
+        upstream.others.revision = state.revision;
         let message = Arc::new(Message::Upstream(state));
         upstream.others.own = Some(message.clone());
         self.spread_upstream(&message, None);
@@ -138,17 +187,23 @@ impl Router {
 
     pub(in crate::router) fn upstream_heard(&mut self, via: RouterId, state: UpstreamState) {
         let router = state.origin.router;
+        let lives: BTreeMap<RouterId, Incarnation> = self.members_in_life().into_iter().collect();
         let others = &mut self.upstream.others;
         let known = others.known.get(&router);
+        // Of two lives the one counts that is in reach. Where neither is, all
+        // routers must agree on one: else they would tell each other for ever.
+        let alive = lives.get(&router).copied();
+        let rank = |life: Incarnation| (alive == Some(life), life);
         let is_old = known.is_some_and(|known| {
-            let (old, new) = (known.origin.incarnation, state.origin.incarnation);
-            new.counter < old.counter || (new == old && state.revision <= known.revision)
+            let (old, new) = (rank(known.origin.incarnation), rank(state.origin.incarnation));
+            (new, state.revision) <= (old, known.revision)
         });
         let has_place = known.is_some() || others.known.len() < fau3_election::ROUTERS_MAX;
         if router == self.origin.router || is_old || !has_place {
             return;
         }
         let before = known.map(|known| known.lines.clone()).unwrap_or_default();
+        let was_unheard = others.unheard.remove(&router).is_some();
         let lines: BTreeSet<ClientId> = state.lines.iter().cloned().collect();
         self.upstream.looks.extend(before.symmetric_difference(&lines).cloned());
         let mut is_news = false;
@@ -162,6 +217,9 @@ impl Router {
         self.upstream.others.known.insert(router, other);
         if is_news {
             self.forget_what_was_pushed();
+        }
+        if was_unheard {
+            self.look_at_all_carried();
         }
         self.spread_upstream(&message, Some(via));
     }
@@ -177,7 +235,8 @@ impl Router {
     /// Routers came or went.
     pub(in crate::router) fn upstream_members_changed(&mut self) {
         let now = self.now;
-        let members: BTreeSet<RouterId> = self.members().collect();
+        let lives = self.members_in_life();
+        let members: BTreeSet<RouterId> = lives.iter().map(|(router, _)| *router).collect();
         let upstream = &mut self.upstream;
         upstream.others.known.retain(|router, other| {
             let is_there = members.contains(router);
@@ -185,8 +244,21 @@ impl Router {
                 other.gone_since = (!is_there).then_some(now);
                 other.has_ended &= !is_there;
                 upstream.looks.extend(other.lines.iter().cloned());
+                if is_there {
+                    upstream.others.came_at = now;
+                }
             }
-            other.counts(now, upstream.led_since)
+            other.counts(now, upstream.led_since) || other.is_missing(now)
         });
+        let others = &mut upstream.others;
+        others.unheard.retain(|router, _| members.contains(router));
+        for (router, life) in lives.into_iter().filter(|(router, _)| *router != self.origin.router) {
+            let is_known = others.known.get(&router).is_some_and(|known| known.origin.incarnation == life);
+            if !is_known && !others.unheard.contains_key(&router) {
+                others.unheard.insert(router, now);
+                others.came_at = now;
+            }
+        }
+        self.look_at_all_carried();
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use fau3_election::Time;
 
+use super::lines::Carried;
 use super::{ToServer, UpConn, UpstreamOutput};
 use crate::router::{Output, Router};
 use crate::wire::fau3d::Status;
 use crate::wire::fau3e::Holding;
-use crate::wire::{ClientId, Record};
+use crate::wire::{ClientId, Record, RecordId};
 
 /// A record older than this is backlog: it goes at a bounded rate, and what is
 /// said now passes it.
@@ -78,7 +79,7 @@ impl Router {
         if line.flight.is_some() {
             return self.flight_due(client_id);
         }
-        let Some(next) = carried.waiting.first_key_value().map(|(_, record)| record.clone()) else { return };
+        let Some(next) = self.next_to_push(carried) else { return };
         let age = self.origins.position(&next.id).and_then(|at| self.log.get(at, now)).map(|(_, age)| age);
         if age.is_some_and(|age| age >= LIVE_AGE) {
             if now < self.upstream.backlog_at {
@@ -88,6 +89,23 @@ impl Router {
         }
         let wait = FlightWait::Until(now);
         self.fly(client_id, Flight { record: next, sent: 0, wait });
+    }
+
+    /// What the client said first. Routers that did not hear each other have
+    /// Lamport times that do not compare, so what a record names as the one before it
+    /// goes before it.
+    fn next_to_push(&self, carried: &Carried) -> Option<Arc<Record>> {
+        let mut next = carried.waiting.first_key_value()?.1;
+        for _ in 0..carried.waiting.len() {
+            let held = |id: &RecordId| Some(self.log.get(self.origins.position(id)?, self.now)?.0);
+            let Some(before) = next.previous.as_ref().and_then(held) else { break };
+            let mut names = self.log.ids_of(before).filter_map(held);
+            let Some(earlier) = names.find_map(|twin| carried.waiting.get(&(twin.lamport, twin.id))) else {
+                break;
+            };
+            next = earlier;
+        }
+        Some(next.clone())
     }
 
     /// Sends a record, for the first time or again.
@@ -138,8 +156,10 @@ impl Router {
         let Some(client_id) = self.upstream.by_conn.get(&conn).cloned() else { return };
         self.line_lives(conn);
         let carried = self.upstream.clients.get_mut(&client_id);
-        let flight = carried.and_then(|carried| carried.line.as_mut()).and_then(|line| line.flight.as_mut());
-        if let Some(flight) = flight.filter(|flight| matches!(flight.wait, FlightWait::Pong(_))) {
+        let Some(line) = carried.and_then(|carried| carried.line.as_mut()) else { return };
+        line.leaving = None;
+        if let Some(flight) = line.flight.as_mut().filter(|flight| matches!(flight.wait, FlightWait::Pong(_)))
+        {
             flight.wait = FlightWait::Back;
             self.upstream.looks.insert(client_id);
         }

@@ -498,8 +498,13 @@ impl MeshNet {
             Output::Store(commit) => {
                 self.after(COMMIT, Event::Input(at, Input::Stored { commit: commit.number, ok: true }));
             }
+            // A device answers on its own line; one that it has left unclosed is dead.
+            Output::Probe { conn, probe } => {
+                if self.lines.get(&conn).is_some_and(|(device, _)| self[*device].conn == Some(conn)) {
+                    self.after(LATENCY, Event::Input(at, Input::Pong { conn, probe }));
+                }
+            }
             Output::Accept { .. }
-            | Output::Probe { .. }
             | Output::Invalid { .. }
             | Output::Told { .. }
             | Output::View(_)

@@ -213,3 +213,19 @@ fn what_was_said_in_the_room_that_a_client_leaves_is_not_heard_in_the_next_one()
     net.run(secs(5));
     assert!(heard(&net, b).is_empty());
 }
+
+#[test]
+fn audio_of_the_room_that_a_client_leaves_is_not_heard_in_the_next_one() {
+    let mut net = MeshNet::new(1).with_server();
+    let b = net.listener("b", R(0), "old");
+    net.run(secs(1));
+    let before = net[b].streams().len();
+    // Given: the server speaks to the old room before it hears of the new one.
+    net.subscribe(b, "new");
+    net.stream_there("old", b"F3SBoldF3FN");
+    net.run(secs(1));
+    assert_eq!(net[b].streams().len(), before);
+    net.stream_there("new", b"F3SBnewF3FN");
+    net.run(secs(1));
+    assert_eq!(net[b].streams().len(), before + 1);
+}

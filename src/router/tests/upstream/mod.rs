@@ -9,8 +9,10 @@
 //! | a mesh at rest puts no more on the server than one router would, of either kind | `rest` |
 //! | another server in the configuration gets what no server has yet, and nothing else | `another` |
 //! | one connection a client, never two, wherever it roams; 17 characters, 250 clients | `lines` |
+//! | the same where routers do not hear each other, or not yet: claims and leases | `claim` |
 
 mod another;
+mod claim;
 mod intake;
 mod lines;
 mod push;

@@ -1,8 +1,8 @@
 //! What clients say goes to the server.
 
-use super::super::harness::{ms, secs};
+use super::super::harness::{ms, room, secs};
 use super::super::mesh::net::{MeshNet, R};
-use crate::wire::fau3d::Status;
+use crate::wire::fau3d::{FromClient, Status};
 
 fn texts(net: &MeshNet) -> Vec<&str> {
     net.server.told.iter().map(|(_, text)| &**text).collect()
@@ -12,7 +12,7 @@ fn texts(net: &MeshNet) -> Vec<&str> {
 fn what_a_client_says_is_confirmed_here_and_pushed_in_its_name() {
     let mut net = MeshNet::new(2).with_server();
     let speaker = net.listener("speaker", R(0), "r");
-    net.run(ms(100));
+    net.run(secs(1));
     let uuid = net.say(speaker, "r", "hello");
     net.run(ms(100));
     assert!(net[speaker].unconfirmed.is_empty());
@@ -197,7 +197,7 @@ fn a_router_that_dies_leaves_what_it_did_not_push_to_the_one_that_the_client_goe
 
 #[test]
 fn what_an_earlier_life_has_pushed_is_not_pushed_again() {
-    use super::super::harness::{origin, room};
+    use super::super::harness::origin;
     use crate::router::{Input, Output, Restored, Router, ServerKind, Settings, StoredRecord, UpstreamInput};
     use crate::wire::fau3e::Holding;
     use crate::wire::{ClientId, Message, Record, RecordId};
@@ -276,4 +276,30 @@ fn what_expires_in_flight_and_is_confirmed_then_is_not_sent_again() {
     net.run(secs(15));
     assert_eq!(texts(&net), ["hello"]);
     assert_eq!(net.router(R(0)).stats().upstream_expired, 0);
+}
+
+#[test]
+fn what_was_said_first_goes_first_also_where_lamport_times_do_not_compare() {
+    let mut net = MeshNet::new(2).with_server();
+    let (a, other) = (net.listener("a", R(0), "r"), net.listener("other", R(0), "r"));
+    net.run(secs(1));
+    net.server_ends();
+    net.cut(R(0), R(1));
+    net.run(secs(10));
+    // Given: a router whose Lamport time is far ahead has the first, the other one all three.
+    (0..20).for_each(|nth| drop(net.say(other, "r", &format!("other {nth}"))));
+    let message_uuid = net.say(a, "r", "one");
+    net.attach(a, R(1));
+    net.subscribe(a, "r");
+    let again = FromClient::Propogate { message_uuid, room: room("r"), payload: b"one"[..].into() };
+    net.send(a, again);
+    net.say(a, "r", "two");
+    net.say(a, "r", "three");
+    net.mend(R(0), R(1));
+    net.run(secs(30));
+    net.server_returns();
+    net.run(secs(30));
+    let own: Vec<&str> =
+        net.server.told.iter().filter(|(who, _)| who == "a").map(|(_, text)| &**text).collect();
+    assert_eq!(own, ["one", "two", "three"]);
 }

@@ -1,0 +1,102 @@
+//! One connection a client also where routers do not hear each other, or not yet.
+
+use super::super::harness::{ms, secs};
+use super::super::mesh::net::{MeshNet, R};
+
+#[test]
+fn routers_that_get_one_client_before_they_hear_of_each_other_ask_first() {
+    let mut net = MeshNet::new(2).with_server();
+    let a = net.device("a");
+    // Given: it changes its mind within less than news takes.
+    net.attach(a, R(0));
+    net.subscribe(a, "r");
+    net.attach(a, R(1));
+    net.subscribe(a, "r");
+    net.run(secs(3));
+    assert_eq!((net.server.crashed.clone(), net.connected_there()), (None, vec!["a".to_owned()]));
+    assert_eq!(net.server.connected, ["a"], "the first one had not opened it yet");
+}
+
+#[test]
+fn a_router_lets_go_of_a_client_that_may_be_on_the_other_side_of_a_partition_and_the_other_one_waits() {
+    let mut net = MeshNet::new(2).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.run(secs(1));
+    // Given: two halves that both reach the server; the client goes over without a goodbye.
+    net.cut(R(0), R(1));
+    net.attach(a, R(1));
+    net.subscribe(a, "r");
+    for second in 1..=30 {
+        net.run(secs(1));
+        assert_eq!(net.server.crashed, None, "after {second} s");
+    }
+    // Then: the old one has let go, though its line still seems to stand, and the new one has come.
+    assert_eq!(net.connected_there(), ["a"]);
+    assert_eq!(net.server.connected, ["a", "a"]);
+    // And back again, the same.
+    net.attach(a, R(0));
+    net.subscribe(a, "r");
+    net.run(secs(40));
+    assert_eq!((net.server.crashed.clone(), net.server.connected.len()), (None, 3));
+}
+
+#[test]
+fn who_stays_where_it_is_keeps_its_connection_through_a_partition() {
+    let mut net = MeshNet::new(2).with_server();
+    let (a, b) = (net.listener("a", R(0), "r"), net.listener("b", R(1), "r"));
+    net.run(secs(1));
+    net.cut(R(0), R(1));
+    net.run(secs(60));
+    net.mend(R(0), R(1));
+    net.run(secs(10));
+    assert!(net[a].conn.is_some() && net[b].conn.is_some());
+    assert_eq!(net.server.connected, ["a", "b"], "nothing was closed or opened anew");
+}
+
+#[test]
+fn a_client_that_comes_from_a_router_in_reach_does_not_wait_for_one_that_is_out_of_it() {
+    let mut net = MeshNet::new(3).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.run(secs(1));
+    // Given: a third router is off since a while, nobody knows for how long.
+    for other in [R(0), R(1)] {
+        net.cut(R(2), other);
+    }
+    net.run(secs(40));
+    net.attach(a, R(1));
+    net.subscribe(a, "r");
+    net.run(secs(2));
+    assert_eq!((net.server.crashed.clone(), net.server.connected.len()), (None, 2));
+    assert_eq!(net.connected_there(), ["a"]);
+}
+
+#[test]
+fn an_absent_client_that_may_be_out_of_reach_is_not_spoken_for() {
+    let mut net = MeshNet::new(2).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.run(secs(1));
+    net.server_ends();
+    net.say(a, "r", "hello");
+    net.run(secs(1));
+    net.cut(R(0), R(1));
+    net.run(secs(10));
+    net.detach(a);
+    net.attach(a, R(1));
+    net.subscribe(a, "r");
+    net.server_returns();
+    net.run(secs(120));
+    assert_eq!((net.server.crashed.clone(), net.connected_there()), (None, vec!["a".to_owned()]));
+    // Together again, nothing is missing.
+    net.mend(R(0), R(1));
+    net.run(secs(30));
+    assert_eq!(net.server.told.len(), 1);
+    assert_eq!(net.server.crashed, None);
+}
+
+#[test]
+fn a_router_without_others_asks_nobody() {
+    let mut net = MeshNet::new(1).with_server();
+    net.listener("a", R(0), "r");
+    net.run(ms(50));
+    assert_eq!(net.connected_there(), ["a"]);
+}

@@ -1,0 +1,190 @@
+//! At most one router at a time is connected to the server in a client's name: a
+//! legacy server ends if one id connects twice.
+//!
+//! Routers in reach of each other ask: whoever is about to connect claims the id in
+//! what it tells the others, and goes on if nobody else has it [`CLAIM`] later. Out of
+//! reach of each other they go by the clock: while a router is out of reach, a
+//! connection is kept only as long as its client shows life ([`LEASE`]), and whoever
+//! gets a client waits until the other one must have let go ([`LET_GO`]).
+
+use std::time::Duration;
+
+use fau3_election::Time;
+
+use super::lines::RETRY_MAX;
+use super::others::{Elsewhere, LINGER};
+use crate::router::mutants::mutated;
+use crate::router::{Router, SessionKey};
+use crate::wire::ClientId;
+
+/// From a claim until its connection is opened: the others hear of it within this,
+/// and say if they have the id.
+const CLAIM: Duration = Duration::from_millis(500);
+/// While a router is out of reach, a client without a sign of life for so long may be
+/// there, and has no connection from here.
+pub(super) const LEASE: Duration = Duration::from_secs(8);
+/// So often it is asked for one.
+const ASKED_EVERY: Duration = Duration::from_secs(2);
+/// A router that has been out of reach for so long, without a word, is off: nobody
+/// waits for it any more.
+pub(super) const SILENT_FOR: Duration = Duration::from_secs(600);
+/// From a client's leaving a router until the server has no connection from there
+/// any more, whatever that router knows: its lease, the goodbye (1 s), the server's own
+/// Pings where that does not arrive, and as much as clocks differ.
+const LET_GO: Duration = LEASE.saturating_add(LINGER).saturating_add(Duration::from_secs(2));
+
+/// A client's right to a connection from here.
+#[derive(Debug, Default)]
+pub(super) struct Claim {
+    /// Since when the others have been told that there may be one.
+    since: Option<Time>,
+    /// The client has not been anywhere else since it came, nor can a router that is
+    /// out of reach have a connection of it.
+    is_sure: bool,
+    /// Until when one may.
+    doubt_until: Option<Time>,
+}
+
+/// Whether a connection may be opened, or kept.
+pub(super) enum May {
+    Yes,
+    /// It is looked at again then, or when something changes.
+    Not(Option<Time>),
+}
+
+impl Claim {
+    pub(super) fn stands(&self) -> bool {
+        self.since.is_some()
+    }
+
+    /// True if the others have to hear of it.
+    pub(super) fn withdraw(&mut self) -> bool {
+        self.since.take().is_some()
+    }
+
+    /// The client is not here, or nobody knows whether it is.
+    pub(super) fn doubt(&mut self) {
+        (self.is_sure, self.doubt_until) = (false, None);
+    }
+}
+
+impl Router {
+    /// Whether a client that is connected here may have a connection to the server now.
+    pub(super) fn may_serve(&mut self, key: SessionKey) -> May {
+        let now = self.now;
+        if mutated!(self.settings, LineBesideAnother) {
+            return May::Yes;
+        }
+        let client_id = self.sessions[key].client_id.clone();
+        let lapses_at = self.lease_of(key);
+        let led_since = self.upstream.led_since;
+        let elsewhere = self.upstream.others.holds(&client_id, now, led_since);
+        let has_silent = self.upstream.others.has_silent(now);
+        let carried = self.upstream.clients.entry(client_id.clone()).or_default();
+        if lapses_at.is_some_and(|at| at <= now) {
+            carried.claim.doubt();
+            return May::Not(Some(now + ASKED_EVERY));
+        }
+        if carried.line.is_some() {
+            carried.claim.is_sure = true;
+            return May::Yes;
+        }
+        match elsewhere {
+            // Whoever has it in reach would not have it if anybody out of reach did.
+            Elsewhere::Yes => {
+                carried.claim.is_sure = true;
+                return self.beside_another(&client_id);
+            }
+            Elsewhere::Until(at) => {
+                if has_silent {
+                    carried.claim.is_sure = false;
+                    carried.claim.doubt_until.get_or_insert(now + LET_GO);
+                }
+                return May::Not(Some(at));
+            }
+            Elsewhere::No => {}
+        }
+        if has_silent && !carried.claim.is_sure {
+            let until = *carried.claim.doubt_until.get_or_insert(now + LET_GO);
+            if now < until {
+                return May::Not(Some(until));
+            }
+        }
+        (carried.claim.is_sure, carried.claim.doubt_until) = (true, None);
+        self.claim(&client_id)
+    }
+
+    /// The same for one that is connected nowhere, in whose name the deputy speaks.
+    pub(super) fn may_speak_for(&mut self, client_id: &ClientId) -> May {
+        let (now, led_since) = (self.now, self.upstream.led_since);
+        match self.upstream.others.holds(client_id, now, led_since) {
+            Elsewhere::Yes => self.beside_another(client_id),
+            Elsewhere::Until(at) => May::Not(Some(at)),
+            // It may be at one that is out of reach.
+            Elsewhere::No if self.upstream.others.has_silent(now) => May::Not(Some(now + LET_GO)),
+            Elsewhere::No => self.claim(client_id),
+        }
+    }
+
+    /// Another router has a connection in its name, or is about to. Of two that are,
+    /// the one of the lower id goes first.
+    fn beside_another(&mut self, client_id: &ClientId) -> May {
+        let goes_first = self.upstream.others.all_above(self.origin.router, client_id);
+        if let Some(carried) = self.upstream.clients.get_mut(client_id)
+            && !goes_first
+            && carried.claim.withdraw()
+        {
+            self.tell_upstream_soon();
+        }
+        May::Not(None)
+    }
+
+    /// Claims the id, if that has not been done; true once everybody must have heard.
+    fn claim(&mut self, client_id: &ClientId) -> May {
+        let now = self.now;
+        if self.is_alone() {
+            return May::Yes;
+        }
+        if let Some(until) = self.upstream.others.unheard_until(now) {
+            return May::Not(Some(until));
+        }
+        let changed_at = self.upstream.others.came_at;
+        let carried = self.upstream.clients.entry(client_id.clone()).or_default();
+        if !carried.claim.stands() && !self.has_place_there(client_id) {
+            return May::Not(Some(now + RETRY_MAX));
+        }
+        let carried = self.upstream.clients.entry(client_id.clone()).or_default();
+        let is_new = carried.claim.since.is_none();
+        let since = *carried.claim.since.get_or_insert(now);
+        let due = since.max(changed_at) + CLAIM;
+        if is_new {
+            self.tell_upstream_soon();
+        }
+        if now < due { May::Not(Some(due)) } else { May::Yes }
+    }
+
+    /// There is nobody to ask, nor has there been, nor does anybody seem to come.
+    fn is_alone(&self) -> bool {
+        self.mesh.is_none() || self.upstream.others.are_none() && !self.a_peer_may_appear()
+    }
+
+    /// While a router is out of reach: until when a client has to show life. It
+    /// is asked for it.
+    fn lease_of(&mut self, key: SessionKey) -> Option<Time> {
+        let now = self.now;
+        if !self.upstream.others.has_missing(now) || mutated!(self.settings, LeaseForgotten) {
+            return None;
+        }
+        let link = self.sessions[key].link.as_ref()?;
+        let (heard_at, asked_at) = (link.heard_at, link.probe.map(|(_, at)| at));
+        let ask_at = heard_at.max(asked_at.unwrap_or(Time::ZERO)) + ASKED_EVERY;
+        if ask_at <= now {
+            self.probe(key);
+        }
+        let client_id = self.sessions[key].client_id.clone();
+        let lapses_at = heard_at + LEASE;
+        let again_at = if ask_at > now { ask_at } else { now + ASKED_EVERY };
+        self.wake_at(&client_id, if lapses_at > now { again_at.min(lapses_at) } else { again_at });
+        Some(lapses_at)
+    }
+}
