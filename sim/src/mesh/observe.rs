@@ -137,7 +137,7 @@ impl World {
 
     /// A client that began anew goes on where it was, once its router has met one that
     /// has known it all the time.
-    fn is_remembered(&mut self, client: usize) {
+    pub(super) fn is_remembered(&mut self, client: usize) {
         let Some(presence) = self.judge.ledger.presences[client] else { return };
         let Some(elder) = presence.elder else { return };
         let in_grace = self.now.since(elder.seen_at) < self.setup.settings.session_grace * 9 / 10;
