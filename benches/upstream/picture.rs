@@ -8,7 +8,7 @@ use crate::ledger::Point;
 const WIDTH: f64 = 1_000.0;
 const HEIGHT: f64 = 420.0;
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 20.0;
+const RIGHT: f64 = 30.0;
 const TOP: f64 = 50.0;
 const BOTTOM: f64 = 50.0;
 /// The scale, in powers of ten of seconds.
@@ -55,15 +55,19 @@ pub(crate) fn draw(begun: Instant, points: &[Point], outages: &[Outage]) -> Stri
     }
     axes(&mut svg, span, y);
     let step = points.len().div_ceil(POINTS_MAX).max(1);
-    for point in points.iter().step_by(step) {
-        for (delay, color) in [(point.to_server, "#b03a2e"), (point.to_mesh, "#1f618d")] {
-            let Some(delay) = delay else { continue };
-            let (x, y) = (x(point.at), y(delay));
-            let _ = writeln!(
-                svg,
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"1.6\" fill=\"{color}\" fill-opacity=\"0.6\"/>"
-            );
-        }
+    let shown = || points.iter().step_by(step);
+    let dots = |delay: fn(&Point) -> Option<Duration>| -> String {
+        let seen = shown().filter_map(|point| Some((x(point.at), y(delay(point)?))));
+        seen.map(|(x, y)| format!("M{x:.1} {y:.1}h0")).collect()
+    };
+    for (dots, color) in
+        [(dots(|point| point.to_server), "#b03a2e"), (dots(|point| point.to_mesh), "#1f618d")]
+    {
+        // A line without a length and with round ends is a dot: one path holds them all.
+        let _ = writeln!(
+            svg,
+            "<path d=\"{dots}\" stroke=\"{color}\" stroke-width=\"3.2\" stroke-linecap=\"round\" stroke-opacity=\"0.6\"/>"
+        );
     }
     svg.push_str("</svg>\n");
     svg
