@@ -9,7 +9,7 @@ use fau3_election::{RouterId, Time};
 
 use super::World;
 use super::events::Event;
-use super::judge::{DELIVERED, KNOWN, REST, SAME_RECORDS, SAME_SESSIONS, SERVED};
+use super::judge::{DELIVERED, REST, SAME_RECORDS, SAME_SESSIONS, SERVED};
 use super::server::PUSHED;
 
 /// Whether everything is in order is looked at so often.
@@ -67,7 +67,6 @@ impl World {
     /// The first thing that is not yet as it must be in the end.
     fn unfinished(&self) -> Broken {
         self.unserved()
-            .or_else(|| self.unmet())
             .or_else(|| self.undelivered())
             .or_else(|| self.unpushed().map(|text| (PUSHED, text)))
             .or_else(|| self.different_records())
@@ -102,14 +101,6 @@ impl World {
             }
         }
         None
-    }
-
-    /// It is not known yet since when a client has been in its room.
-    fn unmet(&self) -> Broken {
-        let presences = self.judge.ledger.presences.iter();
-        let client =
-            presences.into_iter().position(|presence| presence.is_some_and(|at| at.elder.is_some()))?;
-        Some((KNOWN, format!("the router of c{client} has not met those that knew it")))
     }
 
     /// Messages that those who were there have not heard.

@@ -155,6 +155,8 @@ impl World {
             if in_grace {
                 presence.since = elder.since;
                 self.tally.remembered += 1;
+                // It may have something to catch up with: a rest begins anew.
+                self.heard_at = self.now;
             }
         }
     }
