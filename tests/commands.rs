@@ -222,3 +222,20 @@ fn a_node_that_cannot_say_how_it_is_makes_status_fail() {
     }
     answering.join().unwrap();
 }
+
+#[test]
+fn what_cannot_be_written_is_no_success_and_no_panic() {
+    let dir = TempDir::new("commands");
+    let file = dir.path().join("fau3");
+    fs::write(&file, "config node 'node'\n").unwrap();
+    let file = file.to_str().unwrap();
+    for args in [&["keys", "--new-mesh-key"][..], &["check-config", file], &["check-config", "--print", file]]
+    {
+        // When: standard output goes into a full disk. Then: that is said.
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let ended = fau3(args).stdout(full).stderr(std::process::Stdio::piped()).output().unwrap();
+        let says = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{args:?}: {says}");
+        assert!(says.contains("cannot write to standard output: No space left"), "{args:?}: {says}");
+    }
+}

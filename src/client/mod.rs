@@ -14,6 +14,7 @@ mod core;
 mod error;
 mod link;
 mod listen;
+mod output;
 mod progress;
 #[cfg(feature = "demo")]
 mod roamer;
@@ -24,6 +25,7 @@ mod topology;
 pub use args::ServerArgs;
 pub use error::Error;
 pub use listen::{ListenArgs, listen};
+pub(crate) use output::print;
 pub use status::{StatusArgs, status};
 pub use talk::{TalkArgs, talk};
 pub use topology::{TopologyArgs, topology};

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::control::{Answer, harmless};
 use super::error::Error;
+use super::output::print;
 
 /// Show how the router on this machine is doing: clients, rooms and records
 ///
@@ -47,9 +47,7 @@ pub async fn status(args: StatusArgs) -> Result<(), Error> {
     } else {
         render(&answer.read()?)
     };
-    // Whoever closed standard output has seen enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(())
+    print(&text)
 }
 
 /// The fields that people are shown (DESIGN.md, "Interfaces"); a node of

@@ -8,11 +8,11 @@ mod map;
 mod svg;
 mod text;
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::control::Answer;
 use super::error::Error;
+use super::output::print;
 use map::Map;
 
 /// Show which routers hear each other, who leads, and where the clients are
@@ -62,7 +62,5 @@ pub async fn topology(args: TopologyArgs) -> Result<(), Error> {
         (.., true) => map.to_json(),
         _ => text::draw(&map),
     };
-    // Whoever closed standard output has seen enough.
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(())
+    print(&text)
 }

@@ -1,6 +1,7 @@
 //! `fau3 check-config` and `fau3 keys`.
 
 use super::{CheckConfigArgs, KeysArgs};
+use crate::client::print;
 use crate::config::{Config, uci};
 use crate::failure::Failure;
 use crate::identity::{self, KeyFile};
@@ -17,12 +18,12 @@ pub fn check_config(args: &CheckConfigArgs) -> Result<(), Failure> {
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
-    if args.print {
-        print!("{}", uci::print(&config.sections()));
+    let text = if args.print {
+        uci::print(&config.sections())
     } else {
-        println!("{}: good, {} warnings", args.file.display(), warnings.len());
-    }
-    Ok(())
+        format!("{}: good, {} warnings\n", args.file.display(), warnings.len())
+    };
+    Ok(print(&text)?)
 }
 
 /// Shows who this router is, or makes a mesh key.
@@ -31,31 +32,33 @@ pub fn check_config(args: &CheckConfigArgs) -> Result<(), Failure> {
 /// Why it cannot be shown.
 pub fn keys(args: &KeysArgs) -> Result<(), Failure> {
     if args.new_mesh_key {
-        print!("{}", identity::generate_mesh_key().map_err(Failure::new)?);
-        return Ok(());
+        return Ok(print(&identity::generate_mesh_key().map_err(Failure::new)?.to_string())?);
     }
     let (config, _) = Config::load(args.config.as_deref(), &args.set).map_err(Failure::usage)?;
     if args.show_mesh_key {
         return show_mesh_key(&config);
     }
     let key = KeyFile::load_or_create(&config.node.identity).map_err(Failure::new)?;
-    println!("identity    {}", config.node.identity.display());
-    println!("peer id     {}", key.peer_id());
-    println!("router id   {}", key.router_id());
     let mesh_keys = identity::read_mesh_keys(&config.mesh.key).map_err(Failure::new)?;
-    if mesh_keys.is_empty() {
-        println!(
+    let mut text = format!(
+        "identity    {}\npeer id     {}\nrouter id   {}\n",
+        config.node.identity.display(),
+        key.peer_id(),
+        key.router_id()
+    );
+    text += &if mesh_keys.is_empty() {
+        format!(
             "mesh key    none: the well-known key would be used. Make one with\n            \
-             (umask 077; fau3 keys --new-mesh-key > {})",
+             (umask 077; fau3 keys --new-mesh-key > {})\n",
             config.mesh.key.display()
-        );
+        )
     } else {
-        println!("mesh key    {}", config.mesh.key.display());
-    }
+        format!("mesh key    {}\n", config.mesh.key.display())
+    };
     for (mesh_key, what) in mesh_keys.iter().zip(["fingerprint", "also taken "]) {
-        println!("{what} {}", mesh_key.fingerprint());
+        text += &format!("{what} {}\n", mesh_key.fingerprint());
     }
-    Ok(())
+    Ok(print(&text)?)
 }
 
 /// One line, and nothing else, so that it can be pasted or piped.
@@ -70,6 +73,5 @@ fn show_mesh_key(config: &Config) -> Result<(), Failure> {
             path.display()
         ))
     })?;
-    println!("{}", key.to_line());
-    Ok(())
+    Ok(print(&format!("{}\n", key.to_line()))?)
 }
