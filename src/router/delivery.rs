@@ -40,7 +40,7 @@ impl Router {
             if said.zip(session.came).is_some_and(|(said, came)| came.is_after(said, self.now)) {
                 continue;
             }
-            let uuid = record.playlist_uuid(&session.client_id);
+            let uuid = self.upstream.playlist_uuid(record, &session.client_id);
             if link.playlists.iter().any(|playlist| playlist.uuid == uuid) {
                 continue; // Looked at again, since more is owed than was known.
             }

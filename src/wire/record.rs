@@ -110,20 +110,20 @@ impl Record {
     pub const fn key(&self) -> u128 {
         self.key
     }
+}
 
-    /// The MessageUuid of the Playlist that brings it to `receiver`
-    /// (PROTOCOLS.md, "Playlist.Records"). It is made from what the sender
-    /// said rather than from the record's id: so it is also the same where two
-    /// routers that did not hear each other have both taken the message in.
-    /// The bytes hashed are the same on every machine.
-    #[must_use]
-    pub fn playlist_uuid(&self, receiver: &ClientId) -> Uuid {
-        let mut bytes = [0; 16 + CLIENT_ID_CHARS_MAX];
-        bytes[..16].copy_from_slice(&self.key.to_le_bytes());
-        let name = receiver.as_str().as_bytes();
-        bytes[16..16 + name.len()].copy_from_slice(name);
-        Uuid::from_hash(xxh3_128(&bytes[..16 + name.len()]))
-    }
+/// The MessageUuid of the Playlist that brings a message to `receiver` (PROTOCOLS.md,
+/// "Playlist.Records"): usually its [`Record::key`], what the sender said, rather than
+/// the record's id, so that it is also the same where two routers that did not hear
+/// each other have both taken the message in. The bytes hashed are the same on every
+/// machine.
+#[must_use]
+pub fn playlist_uuid(message: u128, receiver: &ClientId) -> Uuid {
+    let mut bytes = [0; 16 + CLIENT_ID_CHARS_MAX];
+    bytes[..16].copy_from_slice(&message.to_le_bytes());
+    let name = receiver.as_str().as_bytes();
+    bytes[16..16 + name.len()].copy_from_slice(name);
+    Uuid::from_hash(xxh3_128(&bytes[..16 + name.len()]))
 }
 
 /// By what a resent Propogate is recognised: (client id, MessageUuid, payload).
@@ -158,11 +158,11 @@ mod tests {
             };
             Record::new(RecordId { origin, sequence: 1 }, None, 0, message)
         };
-        let uuid = record(1, "u").playlist_uuid(&a);
+        let uuid = playlist_uuid(record(1, "u").key(), &a);
         assert_eq!(uuid.to_string(), "6af99bc8-7b65-852f-80ef-266d72353c76");
-        assert_ne!(uuid, record(1, "u").playlist_uuid(&b), "another receiver");
-        assert_ne!(uuid, record(1, "v").playlist_uuid(&a), "another message");
-        assert_eq!(uuid, record(2, "u").playlist_uuid(&a), "the same message, taken in twice");
+        assert_ne!(uuid, playlist_uuid(record(1, "u").key(), &b), "another receiver");
+        assert_ne!(uuid, playlist_uuid(record(1, "v").key(), &a), "another message");
+        assert_eq!(uuid, playlist_uuid(record(2, "u").key(), &a), "the same message, taken in twice");
     }
 
     #[test]

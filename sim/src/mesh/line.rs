@@ -32,10 +32,11 @@ pub(super) struct Line {
     pub(super) is_ended: bool,
     /// The room of the last Subscribe that the router has taken in from it.
     pub(super) room: Option<usize>,
-    /// Playlists that went down it: the message of each.
-    pub(super) sent: BTreeMap<Uuid, usize>,
-    /// Playlists that its client has confirmed on it.
-    pub(super) confirmed: BTreeSet<Uuid>,
+    /// Playlists that went down it: the message of each, and the last record's key. What
+    /// the default server tells of a message goes by its name, but is another record.
+    pub(super) sent: BTreeMap<Uuid, (Option<usize>, u128)>,
+    /// Playlists that its client has confirmed on it, with the record's key.
+    pub(super) confirmed: BTreeSet<(Uuid, u128)>,
     /// Live audio that came down it: speaker, count.
     pub(super) streams: Vec<(u8, u32)>,
 }

@@ -54,9 +54,10 @@ impl World {
             }
             FromClient::Confirm { message_uuid: Some(uuid), status } if status.settles() => {
                 let place = &mut self.lines[line as usize];
-                place.confirmed.insert(*uuid);
-                if let Some(number) = place.sent.get(uuid) {
-                    self.judge.ledger.said[*number].confirmed_by |= 1 << client;
+                let Some((number, key)) = place.sent.get(uuid).copied() else { return };
+                place.confirmed.insert((*uuid, key));
+                if let Some(number) = number {
+                    self.judge.ledger.said[number].confirmed_by |= 1 << client;
                 }
             }
             _ => {}
@@ -293,8 +294,8 @@ impl World {
         let number = self.judge.ledger.number_of(record.key());
         let place = &mut self.lines[line as usize];
         let (client, in_room) = (place.client, place.room);
-        place.sent.extend(number.map(|number| (uuid, number)));
-        if place.confirmed.contains(&uuid) {
+        place.sent.insert(uuid, (number, record.key()));
+        if place.confirmed.contains(&(uuid, record.key())) {
             let number = &record.message_uuid;
             self.broken(AGAIN, format!("r{node} sends c{client} {number} again, which it has confirmed"));
         }

@@ -40,6 +40,8 @@ struct Echo {
     is_from_server: bool,
     /// There is one of the other kind, and the two are the same message.
     is_paired: bool,
+    /// Which of those that sound alike it is.
+    nth: u64,
     /// Connections that were told of it.
     told: BTreeSet<UpConn>,
 }
@@ -87,7 +89,17 @@ impl Echoes {
             None => {
                 let (message, ids) = (record.key(), vec![record.id]);
                 let (there_until, is_paired) = (None, false);
-                echoes.push(Echo { message, ids, there_since, there_until, is_from_server, is_paired, told });
+                let nth = echoes.iter().map(|echo| echo.nth + 1).max().unwrap_or(0);
+                echoes.push(Echo {
+                    message,
+                    ids,
+                    there_since,
+                    there_until,
+                    is_from_server,
+                    is_paired,
+                    nth,
+                    told,
+                });
             }
         }
     }
@@ -155,11 +167,22 @@ impl Echoes {
         let other =
             echoes.iter().position(|echo| echo.is_from_server != is_from_server && !echo.is_paired)?;
         let told: BTreeSet<UpConn> = echoes[own].told.union(&echoes[other].told).copied().collect();
+        echoes[own].nth = echoes[other].nth;
         for at in [own, other] {
             echoes[at].is_paired = true;
             echoes[at].told.clone_from(&told);
         }
         Some((echoes[other].message, *echoes[other].ids.first()?))
+    }
+
+    /// The same for a message that came over the mesh and for what the server tells
+    /// of it, also on routers that have but one of them; another one for the same words
+    /// said again. `None`: it is not held here.
+    pub(super) fn name(&self, record: &Record) -> Option<u128> {
+        let key = echo_key(&record.room, &record.client_id, &record.payload);
+        let mut echoes = self.by_key.get(&key)?.iter();
+        let nth = echoes.find(|echo| echo.message == record.key())?.nth;
+        Some(xxh3_128(&[key.to_le_bytes(), u128::from(nth).to_le_bytes()].concat()))
     }
 
     /// How many of these were taken in from the server.

@@ -28,8 +28,8 @@ use fau3_election::{Role, Time};
 
 use super::Router;
 use super::mutants::mutated;
-use crate::wire::ClientId;
 use crate::wire::fau3d::ConnectedClient;
+use crate::wire::{ClientId, Record, Uuid, playlist_uuid};
 use echoes::Echoes;
 use lines::Carried;
 use others::Others;
@@ -75,6 +75,15 @@ pub(super) struct Upstream {
 impl Upstream {
     pub(super) fn is_legacy(&self) -> bool {
         self.kind == Some(ServerKind::Legacy)
+    }
+
+    /// The MessageUuid of the Playlist that brings a record to a client. One that roams
+    /// may be given by one router what it has heard from another, which has it
+    /// from the server, before either knows that the two are one message: so the client
+    /// finds that itself.
+    pub(super) fn playlist_uuid(&self, record: &Record, receiver: &ClientId) -> Uuid {
+        let name = self.echoes.name(record).filter(|_| self.is_legacy());
+        playlist_uuid(name.unwrap_or(record.key()), receiver)
     }
 
     pub(super) fn timeout(&self) -> Option<Time> {
