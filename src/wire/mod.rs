@@ -8,5 +8,7 @@ mod record;
 mod uuid;
 
 pub use names::{CLIENT_ID_CHARS_MAX, ClientId, NameError, ROOM_CHARS_MAX, RoomId};
-pub use record::{Message, Origin, Record, RecordId, SETTLED_BEYOND_MAX, Settled, playlist_uuid, propogate_key};
+pub use record::{
+    Message, Origin, Record, RecordId, SETTLED_BEYOND_MAX, Settled, playlist_uuid, propogate_key,
+};
 pub use uuid::Uuid;

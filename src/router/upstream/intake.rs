@@ -8,7 +8,7 @@ use fau3_election::Time;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::echoes::echo_key;
-use super::{ToServer, UpConn, UpstreamOutput};
+use super::{LEGACY_CLIENT_ID_MAX, ToServer, UpConn, UpstreamOutput};
 use crate::router::mesh::Place;
 use crate::router::mutants::mutated;
 use crate::router::{Output, Router};
@@ -30,6 +30,11 @@ const KNOWN_MAX: usize = 64;
 /// Whether a record was taken in from the server.
 pub(super) fn is_from_server(record: &Record) -> bool {
     record.message_uuid.starts_with(FROM_SERVER)
+}
+
+/// Whether the server has no need of a record, or cannot bear its sender.
+pub(super) fn is_never_pushed(record: &Record) -> bool {
+    is_from_server(record) || record.client_id.as_str().len() > LEGACY_CLIENT_ID_MAX
 }
 
 /// A message of the server whose record is probably on its way over the mesh.
@@ -212,6 +217,7 @@ impl Router {
         }
         self.stats.upstream_taken_in += 1;
         self.upstream.echoes.insert(&record, Some(self.now), true, told);
+        self.upstream.pushed.insert(&record.id);
         self.take_in_own(Arc::new(record));
         true
     }
@@ -248,6 +254,10 @@ impl Router {
         let told = waiting.map(|at| held_back.remove(at).told);
         let was_told = told.is_some();
         let is_there = is_from_server || self.upstream.pushed.contains(&record.id);
+        if is_never_pushed(record) {
+            // So that what is pushed of an origin is one run, not many.
+            self.upstream.pushed.insert(&record.id);
+        }
         let there_since = is_there.then_some(since);
         self.upstream.echoes.insert(record, there_since, is_from_server, told.unwrap_or_default());
         if was_told && !is_from_server {

@@ -49,8 +49,7 @@ impl Router {
     }
 
     pub(super) fn wait_for_push(&mut self, record: &Arc<Record>) {
-        if super::intake::is_from_server(record)
-            || record.client_id.as_str().len() > super::LEGACY_CLIENT_ID_MAX
+        if super::intake::is_never_pushed(record)
             || self.log.ids_of(record).any(|id| self.upstream.pushed.contains(id))
         {
             return;

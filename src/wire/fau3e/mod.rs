@@ -215,8 +215,8 @@ pub struct UpstreamState {
     pub revision: u64,
     /// In whose names it is connected there: nobody else may be meanwhile.
     pub lines: Vec<ClientId>,
-    /// Records that the server has taken in, as far as this router knows: from
-    /// `floor` to `top` each.
+    /// Records that the server has taken in, as far as this router knows, or that it
+    /// is not to have: from `floor` to `top` each.
     pub pushed: Vec<Holding>,
 }
 
