@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fau3_election::{Incarnation, RouterId, Time};
+use fau3_election::{RouterId, Time};
 
 use super::claim::SILENT_FOR;
 use crate::router::Router;
@@ -21,12 +21,24 @@ pub(super) const LINGER: Duration = Duration::from_secs(15);
 /// The same where its process has ended: then its kernel has closed them.
 const CLOSED_LINGER: Duration = Duration::from_secs(1);
 
-/// All of them, at most as many as the election knows.
+/// Lives of routers that are kept track of: each router's that is in reach, and as
+/// many that are not.
+const LIVES_MAX: usize = 2 * fau3_election::ROUTERS_MAX;
+
+/// One life of a router. What a router that has lost its flash counts, changes while it
+/// lives; the random half does not.
+type Life = (RouterId, u64);
+
+fn life_of(origin: &Origin) -> Life {
+    (origin.router, origin.incarnation.random)
+}
+
+/// All of them, at most [`LIVES_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Others {
-    known: BTreeMap<RouterId, Other>,
+    known: BTreeMap<Life, Other>,
     /// Routers in reach that have not told anything, and since when they are.
-    unheard: BTreeMap<RouterId, Time>,
+    unheard: BTreeMap<Life, Time>,
     /// When a router last came into reach.
     pub(super) came_at: Time,
     /// Own changes so far.
@@ -34,19 +46,19 @@ pub(super) struct Others {
     /// When they are told.
     tell_at: Option<Time>,
     /// What was told last, for routers that come later.
-    own: Option<Arc<Message>>,
+    own: Option<UpstreamState>,
 }
 
 #[derive(Debug)]
 struct Other {
-    state: Arc<Message>,
-    origin: Origin,
-    revision: u64,
+    state: UpstreamState,
     lines: BTreeSet<ClientId>,
     /// Since when it is out of reach.
     gone_since: Option<Time>,
     /// Its process has ended, and its kernel could tell the server.
     has_ended: bool,
+    /// The router is in reach in another life: this one is over.
+    is_over: bool,
 }
 
 impl Other {
@@ -65,11 +77,16 @@ impl Other {
 
     /// The same, or its process has ended.
     fn is_missing(&self, now: Time) -> bool {
-        self.gone_since.is_some_and(|since| now < since + SILENT_FOR)
+        !self.is_over && self.gone_since.is_some_and(|since| now < since + SILENT_FOR)
     }
 
     fn counts(&self, now: Time, led_since: Time) -> bool {
         self.until(led_since).is_none_or(|until| now < until)
+    }
+
+    fn to_tell(&self, now: Time) -> UpstreamState {
+        let gone_ms = self.gone_since.map(|since| now.as_millis().saturating_sub(since.as_millis()));
+        UpstreamState { gone_ms, ..self.state.clone() }
     }
 }
 
@@ -99,9 +116,12 @@ impl Others {
         })
     }
 
-    /// Whether nobody has it that goes before this router.
+    /// Whether nobody in reach has it that goes before this router.
     pub(super) fn all_above(&self, router: RouterId, client_id: &ClientId) -> bool {
-        self.known.iter().all(|(other, known)| *other > router || !known.lines.contains(client_id))
+        let goes_before = |((other, _), known): (&Life, &Other)| {
+            *other < router && known.gone_since.is_none() && known.lines.contains(client_id)
+        };
+        !self.known.iter().any(goes_before)
     }
 
     /// Whether a router may be at work that is not in reach.
@@ -119,6 +139,16 @@ impl Others {
         self.unheard.values().max().map(|since| *since + LINGER).filter(|until| *until > now)
     }
 
+    /// Beyond the bound, who is gone for longest is forgotten.
+    fn have_place_for(&mut self, life: &Life) -> bool {
+        if self.known.contains_key(life) || self.known.len() < LIVES_MAX {
+            return true;
+        }
+        let gone = self.known.iter().filter_map(|(life, other)| Some((other.gone_since?, *life)));
+        let Some((_, longest)) = gone.min() else { return false };
+        self.known.remove(&longest).is_some()
+    }
+
     /// There has been no other router.
     pub(super) fn are_none(&self) -> bool {
         self.known.is_empty() && self.unheard.is_empty()
@@ -127,7 +157,7 @@ impl Others {
     /// Connections of all of these.
     pub(super) fn lines(&self, now: Time, led_since: Time, of: impl Fn(RouterId) -> bool) -> usize {
         let counted =
-            self.known.iter().filter(|(router, other)| of(**router) && other.counts(now, led_since));
+            self.known.iter().filter(|((router, _), other)| of(*router) && other.counts(now, led_since));
         counted.map(|(_, other)| other.lines.len()).sum()
     }
 }
@@ -151,23 +181,24 @@ impl Router {
         let state = UpstreamState {
             origin: self.origin,
             revision: upstream.others.revision + 1,
+            gone_ms: None,
             lines: lines.map(|(client_id, _)| client_id.clone()).take(UPSTREAM_LINES_MAX).collect(),
             pushed: if mutated!(self.settings, PushedNotTold) { Vec::new() } else { upstream.pushed.runs() },
         };
         // A try that has changed nothing is no news.
-        if let Some(Message::Upstream(last)) = upstream.others.own.as_deref()
+        if let Some(last) = &upstream.others.own
             && (&last.lines, &last.pushed) == (&state.lines, &state.pushed)
         {
             return;
         }
         upstream.others.revision = state.revision;
-        let message = Arc::new(Message::Upstream(state));
-        upstream.others.own = Some(message.clone());
-        self.spread_upstream(&message, None);
+        upstream.others.own = Some(state.clone());
+        self.spread_upstream(state, None);
     }
 
     /// To all neighbours: it is small, and comes seldom.
-    fn spread_upstream(&mut self, message: &Arc<Message>, via: Option<RouterId>) {
+    fn spread_upstream(&mut self, state: UpstreamState, via: Option<RouterId>) {
+        let message = Arc::new(Message::Upstream(state));
         for router in self.neighbours() {
             if Some(router) != via {
                 self.tell_peer(router, message.clone());
@@ -177,69 +208,75 @@ impl Router {
 
     /// A neighbour has come, or something to it was lost.
     pub(in crate::router) fn tell_upstream_to(&mut self, router: RouterId) {
-        let others = &self.upstream.others;
-        let known = others.known.values().map(|other| other.state.clone());
-        let all: Vec<Arc<Message>> = known.chain(others.own.clone()).collect();
-        for message in all {
-            self.tell_peer(router, message);
+        let now = self.now;
+        let known = self.upstream.others.known.values().map(|other| other.to_tell(now));
+        let all: Vec<UpstreamState> = known.chain(self.upstream.others.own.clone()).collect();
+        for state in all {
+            self.tell_peer(router, Arc::new(Message::Upstream(state)));
         }
     }
 
     pub(in crate::router) fn upstream_heard(&mut self, via: RouterId, state: UpstreamState) {
-        let router = state.origin.router;
-        let lives: BTreeMap<RouterId, Incarnation> = self.members_in_life().into_iter().collect();
-        let others = &mut self.upstream.others;
-        let known = others.known.get(&router);
-        // Of two lives the one counts that is in reach. Where neither is, all
-        // routers must agree on one: else they would tell each other for ever.
-        let alive = lives.get(&router).copied();
-        let rank = |life: Incarnation| (alive == Some(life), life);
-        let is_old = known.is_some_and(|known| {
-            let (old, new) = (rank(known.origin.incarnation), rank(state.origin.incarnation));
-            (new, state.revision) <= (old, known.revision)
-        });
-        let has_place = known.is_some() || others.known.len() < fau3_election::ROUTERS_MAX;
-        if router == self.origin.router || is_old || !has_place {
+        let (now, life) = (self.now, life_of(&state.origin));
+        if life.0 == self.origin.router {
             return;
         }
-        let before = known.map(|known| known.lines.clone()).unwrap_or_default();
-        let was_unheard = others.unheard.remove(&router).is_some();
+        let is_there = self.lives_in_reach().contains(&life);
+        let others = &mut self.upstream.others;
+        let known = others.known.get(&life);
+        if known.is_some_and(|known| state.revision <= known.state.revision) || !others.have_place_for(&life)
+        {
+            return;
+        }
+        let known = others.known.remove(&life);
+        let (before, gone_since, has_ended) =
+            known.map_or_else(Default::default, |known| (known.lines, known.gone_since, known.has_ended));
+        let gone_at = now.as_millis().saturating_sub(state.gone_ms.unwrap_or(0));
+        let gone_since = (!is_there).then(|| gone_since.unwrap_or(Time::from_millis(gone_at)));
+        let was_unheard = others.unheard.remove(&life).is_some();
         let lines: BTreeSet<ClientId> = state.lines.iter().cloned().collect();
         self.upstream.looks.extend(before.symmetric_difference(&lines).cloned());
         let mut is_news = false;
         for run in &state.pushed {
             is_news |= self.upstream.pushed.join(run);
         }
-        let (origin, revision) = (state.origin, state.revision);
-        let message = Arc::new(Message::Upstream(state));
-        let other =
-            Other { state: message.clone(), origin, revision, lines, gone_since: None, has_ended: false };
-        self.upstream.others.known.insert(router, other);
+        let other = Other { state, lines, gone_since, has_ended, is_over: false };
+        self.upstream.others.known.insert(life, other);
         if is_news {
             self.forget_what_was_pushed();
         }
-        if was_unheard {
-            self.look_at_all_carried();
+        if was_unheard || !is_there {
+            self.upstream_members_changed();
         }
-        self.spread_upstream(&message, Some(via));
+        // One that is over was forgotten at once: told on, it would go round for ever.
+        if let Some(other) = self.upstream.others.known.get(&life) {
+            let state = other.to_tell(now);
+            self.spread_upstream(state, Some(via));
+        }
     }
 
     /// A router has closed its last connection.
     pub(in crate::router) fn upstream_peer_closed(&mut self, router: RouterId) {
         let leads = self.upstream.leads;
-        if let Some(other) = self.upstream.others.known.get_mut(&router) {
+        let lives = self.upstream.others.known.range_mut((router, 0)..=(router, u64::MAX));
+        for (_, other) in lives.filter(|(_, other)| other.gone_since.is_none()) {
             other.has_ended = leads;
         }
+    }
+
+    fn lives_in_reach(&self) -> BTreeSet<Life> {
+        let members = self.members_in_life().into_iter();
+        let lives = members.map(|(router, incarnation)| (router, incarnation.random));
+        lives.filter(|(router, _)| *router != self.origin.router).collect()
     }
 
     /// Routers came or went.
     pub(in crate::router) fn upstream_members_changed(&mut self) {
         let now = self.now;
-        let lives = self.members_in_life();
-        let members: BTreeSet<RouterId> = lives.iter().map(|(router, _)| *router).collect();
+        let lives = self.lives_in_reach();
         let upstream = &mut self.upstream;
-        upstream.others.known.retain(|router, other| {
-            let is_there = members.contains(router);
+        upstream.others.known.retain(|life, other| {
+            let is_there = lives.contains(life);
             if is_there == other.gone_since.is_some() {
                 other.gone_since = (!is_there).then_some(now);
                 other.has_ended &= !is_there;
@@ -248,14 +285,14 @@ impl Router {
                     upstream.others.came_at = now;
                 }
             }
+            other.is_over = !is_there && lives.range((life.0, 0)..=(life.0, u64::MAX)).next().is_some();
             other.counts(now, upstream.led_since) || other.is_missing(now)
         });
         let others = &mut upstream.others;
-        others.unheard.retain(|router, _| members.contains(router));
-        for (router, life) in lives.into_iter().filter(|(router, _)| *router != self.origin.router) {
-            let is_known = others.known.get(&router).is_some_and(|known| known.origin.incarnation == life);
-            if !is_known && !others.unheard.contains_key(&router) {
-                others.unheard.insert(router, now);
+        others.unheard.retain(|life, _| lives.contains(life));
+        for life in lives {
+            if !others.known.contains_key(&life) && !others.unheard.contains_key(&life) {
+                others.unheard.insert(life, now);
                 others.came_at = now;
             }
         }

@@ -202,6 +202,7 @@ fn upstream_frame<'a>(state: &'a UpstreamState, origins: &mut Origins) -> Frame<
         message_type: "Upstream".into(),
         id: Some((origins.place(&state.origin), state.revision)),
         client_ids: state.lines.iter().map(|client_id| client_id.as_str().into()).collect(),
+        gone_ms: state.gone_ms,
         holdings: holdings_raw(&state.pushed, origins),
         ..Frame::default()
     }
@@ -337,6 +338,7 @@ fn upstream(raw: Frame<'static>, origins: &Places) -> Result<UpstreamState, Faul
     Ok(UpstreamState {
         origin: id.origin,
         revision: id.sequence.min(COUNT_MAX),
+        gone_ms: raw.gone_ms.map(|gone_ms| gone_ms.min(COUNT_MAX)),
         lines: lines.map_err(|_| fault("Upstream: bad client id"))?,
         pushed: holdings(&raw.holdings, origins)?,
     })

@@ -213,6 +213,8 @@ pub struct UpstreamState {
     pub origin: Origin,
     /// Counts up with each change; of one life the highest counts.
     pub revision: u64,
+    /// For how long that life has been out of reach of whoever passes this on, in ms.
+    pub gone_ms: Option<u64>,
     /// In whose names it is connected there: nobody else may be meanwhile.
     pub lines: Vec<ClientId>,
     /// Records that the server has taken in, as far as this router knows, or that it

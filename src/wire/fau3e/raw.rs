@@ -60,6 +60,8 @@ pub(super) struct Frame<'a> {
     // Upstream
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) client_ids: Vec<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gone_ms: Option<u64>,
     // Want, Stream, Upstream
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<Name>,
