@@ -2,10 +2,13 @@
 //! legacy server ends if one id connects twice.
 //!
 //! Routers in reach of each other ask: whoever is about to connect claims the id in
-//! what it tells the others, and goes on if nobody else has it [`CLAIM`] later. Out of
-//! reach of each other they go by the clock: while a router is out of reach, a
-//! connection is kept only as long as its client shows life ([`LEASE`]), and whoever
-//! gets a client waits until the other one must have let go ([`LET_GO`]).
+//! what it tells the others, and goes on once the deputy has said that it has heard, if
+//! nobody else has it. The deputy passes on what it hears in that order, so of two that claim
+//! the same id at least one has heard of the other by then. Who is cut off, and
+//! does not know it yet, hears nothing from the deputy. Out of reach of each other
+//! routers go by the clock: while one is out of reach, a connection is kept only as
+//! long as its client shows life ([`LEASE`]), and whoever gets a client waits until
+//! the other one must have let go ([`LET_GO`]).
 
 use std::time::Duration;
 
@@ -17,9 +20,9 @@ use crate::router::mutants::mutated;
 use crate::router::{Router, SessionKey};
 use crate::wire::ClientId;
 
-/// From a claim until its connection is opened: the others hear of it within this,
-/// and say if they have the id.
-const CLAIM: Duration = Duration::from_millis(500);
+/// From a router's coming into reach until a connection is opened: it has told of its
+/// own by then, and all have agreed on who is the deputy.
+const SETTLE: Duration = Duration::from_millis(500);
 /// While a router is out of reach, a client without a sign of life for so long may be
 /// there, and has no connection from here.
 pub(super) const LEASE: Duration = Duration::from_secs(8);
@@ -38,6 +41,8 @@ const LET_GO: Duration = LEASE.saturating_add(LINGER).saturating_add(Duration::f
 pub(super) struct Claim {
     /// Since when the others have been told that there may be one.
     since: Option<Time>,
+    /// In which revision of what this router tells.
+    told: Option<u64>,
     /// The client has not been anywhere else since it came, nor can a router that is
     /// out of reach have a connection of it.
     is_sure: bool,
@@ -57,8 +62,19 @@ impl Claim {
         self.since.is_some()
     }
 
+    /// What the others are told from that revision on names the client. True if they had
+    /// not been told.
+    pub(super) fn told(&mut self, revision: u64) -> bool {
+        let is_new = self.stands() && self.told.is_none();
+        if is_new {
+            self.told = Some(revision);
+        }
+        is_new
+    }
+
     /// True if the others have to hear of it.
     pub(super) fn withdraw(&mut self) -> bool {
+        self.told = None;
         self.since.take().is_some()
     }
 
@@ -139,7 +155,7 @@ impl Router {
         May::Not(None)
     }
 
-    /// Claims the id, if that has not been done; true once everybody must have heard.
+    /// Claims the id, if that has not been done.
     fn claim(&mut self, client_id: &ClientId) -> May {
         let now = self.now;
         if self.is_alone() {
@@ -154,13 +170,19 @@ impl Router {
             return May::Not(Some(now + RETRY_MAX));
         }
         let carried = self.upstream.clients.entry(client_id.clone()).or_default();
-        let is_new = carried.claim.since.is_none();
-        let since = *carried.claim.since.get_or_insert(now);
-        let due = since.max(changed_at) + CLAIM;
+        let (is_new, told) = (carried.claim.since.is_none(), carried.claim.told);
+        carried.claim.since.get_or_insert(now);
         if is_new {
             self.tell_upstream_soon();
         }
-        if now < due { May::Not(Some(due)) } else { May::Yes }
+        let due = changed_at + SETTLE;
+        if now < due {
+            return May::Not(Some(due));
+        }
+        let Some(told) = told else { return May::Not(None) };
+        let (me, others) = (self.origin, &self.upstream.others);
+        let is_heard = |deputy| deputy == me.router || others.has_heard(deputy, &me, told);
+        if self.deputy().is_some_and(is_heard) { May::Yes } else { May::Not(None) }
     }
 
     /// There is nobody to ask, nor has there been, nor does anybody seem to come.

@@ -149,6 +149,11 @@ impl Carried {
         self.line.is_some() || self.suspect_since.is_some() || self.claim.stands()
     }
 
+    /// It would connect, if the deputy had heard of it.
+    pub(super) fn awaits_deputy(&self) -> bool {
+        self.line.is_none() && self.claim.stands()
+    }
+
     /// The connection, if it can be used.
     pub(super) fn standing(&self) -> Option<UpConn> {
         let line = self.line.as_ref().filter(|line| line.stage == Stage::Up && line.dead_at.is_none());
@@ -502,8 +507,16 @@ impl Router {
     }
 
     /// Whether this router does what needs exactly one.
-    fn is_deputy(&self) -> bool {
-        self.mesh.as_ref().is_none_or(|mesh| mesh.election.view().deputy == Some(self.origin.router))
+    pub(super) fn is_deputy(&self) -> bool {
+        self.deputy() == Some(self.origin.router)
+    }
+
+    /// Who does.
+    pub(super) fn deputy(&self) -> Option<RouterId> {
+        match &self.mesh {
+            Some(mesh) => mesh.election.view().deputy,
+            None => Some(self.origin.router),
+        }
     }
 
     pub(super) fn neighbours(&self) -> Vec<RouterId> {

@@ -43,6 +43,8 @@ pub(super) struct Others {
     pub(super) came_at: Time,
     /// Own changes so far.
     revision: u64,
+    /// The one since which the clients named in it are these.
+    lines_since: u64,
     /// When they are told.
     tell_at: Option<Time>,
     /// What was told last, for routers that come later.
@@ -53,6 +55,8 @@ pub(super) struct Others {
 struct Other {
     state: UpstreamState,
     lines: BTreeSet<ClientId>,
+    /// Its revision since which they are these.
+    lines_since: u64,
     /// Since when it is out of reach.
     gone_since: Option<Time>,
     /// Its process has ended, and its kernel could tell the server.
@@ -134,6 +138,20 @@ impl Others {
         self.known.values().any(|other| other.is_missing(now))
     }
 
+    /// Up to which revision those in reach were heard.
+    fn heard(&self) -> Vec<(Origin, u64)> {
+        let in_reach = self.known.values().filter(|other| other.gone_since.is_none());
+        let heard = in_reach.map(|other| (other.state.origin, other.lines_since));
+        heard.take(fau3_election::ROUTERS_MAX).collect()
+    }
+
+    /// Whether that router has heard of a revision of `me`.
+    pub(super) fn has_heard(&self, router: RouterId, me: &Origin, revision: u64) -> bool {
+        let lives = self.known.range((router, 0)..=(router, u64::MAX)).map(|(_, other)| other);
+        let mut heard = lives.filter(|other| other.gone_since.is_none()).flat_map(|other| &other.state.heard);
+        heard.any(|(origin, heard)| life_of(origin) == life_of(me) && *heard >= revision)
+    }
+
     /// Until when one in reach may tell of its connections for the first time.
     pub(super) fn unheard_until(&self, now: Time) -> Option<Time> {
         self.unheard.values().max().map(|since| *since + LINGER).filter(|until| *until > now)
@@ -173,6 +191,7 @@ impl Router {
         if self.upstream.others.tell_at.is_none_or(|at| at > self.now) {
             return;
         }
+        let is_deputy = self.is_deputy();
         let upstream = &mut self.upstream;
         upstream.others.tell_at = None;
         let origins = &self.origins;
@@ -183,12 +202,22 @@ impl Router {
             revision: upstream.others.revision + 1,
             gone_ms: None,
             lines: lines.map(|(client_id, _)| client_id.clone()).take(UPSTREAM_LINES_MAX).collect(),
+            heard: if is_deputy { upstream.others.heard() } else { Vec::new() },
             pushed: if mutated!(self.settings, PushedNotTold) { Vec::new() } else { upstream.pushed.runs() },
         };
+        let last = upstream.others.own.as_ref();
+        if last.is_none_or(|last| last.lines != state.lines) {
+            upstream.others.lines_since = state.revision;
+        }
+        for (client_id, carried) in &mut upstream.clients {
+            if carried.claim.told(upstream.others.lines_since) {
+                upstream.looks.insert(client_id.clone());
+            }
+        }
         // A try that has changed nothing is no news.
-        if let Some(last) = &upstream.others.own
-            && (&last.lines, &last.pushed) == (&state.lines, &state.pushed)
-        {
+        if last.is_some_and(|last| {
+            (&last.lines, &last.heard, &last.pushed) == (&state.lines, &state.heard, &state.pushed)
+        }) {
             return;
         }
         upstream.others.revision = state.revision;
@@ -229,24 +258,34 @@ impl Router {
             return;
         }
         let known = others.known.remove(&life);
-        let (before, gone_since, has_ended) =
-            known.map_or_else(Default::default, |known| (known.lines, known.gone_since, known.has_ended));
+        let (before, lines_since, gone_since, has_ended) = known.map_or_else(Default::default, |known| {
+            (known.lines, known.lines_since, known.gone_since, known.has_ended)
+        });
         let gone_at = now.as_millis().saturating_sub(state.gone_ms.unwrap_or(0));
         let gone_since = (!is_there).then(|| gone_since.unwrap_or(Time::from_millis(gone_at)));
         let was_unheard = others.unheard.remove(&life).is_some();
         let lines: BTreeSet<ClientId> = state.lines.iter().cloned().collect();
+        let names_others = before != lines;
+        let lines_since = if names_others { state.revision } else { lines_since };
         self.upstream.looks.extend(before.symmetric_difference(&lines).cloned());
         let mut is_news = false;
         for run in &state.pushed {
             is_news |= self.upstream.pushed.join(run);
         }
-        let other = Other { state, lines, gone_since, has_ended, is_over: false };
+        let other = Other { state, lines, lines_since, gone_since, has_ended, is_over: false };
         self.upstream.others.known.insert(life, other);
         if is_news {
             self.forget_what_was_pushed();
         }
         if was_unheard || !is_there {
             self.upstream_members_changed();
+        }
+        if names_others && self.is_deputy() {
+            self.tell_upstream_soon();
+        }
+        if self.deputy() == Some(life.0) {
+            let waits = self.upstream.clients.iter().filter(|(_, carried)| carried.awaits_deputy());
+            self.upstream.looks.extend(waits.map(|(client_id, _)| client_id.clone()));
         }
         // One that is over was forgotten at once: told on, it would go round for ever.
         if let Some(other) = self.upstream.others.known.get(&life) {

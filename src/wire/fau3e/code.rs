@@ -68,7 +68,9 @@ fn size_hint(message: &Message) -> usize {
         Message::Playlist(playlist) => {
             playlist.records.iter().map(|(record, _)| record.payload.len() + 256).sum::<usize>() + 64
         }
-        Message::Upstream(state) => 256 + state.lines.len() * 24 + state.pushed.len() * 32,
+        Message::Upstream(state) => {
+            256 + (state.lines.len() + state.heard.len()) * 24 + state.pushed.len() * 32
+        }
         Message::State(state) => {
             512 + (state.holdings.len() + state.reach.as_ref().map_or(0, Vec::len)) * 48
                 + state.sessions.len() * 192
@@ -203,6 +205,7 @@ fn upstream_frame<'a>(state: &'a UpstreamState, origins: &mut Origins) -> Frame<
         id: Some((origins.place(&state.origin), state.revision)),
         client_ids: state.lines.iter().map(|client_id| client_id.as_str().into()).collect(),
         gone_ms: state.gone_ms,
+        heard: state.heard.iter().map(|(origin, revision)| (origins.place(origin), *revision)).collect(),
         holdings: holdings_raw(&state.pushed, origins),
         ..Frame::default()
     }
@@ -332,7 +335,11 @@ fn upstream(raw: Frame<'static>, origins: &Places) -> Result<UpstreamState, Faul
     if raw.client_ids.len() > UPSTREAM_LINES_MAX {
         return Err(fault("Upstream: too many clients"));
     }
+    if raw.heard.len() > fau3_election::ROUTERS_MAX {
+        return Err(fault("Upstream: has heard too many routers"));
+    }
     let id = origins.name(raw.id)?.ok_or(fault("Upstream without Id"))?;
+    let heard = raw.heard.iter().map(|(place, revision)| Ok((origins.origin(*place)?, *revision)));
     let line = |client_id: &std::borrow::Cow<'_, str>| ClientId::new(client_id);
     let lines = raw.client_ids.iter().map(line).collect::<Result<_, _>>();
     Ok(UpstreamState {
@@ -340,6 +347,7 @@ fn upstream(raw: Frame<'static>, origins: &Places) -> Result<UpstreamState, Faul
         revision: id.sequence.min(COUNT_MAX),
         gone_ms: raw.gone_ms.map(|gone_ms| gone_ms.min(COUNT_MAX)),
         lines: lines.map_err(|_| fault("Upstream: bad client id"))?,
+        heard: heard.collect::<Result<_, _>>()?,
         pushed: holdings(&raw.holdings, origins)?,
     })
 }

@@ -217,6 +217,9 @@ pub struct UpstreamState {
     pub gone_ms: Option<u64>,
     /// In whose names it is connected there: nobody else may be meanwhile.
     pub lines: Vec<ClientId>,
+    /// Of the deputy: up to which revision it has heard whom, where that named other
+    /// clients than the one before. What it has heard of first, comes first.
+    pub heard: Vec<(Origin, u64)>,
     /// Records that the server has taken in, as far as this router knows, or that it
     /// is not to have: from `floor` to `top` each.
     pub pushed: Vec<Holding>,

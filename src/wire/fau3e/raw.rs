@@ -62,6 +62,9 @@ pub(super) struct Frame<'a> {
     pub(super) client_ids: Vec<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) gone_ms: Option<u64>,
+    /// Places among the origins, revision.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) heard: Vec<Name>,
     // Want, Stream, Upstream
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<Name>,
