@@ -45,6 +45,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+[[ $top$work != *[[:space:]]* ]] || wrong "there may be no space in the names of folders: $top, $work"
 [ -n "$tools_only" ] || [ ${#targets[@]} -gt 0 ] || wrong "which TARGET?"
 
 # --- the tools ---------------------------------------------------------------
@@ -61,11 +62,18 @@ missing() {
   exit 1
 }
 
+# The toolchain's own LLD: the last word on where things stand, see openwrt/package/link-gcc.
+lld() {
+  echo "$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld"
+}
+
 # What has to be on the machine itself, with the command that brings it there.
 machine() {
-  local program package lacking=()
+  local program lacking=()
   command -v apt-get >/dev/null || missing "this needs Debian: there is no apt-get here"
   command -v cargo >/dev/null || missing "cargo is missing: install rustup (https://rustup.rs) and a stable toolchain"
+  [[ $("$(lld)" -flavor gnu --help 2>&1) == *--bp-compression-sort=* ]] ||
+    missing "the Rust toolchain's rust-lld is missing or too old (Rust 1.91 has the first that will do): rustup update stable"
   for program in python3:python3 cc:gcc; do
     command -v "${program%%:*}" >/dev/null || lacking+=("${program##*:}")
   done
@@ -126,28 +134,40 @@ flags() {
   local tools=$work/tools
   echo "-C link-self-contained=no -C target-feature=+crt-static" \
     "-C relocation-model=static -C force-unwind-tables=no -Z location-detail=none" \
-    "-C llvm-args=-machine-outliner-reruns=2 --cfg sha2_backend_soft=\"compact\"" \
+    "-C llvm-args=-enable-machine-outliner=never --cfg sha2_backend_soft=\"compact\"" \
     "--remap-path-prefix=$top/=" "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src/=/" \
     "--remap-path-prefix=$tools/root/usr/lib/rustlib/src/rust/=/" "--remap-path-prefix=$tools/root/usr/src/=/"
 }
 
+# To C compilers "-Oz" is smaller than "-Os", and zig takes the one for the other.
+c_flags() {
+  echo "-Xclang -Oz -mno-outline -fno-unwind-tables -fno-asynchronous-unwind-tables -fno-pic"
+}
+
 # SQLite without what is not used of it: full text, geography, JSON, dates, extensions and the like.
+# Its parser comes generated, and knows statements whose code is left out: they do nothing.
 sqlite() {
+  printf -- '-Dsqlite3%s(...)= ' Alter{AddConstraint,BeginAddColumn,DropColumn,DropConstraint,FinishAddColumn} \
+    Alter{RenameColumn,RenameTable,SetNotNull} Analyze Vtab{ArgExtend,ArgInit,BeginParse,FinishParse}
   echo -USQLITE_ENABLE_{FTS3,FTS3_PARENTHESIS,FTS5,RTREE,STAT4,DBSTAT_VTAB,JSON1,LOAD_EXTENSION,API_ARMOR} \
     -USQLITE_ENABLE_COLUMN_METADATA -USQLITE_SOUNDEX -USQLITE_USE_URI \
     -DSQLITE_OMIT_{LOAD_EXTENSION,JSON,DEPRECATED,SHARED_CACHE,AUTHORIZATION,PROGRESS_CALLBACK,TRACE} \
     -DSQLITE_OMIT_{DESERIALIZE,GET_TABLE,COMPLETE,INTROSPECTION_PRAGMAS,UTF16,INCRBLOB,DATETIME_FUNCS} \
     -DSQLITE_OMIT_{FOREIGN_KEY,XFER_OPT,AUTOMATIC_INDEX,COMPILEOPTION_DIAGS,AUTOVACUUM} \
+    -DSQLITE_OMIT_{VIRTUALTABLE,ALTERTABLE,ANALYZE,EXPLAIN,UPSERT,LOOKASIDE,DECLTYPE,LOCALTIME,AUTORESET,AUTOINCREMENT} \
+    -DSQLITE_OMIT_{GENERATED_COLUMNS,CAST,HEX_INTEGER,BLOB_LITERAL,TCL_VARIABLE,INTEGRITY_CHECK,SCHEMA_PRAGMAS} \
+    -DSQLITE_OMIT_{OR,LIKE,BETWEEN}_OPTIMIZATION \
     -DSQLITE_DEFAULT_MEMSTATUS=0 -DSQLITE_LIKE_DOESNT_MATCH_BLOBS -DSQLITE_UNTESTABLE
 }
 
 cross() { # cross TARGET [ARGUMENT]...: what cargo is to build
-  local target=$1
+  local triple
+  triple=$(field "$1" 2)
   shift
   RUSTC_BOOTSTRAP=1 RUSTC="$work/tools/rustc" PATH="$work/tools/venv/bin:$PATH" RUSTFLAGS="$(flags)" \
-    LIBSQLITE3_FLAGS="$(sqlite)" TARGET_CFLAGS="-fno-unwind-tables -fno-asynchronous-unwind-tables -fno-pic" \
-    CARGO_TARGET_DIR="$work/cargo" \
-    cargo zigbuild --locked --quiet --target "$(field "$target" 2)" \
+    LIBSQLITE3_FLAGS="$(sqlite)" TARGET_CFLAGS="$(c_flags)" \
+    FAU3_LINK_TARGET="$triple" FAU3_LINK_LLD="$(lld)" CARGO_TARGET_DIR="$work/cargo" \
+    cargo zigbuild --locked --quiet --target "$triple" --config "target.$triple.linker='$top/openwrt/package/link-gcc'" \
     -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size "$@"
 }
 

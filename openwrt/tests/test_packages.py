@@ -26,9 +26,11 @@ import strip  # noqa: E402
 BUILT = Path(os.environ.get("FAU3_OPENWRT", TOP / "target" / "openwrt"))
 STAND_IN = b"\x7fELF stands in for the program\n" * 4000
 MIB = 1024 * 1024
-# Packed, in bytes; where nothing is said, nothing is promised. All three are to come down to 1.5 MiB: that is the goal,
-# this the bound that keeps them from growing unseen.
-PACKED_MAX = dict.fromkeys([("fau3", "aarch64_generic"), ("fau3", "mipsel_24kc"), ("fau3", "mips_24kc")], 1.75 * MIB)
+# Packed, in bytes. The goal is 1.5 MiB for the first two, which is what a device with 16 MB of flash has room for beside its
+# system. aarch64, which has storage on disk in it, was at 1,565,042 when this was written, so there is next to no room: the bound is
+# just above the goal. The others have no promise to keep, but do not grow unseen.
+PACKED_MAX = {("fau3", "aarch64_"): 1.55 * MIB, ("fau3", "mips"): 1.5 * MIB, ("fau3-disk", "mips"): 1.9 * MIB,
+              ("fau3", "arm_"): 1.75 * MIB, ("fau3", "x86_64"): 1.75 * MIB}
 
 
 def manifest():
@@ -433,14 +435,17 @@ class Built(unittest.TestCase):
             self.assertIn(machine, told, path)
             self.assertIn(f"{order} endian", told, path)
             self.assertNotRegex(told, r"INTERP|DYNAMIC|\.symtab|\.debug", path)
+            # openwrt/package/link-gcc had the last word.
+            self.assertNotRegex(told, r"GNU_EH_FRAME|\.eh_frame", path)
 
     def test_programs_and_packages_are_as_small_as_promised(self):
         for path in self.binaries:
             self.assertLessEqual(path.stat().st_size, self.MAX.get((path.parent.name, path.name), 8 * MIB), path)
         for path in [*BUILT.glob("packages/*.ipk"), *BUILT.glob("packages/*/*.apk")]:
             name = re.match(r"[a-z0-9-]+?(?=[_-]\d)", path.name)[0]
-            for (one, architecture), most in PACKED_MAX.items():
-                if one == name and architecture in str(path):
+            architecture = path.stem.split("_", 2)[2] if path.suffix == ".ipk" else path.parent.name
+            for (one, family), most in PACKED_MAX.items():
+                if one == name and architecture.startswith(family):
                     self.assertLessEqual(path.stat().st_size, most, path)
 
     def test_no_program_names_the_machine_that_built_it(self):
