@@ -14,6 +14,7 @@ usage: openwrt/build.sh [OPTION]... TARGET...
   --tools        only bring up the tools; needs no TARGET
   --sim          the simulator, too, so that its traces can be compared
   --no-packages  only the binaries
+  --sqlite-flags prints what SQLite is built with, and builds nothing
 
 example: openwrt/build.sh mipsel
 USAGE
@@ -28,7 +29,7 @@ wrong() {
 # --- what is asked for -------------------------------------------------------
 
 work=$top/target/openwrt
-targets=() sim='' packages=1 tools_only=''
+targets=() sim='' packages=1 tools_only='' only_flags=''
 field() { # field TARGET NUMBER: of the table of architectures
   awk -v target="$1" -v number="$2" '$1 == target { print $number }' "$top/openwrt/package/architectures"
 }
@@ -38,6 +39,7 @@ while [ $# -gt 0 ]; do
     --tools) tools_only=1 ;;
     --sim) sim=1 ;;
     --no-packages) packages='' ;;
+    --sqlite-flags) only_flags=1 ;;
     -h | --help) usage; exit 0 ;;
     all) targets+=(aarch64 armv7 mipsel mips x86_64) ;;
     -*) wrong "there is no option $1" ;;
@@ -46,7 +48,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 [[ $top$work != *[[:space:]]* ]] || wrong "there may be no space in the names of folders: $top, $work"
-[ -n "$tools_only" ] || [ ${#targets[@]} -gt 0 ] || wrong "which TARGET?"
+[ -n "$tools_only$only_flags" ] || [ ${#targets[@]} -gt 0 ] || wrong "which TARGET?"
 
 # --- the tools ---------------------------------------------------------------
 
@@ -62,18 +64,11 @@ missing() {
   exit 1
 }
 
-# The toolchain's own LLD: the last word on where things stand, see openwrt/package/link-gcc.
-lld() {
-  echo "$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld"
-}
-
 # What has to be on the machine itself, with the command that brings it there.
 machine() {
   local program lacking=()
   command -v apt-get >/dev/null || missing "this needs Debian: there is no apt-get here"
   command -v cargo >/dev/null || missing "cargo is missing: install rustup (https://rustup.rs) and a stable toolchain"
-  [[ $("$(lld)" -flavor gnu --help 2>&1) == *--bp-compression-sort=* ]] ||
-    missing "the Rust toolchain's rust-lld is missing or too old (Rust 1.91 has the first that will do): rustup update stable"
   for program in python3:python3 cc:gcc; do
     command -v "${program%%:*}" >/dev/null || lacking+=("${program##*:}")
   done
@@ -119,9 +114,9 @@ bring_tools() {
   python3 -m venv "$tools/venv"
   "$tools/venv/bin/pip" install -q --disable-pip-version-check "${python[@]}" ||
     missing "PyPI's ${python[*]} could not be had, see above"
-  # The unpacked compiler finds its own libraries.
+  # The unpacked compiler finds its own libraries, wherever the folder is moved to.
   # shellcheck disable=SC2016 # for that script to expand
-  printf '#!/bin/sh\nR=%s/root/usr\nLD_LIBRARY_PATH=$(echo $R/lib/*-linux-gnu) exec $R/bin/rustc "$@"\n' "$tools" >"$tools/rustc"
+  printf '#!/bin/sh\nR=${0%%/*}/root/usr\nLD_LIBRARY_PATH=$(echo $R/lib/*-linux-gnu) exec $R/bin/rustc "$@"\n' >"$tools/rustc"
   chmod +x "$tools/rustc"
   "$tools/rustc" --version
   echo "$wanted" >"$stamp"
@@ -166,7 +161,7 @@ cross() { # cross TARGET [ARGUMENT]...: what cargo is to build
   shift
   RUSTC_BOOTSTRAP=1 RUSTC="$work/tools/rustc" PATH="$work/tools/venv/bin:$PATH" RUSTFLAGS="$(flags)" \
     LIBSQLITE3_FLAGS="$(sqlite)" TARGET_CFLAGS="$(c_flags)" \
-    FAU3_LINK_TARGET="$triple" FAU3_LINK_LLD="$(lld)" CARGO_TARGET_DIR="$work/cargo" \
+    FAU3_LINK_TARGET="$triple" CARGO_TARGET_DIR="$work/cargo" \
     cargo zigbuild --locked --quiet --target "$triple" --config "target.$triple.linker='$top/openwrt/package/link-gcc'" \
     -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size "$@"
 }
@@ -202,6 +197,10 @@ build() {
   fi
 }
 
+if [ -n "$only_flags" ]; then
+  sqlite
+  exit
+fi
 bring_tools
 cd "$top"
 for target in "${targets[@]}"; do

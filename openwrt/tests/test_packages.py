@@ -26,10 +26,9 @@ import strip  # noqa: E402
 BUILT = Path(os.environ.get("FAU3_OPENWRT", TOP / "target" / "openwrt"))
 STAND_IN = b"\x7fELF stands in for the program\n" * 4000
 MIB = 1024 * 1024
-# Packed, in bytes. The goal is 1.5 MiB for the first two, which is what a device with 16 MB of flash has room for beside its
-# system. aarch64, which has storage on disk in it, was at 1,565,042 when this was written, so there is next to no room: the bound is
-# just above the goal. The others have no promise to keep, but do not grow unseen.
-PACKED_MAX = {("fau3", "aarch64_"): 1.55 * MIB, ("fau3", "mips"): 1.5 * MIB, ("fau3-disk", "mips"): 1.9 * MIB,
+# Packed, in bytes. A device with 16 MB of flash has room for 1.5 MiB beside its system: that is promised of the first two.
+# The others do not grow unseen.
+PACKED_MAX = {("fau3", "aarch64_"): 1.5 * MIB, ("fau3", "mips"): 1.5 * MIB, ("fau3-disk", "mips"): 1.75 * MIB,
               ("fau3", "arm_"): 1.75 * MIB, ("fau3", "x86_64"): 1.75 * MIB}
 
 
@@ -418,7 +417,8 @@ class Built(unittest.TestCase):
     MACHINES = {"aarch64": ("AArch64", "little"), "armv7": ("ARM", "little"), "mipsel": ("MIPS R3000", "little"),
                 "mips": ("MIPS R3000", "big"), "x86_64": ("Advanced Micro Devices X86-64", "little")}
     # Stripped, in bytes.
-    MAX = {("aarch64", "fau3"): 3.5 * MIB, ("mipsel", "fau3"): 3.5 * MIB, ("mipsel", "fau3-disk"): 5 * MIB}
+    MAX = {("aarch64", "fau3"): 3.5 * MIB, ("mipsel", "fau3"): 3.5 * MIB, ("mips", "fau3"): 3.5 * MIB,
+           ("mipsel", "fau3-disk"): 5 * MIB, ("mips", "fau3-disk"): 5 * MIB}
 
     def setUp(self):
         self.binaries = [path for path in sorted(BUILT.glob("bin/*/fau3*")) if path.name in ("fau3", "fau3-disk")]

@@ -55,7 +55,7 @@ fn a_file_with_pages_overwritten_is_moved_aside() {
 fn rows_that_fau3_never_writes_are_moved_aside() {
     for change in [
         "UPDATE records SET room = '' WHERE position = 7",
-        "UPDATE records SET router = x'01' WHERE position = 7",
+        "UPDATE records SET router = zeroblob(1) WHERE position = 7",
         "UPDATE records SET previous = '[1]' WHERE position = 7",
         "INSERT INTO sessions VALUES ('a', 'r', 0, 0, 'settled', '[1,\"01\",1,1,1]', '[]', '[]', NULL)",
         "INSERT INTO sessions VALUES ('a', 'r', 0, -1, '[]', '[1,\"01\",1,1,1]', '[]', '[]', NULL)",
