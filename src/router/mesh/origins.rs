@@ -54,13 +54,6 @@ impl Origins {
         self.0.get(origin).map_or(0, |held| held.top)
     }
 
-    /// The oldest that is held or will be; 0 where nothing is known of it.
-    pub(in crate::router) fn floor(&self, origin: &Origin) -> u64 {
-        self.0.get(origin).map_or(0, |held| {
-            held.positions.first_key_value().map_or(held.top + 1, |(sequence, _)| *sequence)
-        })
-    }
-
     /// Whether anything is known of it.
     #[cfg(test)]
     pub(in crate::router) fn knows(&self, origin: &Origin) -> bool {

@@ -126,8 +126,11 @@ impl Router {
                 return May::Not(Some(until));
             }
         }
-        (carried.claim.is_sure, carried.claim.doubt_until) = (true, None);
-        self.claim(&client_id)
+        let may = self.claim(&client_id);
+        if let (May::Yes, Some(carried)) = (&may, self.upstream.clients.get_mut(&client_id)) {
+            (carried.claim.is_sure, carried.claim.doubt_until) = (true, None);
+        }
+        may
     }
 
     /// The same for one that is connected nowhere, in whose name the deputy speaks.

@@ -191,11 +191,11 @@ impl Router {
         if self.upstream.others.tell_at.is_none_or(|at| at > self.now) {
             return;
         }
-        let is_deputy = self.is_deputy();
+        let (is_deputy, tops) = (self.is_deputy(), self.tops());
         let upstream = &mut self.upstream;
         upstream.others.tell_at = None;
-        let origins = &self.origins;
-        upstream.pushed.forget(|origin| origins.floor(origin));
+        // What is not held here yet may come: others do not tell again what they have told.
+        upstream.pushed.keep_origins(|origin| tops.contains_key(origin));
         let lines = upstream.clients.iter().filter(|(_, carried)| carried.may_be_there());
         let state = UpstreamState {
             origin: self.origin,

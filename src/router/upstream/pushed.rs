@@ -47,13 +47,9 @@ impl Pushed {
         true
     }
 
-    /// Forgets what lies below what anybody holds.
-    pub(super) fn forget(&mut self, floor_of: impl Fn(&Origin) -> u64) {
-        self.0.retain(|origin, runs| {
-            let floor = floor_of(origin);
-            runs.retain(|(_, top)| *top >= floor);
-            !runs.is_empty()
-        });
+    /// Forgets all others.
+    pub(super) fn keep_origins(&mut self, is_known: impl Fn(&Origin) -> bool) {
+        self.0.retain(|origin, _| is_known(origin));
     }
 
     pub(super) fn runs(&self) -> Vec<Holding> {
@@ -89,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_touch_become_one_and_what_nobody_holds_is_forgotten() {
+    fn runs_that_touch_become_one_and_lives_of_which_nobody_knows_are_forgotten() {
         let mut pushed = Pushed::default();
         for sequence in [1, 2, 5, 4] {
             assert!(pushed.insert(&RecordId { origin: origin(), sequence }));
@@ -99,10 +95,13 @@ mod tests {
         assert!(pushed.join(&Holding { origin: origin(), floor: 2, top: 3 }));
         assert_eq!(runs(&pushed), [(1, 5)]);
         assert!(pushed.insert(&RecordId { origin: origin(), sequence: 9 }));
-        pushed.forget(|_| 6);
-        assert_eq!(runs(&pushed), [(9, 9)]);
+        assert_eq!(runs(&pushed), [(1, 5), (9, 9)]);
         assert!(pushed.contains(&RecordId { origin: origin(), sequence: 9 }));
-        assert!(!pushed.contains(&RecordId { origin: origin(), sequence: 5 }));
+        assert!(!pushed.contains(&RecordId { origin: origin(), sequence: 6 }));
+        pushed.keep_origins(|known| *known == origin());
+        assert!(pushed.contains(&RecordId { origin: origin(), sequence: 5 }));
+        pushed.keep_origins(|_| false);
+        assert!(runs(&pushed).is_empty());
     }
 
     #[test]
