@@ -137,14 +137,15 @@ impl Router {
     pub(super) fn publish(&mut self, position: Position, record: Arc<Record>, age_ms: u64, is_twin: bool) {
         self.drop_over_bounds(record.cost_bytes());
         self.log.push(position, Moment::before(self.now, age_ms), record.clone());
-        self.held_for_push(&record, is_twin);
         if is_twin {
             self.log.add_twin(&record);
+            self.twin_held_for_push(&record);
             self.twin_came(&record);
             self.previous_came(&record);
             return;
         }
         self.log.is_new(&record);
+        self.held_for_push(&record);
         if !self.waits_for_previous(position, &record) {
             self.put_into_room(position, record.clone());
             self.previous_came(&record);

@@ -40,11 +40,18 @@ enum FlightWait {
 }
 
 impl Router {
-    /// A record is held here: it is to be pushed, unless the server has it. As a
-    /// twin it is what waits already.
-    pub(in crate::router) fn held_for_push(&mut self, record: &Arc<Record>, is_twin: bool) {
-        if self.upstream.is_legacy() && !is_twin {
+    /// A record is held here: it is to be pushed, unless the server has it.
+    pub(in crate::router) fn held_for_push(&mut self, record: &Arc<Record>) {
+        if self.upstream.is_legacy() {
             self.wait_for_push(record);
+        }
+    }
+
+    /// A twin of what waits already, or not: the server may have it by this id.
+    pub(in crate::router) fn twin_held_for_push(&mut self, record: &Record) {
+        let pushed = &self.upstream.pushed;
+        if self.upstream.is_legacy() && self.log.ids_of(record).any(|id| pushed.contains(id)) {
+            self.server_has(record);
         }
     }
 
