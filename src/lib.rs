@@ -1,6 +1,6 @@
 //! fau3 keeps voice going when the main server or the uplink is gone.
 //!
-//! `wire` and `router` are pure: no sockets, no clocks, no files. The rest is
+//! `wire`, `router` and `pulse` are pure: no sockets, no clocks, no files. The rest is
 //! the program around them and needs the feature `net`.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -26,6 +26,7 @@ pub mod mesh;
 mod net;
 #[cfg(feature = "net")]
 pub mod node;
+pub mod pulse;
 #[cfg(test)]
 mod random;
 pub mod router;

@@ -24,7 +24,7 @@ pub(super) enum Kind {
     /// Asks for a [`Kind::Seen`].
     Ping = 1,
     /// Says that all before was read: to a ping, and after every
-    /// [`SEEN_EVERY_BYTES`](super::pulse::SEEN_EVERY_BYTES).
+    /// [`SEEN_EVERY_BYTES`](crate::pulse::SEEN_EVERY_BYTES).
     Seen = 2,
     /// The last frame.
     Goodbye = 3,

@@ -15,9 +15,9 @@ use super::frame::{Decoder, Kind, Violation, header};
 use super::handshake::Stream;
 use super::hub::Hub;
 use super::pipe::Fate;
-use super::pulse::{Action, Pace, Pulse};
 use super::queue::Queue;
 use super::uplink::Uplink;
+use crate::pulse::{Action, Pace, Pulse};
 
 /// Small frames go out together, up to this many bytes: one frame of yamux.
 const BATCH_BYTES: usize = 16 * 1_024;

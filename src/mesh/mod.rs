@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `api` | what the node says and hears |
 //! | `uplink` | the one connection to a default server that is a fau3 node |
-//! | `dial`, `replay`, `beacon`, `frame`, `queue`, `pulse`, `notices` | the rules, pure |
+//! | `dial`, `replay`, `beacon`, `frame`, `queue`, `notices`, `crate::pulse` | the rules, pure |
 //! | `pipe`, `websocket`, `psk`, `handshake`, `link` | a connection, from the socket up |
 //! | `doors`, `datagrams`, `sockets`, `hub`, `events` | what ties them together |
 //!
@@ -32,7 +32,6 @@ mod link;
 mod notices;
 mod pipe;
 mod psk;
-mod pulse;
 mod queue;
 mod replay;
 mod sockets;
@@ -45,6 +44,7 @@ use std::sync::Arc;
 use fau3_election::{Incarnation, RouterId};
 use libp2p_identity::{Keypair, PeerId};
 
+pub use crate::pulse::STALL;
 pub use api::{
     BeaconTarget, Counts, Down, Frame, FrameKind, MeshEvent, MeshSettings, Protocol, Refusal, SendOutcome,
     Transport,
@@ -61,7 +61,6 @@ pub use frame::FRAME_MAX_BYTES;
 pub use hub::GOODBYE_MAX;
 pub use notices::{NOTICE_EVERY, NOTICES_MAX};
 pub use psk::Key;
-pub use pulse::STALL;
 pub use queue::{QUEUE_MAX_BYTES, QUEUE_MAX_FRAMES, STREAMS_MAX};
 pub use replay::SENDERS_MAX;
 pub use uplink::{AGAIN, AGAIN_LATELY, Uplink};

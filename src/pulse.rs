@@ -1,4 +1,5 @@
-//! Whether the other side of a connection still takes what it is sent. Pure.
+//! Whether the other side of a connection between routers still takes what it is
+//! sent. Pure: the mesh's connections ask it, and so does the simulator.
 //!
 //! What was read is acknowledged: every few kilobytes, and when asked. So a
 //! peer that reads slowly is told from one that does not read at all, whatever
@@ -12,7 +13,7 @@ use fau3_election::Time;
 pub const STALL: Duration = Duration::from_secs(10);
 /// The reader acknowledges each so many bytes: links of 3.2 KiB/s count as
 /// slow, not as stalled.
-pub(super) const SEEN_EVERY_BYTES: usize = 32 * 1_024;
+pub const SEEN_EVERY_BYTES: usize = 32 * 1_024;
 
 /// What was sent is asked after when nothing was acknowledged for so long.
 const ASK_AFTER: Duration = Duration::from_secs(4);
@@ -39,7 +40,7 @@ const SEEN_EVERY_BYTES_BY_LEAF: usize = 4 * 1_024;
 
 /// How closely a connection is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
+pub enum Pace {
     /// Between two routers, whose beacons say more, and sooner.
     Usual,
     /// To a default server, which sends no beacons: asked this often.
@@ -50,9 +51,12 @@ pub(super) enum Pace {
 
 /// What is known of the other side.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub struct Pulse {
     /// Set on the way to a default server.
     watch: Option<Watch>,
+    /// The other side watches: it sends something all the time, and judges by itself
+    /// whether anything comes back.
+    is_watched: bool,
     seen_every_bytes: usize,
     /// Since when something sent is not acknowledged.
     owed_since: Option<Time>,
@@ -70,7 +74,7 @@ pub(super) struct Pulse {
 
 /// What is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Action {
+pub enum Action {
     /// Nothing until then.
     Wait(Time),
     /// Send a ping.
@@ -80,13 +84,19 @@ pub(super) enum Action {
 }
 
 impl Pulse {
-    pub(super) fn new(now: Time, pace: Pace) -> Self {
+    /// Of a connection that has come to stand just now.
+    #[must_use]
+    pub fn new(now: Time, pace: Pace) -> Self {
         let watch = match pace {
-            Pace::Watching(check) => Some(Watch { check, heard: now, asked: now }),
+            Pace::Watching(check) => {
+                let silence = (check * SILENT_CHECKS).max(SILENT_MIN);
+                Some(Watch { check, silence, heard: now, asked: now })
+            }
             Pace::Usual | Pace::Watched => None,
         };
         Self {
             watch,
+            is_watched: pace == Pace::Watched,
             seen_every_bytes: if pace == Pace::Watched { SEEN_EVERY_BYTES_BY_LEAF } else { SEEN_EVERY_BYTES },
             owed_since: None,
             asked: false,
@@ -97,9 +107,17 @@ impl Pulse {
         }
     }
 
+    /// A wrong variant: a default server is gone after so much silence.
+    #[cfg(feature = "mutants")]
+    pub fn patient_for(&mut self, silence: Duration) {
+        if let Some(watch) = &mut self.watch {
+            watch.silence = silence;
+        }
+    }
+
     /// Frames begin to be written; whether there is something to act on
     /// earlier than said.
-    pub(super) fn sent(&mut self, now: Time) -> bool {
+    pub fn sent(&mut self, now: Time) -> bool {
         let first = self.owed_since.is_none();
         self.owed_since.get_or_insert(now);
         self.sent_since_asked = true;
@@ -108,7 +126,7 @@ impl Pulse {
     }
 
     /// The ping of [`Action::Ask`] begins to be written.
-    pub(super) fn asked(&mut self, now: Time) {
+    pub fn asked(&mut self, now: Time) {
         self.owed_since.get_or_insert(now);
         self.asked = true;
         self.sent_since_asked = false;
@@ -118,7 +136,7 @@ impl Pulse {
     }
 
     /// Acknowledged.
-    pub(super) fn seen(&mut self, now: Time) {
+    pub fn seen(&mut self, now: Time) {
         let all = self.asked && !self.sent_since_asked;
         self.owed_since = if all { None } else { Some(now) };
         self.asked = false;
@@ -128,7 +146,7 @@ impl Pulse {
 
     /// The other side behaves as if this connection were gone: it has to show
     /// soon that it is not. More doubts give it no more time.
-    pub(super) fn doubt(&mut self, now: Time) {
+    pub fn doubt(&mut self, now: Time) {
         if self.patience == DOUBT {
             return;
         }
@@ -138,20 +156,24 @@ impl Pulse {
     }
 
     /// A sign of life came by another way.
-    pub(super) fn heard(&mut self, now: Time) {
+    pub fn heard(&mut self, now: Time) {
         if let Some(watch) = &mut self.watch {
             watch.heard = now;
         }
     }
 
     /// Whether to ask by datagrams, too.
-    pub(super) fn is_in_doubt(&self, now: Time) -> bool {
+    #[must_use]
+    pub fn is_in_doubt(&self, now: Time) -> bool {
         self.watch.as_ref().is_some_and(|watch| watch.is_in_doubt(now))
     }
 
     /// Bytes were read; whether to acknowledge them.
-    pub(super) fn read(&mut self, now: Time, bytes: usize) -> bool {
+    pub fn read(&mut self, now: Time, bytes: usize) -> bool {
         self.heard(now);
+        if self.is_watched && self.patience != DOUBT {
+            self.owed_since.iter_mut().for_each(|owed| *owed = now);
+        }
         self.read_bytes += bytes;
         let due = self.read_bytes >= self.seen_every_bytes;
         if due {
@@ -161,7 +183,7 @@ impl Pulse {
     }
 
     /// What is to do now.
-    pub(super) fn poll(&mut self, now: Time) -> Action {
+    pub fn poll(&mut self, now: Time) -> Action {
         let watched = self.watch.as_mut().map(|watch| watch.poll(now));
         match (self.poll_usual(now), watched) {
             (Action::Wait(until), Some(Action::Wait(sooner))) => Action::Wait(until.min(sooner)),
@@ -203,6 +225,8 @@ impl Pulse {
 struct Watch {
     /// Asked after this often while nothing comes.
     check: Duration,
+    /// Gone after so much silence.
+    silence: Duration,
     heard: Time,
     asked: Time,
 }
@@ -213,7 +237,7 @@ impl Watch {
     }
 
     fn poll(&mut self, now: Time) -> Action {
-        let silent_at = self.heard + (self.check * SILENT_CHECKS).max(SILENT_MIN);
+        let silent_at = self.heard + self.silence;
         let every = if self.is_in_doubt(now) { self.check.min(ASK_IN_DOUBT) } else { self.check };
         let ask_at = self.heard.max(self.asked) + every;
         if now >= silent_at && now.since(silent_at) <= STOOD_STILL {
@@ -253,6 +277,25 @@ mod tests {
             }
         }
         None
+    }
+
+    #[test]
+    fn a_default_server_bears_with_a_router_that_asks_on_though_its_own_word_is_stuck() {
+        // Given: something was sent that a lossy way holds back, with the answer behind it.
+        let mut pulse = Pulse::new(S(0), Pace::Watched);
+        pulse.sent(S(0));
+        let reads = (0..120).map(|quarter| Time::from_millis(quarter * 250));
+        for now in reads {
+            pulse.read(now, 5);
+            assert_eq!(run(&mut pulse, now, now + Duration::from_millis(250), |_| false), None, "{now}");
+        }
+        // When the questions end, then so does the connection; sooner in doubt.
+        let last = Time::from_millis(119 * 250);
+        assert_eq!(run(&mut pulse, S(30), S(100), |_| false), Some(last + STALL));
+        let mut pulse = Pulse::new(S(0), Pace::Watched);
+        pulse.doubt(S(5));
+        pulse.read(Time::from_millis(5_500), 5);
+        assert_eq!(run(&mut pulse, Time::from_millis(5_500), S(100), |_| false), Some(S(6)));
     }
 
     #[test]
