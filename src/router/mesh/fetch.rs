@@ -23,6 +23,9 @@ const FETCHES_MAX: usize = 16;
 /// What one answer carries at most unless a single record is larger, in bytes.
 const ANSWER_BYTES_MAX: usize = 128 * 1024;
 
+/// The same on the way to or from a default server: two seconds of a slow one (64
+/// kbit/s), so that it is there before it is asked for again.
+const ANSWER_BYTES_MAX_FAR: usize = 16 * 1024;
 /// What a backlog may take of the way to or from a default server, in bytes a
 /// second: what is said now passes it.
 const BACKLOG_RATE: u32 = 256 * 1024;
@@ -42,6 +45,7 @@ struct Fetch {
     from: RouterId,
     /// The first one that was asked for.
     sequence: u64,
+    asked_at: Time,
     /// Until when an answer is awaited.
     until: Time,
 }
@@ -107,28 +111,32 @@ impl Router {
             (failed, *next, *router != origin.router, mesh.fetches.count(*router), *router)
         });
         let Some((router, next)) = best else { return };
+        if is_far(router) && mutated!(self.settings, BacklogNotAsked) {
+            return;
+        }
         let wait = if is_far(router) { ANSWER_WAIT_FAR } else { ANSWER_WAIT };
-        let fetch = Fetch { from: router, sequence: next, until: self.now + wait };
+        let fetch = Fetch { from: router, sequence: next, asked_at: self.now, until: self.now + wait };
         mesh.fetches.out.insert(origin, fetch);
         self.stats.fetches += 1;
         self.tell_peer(router, Arc::new(Message::Want(RecordId { origin, sequence: next })));
     }
 
     /// What was asked for on the way to or from a default server came: the next
-    /// question waits as long as this one may take of it.
+    /// question waits until this one has taken as long as it may.
     pub(super) fn pace(&mut self, router: RouterId, playlist: &Playlist) {
         let now = self.now;
         let Some(mesh) = &mut self.mesh else { return };
         let first = playlist.records.first().map(|(record, _)| record.id);
-        let is_asked = |id: RecordId| {
+        let asked = first.and_then(|id| {
             let fetch = mesh.fetches.out.get(&id.origin);
-            fetch.is_some_and(|fetch| fetch.from == router && fetch.sequence == id.sequence)
-        };
-        let is_answer = first.is_some_and(is_asked);
-        if is_answer && (mesh.is_leaf() || mesh.main.router() == Some(router)) {
+            fetch.filter(|fetch| fetch.from == router && fetch.sequence == id.sequence)
+        });
+        if let Some(asked_at) = asked.map(|fetch| fetch.asked_at)
+            && (mesh.is_leaf() || mesh.main.router() == Some(router))
+        {
             let bytes: usize = playlist.records.iter().map(|(record, _)| record.cost_bytes()).sum();
             let pause = Duration::from_micros(bytes as u64 * 1_000_000 / u64::from(BACKLOG_RATE));
-            mesh.fetches.pauses.insert(router, now + pause);
+            mesh.fetches.pauses.insert(router, now.max(asked_at + pause));
         }
     }
 
@@ -175,12 +183,15 @@ impl Router {
         if let Some(peer) = self.mesh.as_mut().and_then(|mesh| mesh.peers.get_mut(router)) {
             peer.lacks(from);
         }
+        let is_far =
+            self.mesh.as_ref().is_some_and(|mesh| mesh.is_leaf() || mesh.main.router() == Some(router));
+        let most = if is_far { ANSWER_BYTES_MAX_FAR } else { ANSWER_BYTES_MAX };
         let mut records = Vec::new();
         let mut bytes = 0;
         for position in self.origins.from(&from).take(PLAYLIST_RECORDS_MAX) {
             let Some((record, age)) = self.log.get(position, self.now) else { continue };
             bytes += record.cost_bytes();
-            if bytes > ANSWER_BYTES_MAX && !records.is_empty() {
+            if bytes > most && !records.is_empty() {
                 break;
             }
             records.push((record.clone(), u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));

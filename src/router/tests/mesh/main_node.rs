@@ -6,7 +6,7 @@ use super::super::harness::{ms, secs};
 use super::net::{D, MeshNet, R};
 use crate::router::{Input, MainNode, UpstreamInput};
 use crate::wire::fau3d::FromClient;
-use crate::wire::fau3e::Message;
+use crate::wire::fau3e::{Message, encode};
 
 const FRAME: &[u8] = b"F3SB live F3FN";
 
@@ -320,6 +320,34 @@ fn a_backlog_goes_at_a_bounded_rate_and_live_audio_does_not_wait_for_it() {
     let most = heard.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
     assert!(most * 10_000 <= 400 * 1_024, "{heard:?}");
     assert_eq!((heard[12], net[outside].playlists().len()), (200, 200), "{heard:?}");
+}
+
+#[test]
+fn a_backlog_goes_in_pieces_that_a_slow_uplink_carries_before_they_are_asked_for_again() {
+    // Given: what was said on both sides of an outage.
+    let mut net = MeshNet::with_main(&[2]);
+    let main = R(2);
+    let (inside, outside) = (net.listener("inside", R(1), "room"), net.listener("outside", main, "room"));
+    net.cut(R(0), main);
+    net.run(secs(3));
+    for speaker in [inside, outside].repeat(30) {
+        net.say(speaker, "room", &"voice".repeat(500));
+        net.run(ms(20));
+    }
+    net.messages.clear();
+    // When it is over, then no answer is longer than 64 kbit/s carry in some two seconds.
+    net.mend(R(0), main);
+    net.run(secs(5));
+    let over = |from: R, to: R| (from == main) != (to == main);
+    let answers = net.messages.iter().filter(|(from, to, _)| over(*from, *to));
+    let answers: Vec<usize> = answers
+        .filter_map(|(_, _, message)| match message {
+            Message::Playlist(_) => Some(encode(message).len()),
+            _ => None,
+        })
+        .collect();
+    assert!(answers.len() > 10 && answers.iter().all(|bytes| *bytes <= 16 * 1_024), "{answers:?}");
+    assert_eq!((heard(&net, inside).len(), heard(&net, outside).len()), (30, 30));
 }
 
 #[test]
