@@ -121,8 +121,8 @@ fn many_routers_at_rest_put_no_more_probes_on_a_legacy_server_than_one() {
 
 #[test]
 fn many_routers_at_rest_put_no_more_on_a_node_than_one() {
-    // Each connection is asked over by itself whether the other end is there.
+    // Each connection is asked over by itself whether the other end is there; what
+    // is held is told once in ten seconds.
     let (one, many) = (node(1), node(MANY));
-    assert_eq!(one.0, 1);
-    assert!(many.0 == one.0 && many.1 <= one.1, "{many:?} instead of {one:?}");
+    assert_eq!((one, many), ((1, 2), (1, 2)));
 }
