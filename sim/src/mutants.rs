@@ -36,7 +36,11 @@ pub fn hunt(mutant: Mutant, seeds: u64) -> Option<Caught> {
 /// The same for a wrong variant of whole routers.
 #[must_use]
 pub fn hunt_router(mutant: mesh::Mutant, seeds: u64) -> Option<Caught> {
-    let above = if mutant.is_of_relay() { mesh::Above::Legacy } else { mesh::Above::None };
+    let above = match mutant {
+        _ if mutant.is_of_relay() => mesh::Above::Legacy,
+        _ if mutant.is_of_main() => mesh::Above::Node,
+        _ => mesh::Above::None,
+    };
     let wrong = |seed| {
         let mut setup = mesh::Setup::from_seed_with(seed, above);
         setup.settings.mutant = Some(mutant);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::faults::Fault;
 use crate::invariants::Violation;
-use crate::mesh::{self, ServerSetup};
+use crate::mesh::{self, MainSetup, ServerSetup};
 use crate::world::{Setup, World};
 
 /// A run that can be made smaller.
@@ -51,7 +51,14 @@ impl Shrinkable for mesh::Setup {
                 Self { server: Some(server), ..self.clone() }
             })
         });
-        calmer.chain(idle).collect()
+        let main = self.main.iter().flat_map(|main| {
+            (0..main.faults.len()).map(|fault| {
+                let mut faults = main.faults.clone();
+                faults.remove(fault);
+                Self { main: Some(MainSetup { faults, ..main.clone() }), ..self.clone() }
+            })
+        });
+        calmer.chain(main).chain(idle).collect()
     }
 }
 

@@ -8,6 +8,8 @@ use fau3_sim::mutants::hunt_router;
 const SEEDS: u64 = if cfg!(debug_assertions) { 8 } else { 36 };
 /// The same with a default server above.
 const SEEDS_BELOW_SERVER: u64 = if cfg!(debug_assertions) { 4 } else { 14 };
+/// The same with a main server that is a node.
+const SEEDS_BELOW_MAIN: u64 = if cfg!(debug_assertions) { 8 } else { 40 };
 /// Within so many seeds each wrong variant is caught; the commonest within few.
 const HUNTED_SEEDS: u64 = 96;
 
@@ -50,9 +52,28 @@ fn a_legacy_default_server_above_the_mesh_bears_its_outages_and_the_mesh_bears_t
 }
 
 #[test]
+fn a_segment_falls_back_from_its_main_server_and_hands_back_with_nothing_lost_doubled_or_reordered() {
+    let plan = Plan { from: 0, until: SEEDS_BELOW_MAIN, stop: false, threads: 0 };
+    let swept = sweep(plan, |seed| Setup::from_seed_with(seed, Above::Node), |_, _| ());
+    assert!(swept.violations.is_empty(), "{:?}", swept.violations);
+    let tally = swept.tally;
+    for (what, count) in [
+        ("a fault of it", tally.main_faults),
+        ("given up in silence", tally.main_given_up),
+        ("asked while in doubt", tally.main_doubts),
+        ("answered beside its connection", tally.main_datagrams),
+        ("fell back from it in bounded time", tally.main_fall_backs_checked),
+        ("handed back to it in bounded time", tally.main_hand_backs_checked),
+    ] {
+        assert!(count > 0, "never {what} in {SEEDS_BELOW_MAIN} runs");
+    }
+}
+
+#[test]
 fn the_same_seed_is_the_same_run_and_another_one_is_not() {
     let trace = |seed| World::new(Setup::from_seed(seed)).run().trace;
-    assert_eq!(trace(3), trace(3));
+    let below_main = |seed| World::new(Setup::from_seed_with(seed, Above::Node)).run().trace;
+    assert_eq!((trace(3), below_main(3)), (trace(3), below_main(3)));
     assert_ne!(trace(3), trace(4));
     // Frames are only a matter of how messages travel.
     let messages = Setup { encoded: false, ..Setup::from_seed(3) };

@@ -18,7 +18,8 @@ macro_rules! mutated {
 }
 pub(crate) use mutated;
 
-/// Wrong variants of replication, delivery and roaming, then of the relay to a default server.
+/// Wrong variants of replication, delivery and roaming, then of the relay to a default server, then of following
+/// one that is a node.
 #[cfg(feature = "mutants")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mutant {
@@ -62,12 +63,28 @@ pub enum Mutant {
     BacklogDropped,
     /// A Confirm that is lost with its connection is not counted.
     LostConfirmNotCounted,
+    /// A main server that is a node leads again as soon as it answers.
+    HoldSkipped,
+    /// One question to it that is not answered is an outage.
+    ProbeLostIsOutage,
+    /// Eight seconds of its silence are none.
+    OutageWaitedOut,
+    /// Clients are let go when their router falls back.
+    ClientsDropped,
+    /// A deputy that has led goes on showing so when the main server leads again.
+    LeadsOn,
+    /// Who is the deputy no more keeps its connection to it.
+    NotLetGo,
+    /// The two sides do not ask each other for what was said in an outage.
+    BacklogNotAsked,
+    /// What was said in an outage is taken for new on the other side.
+    BacklogAnew,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 28] = [
         Self::NoAntiEntropy,
         Self::StoredAlone,
         Self::SettledNotMerged,
@@ -88,11 +105,25 @@ impl Mutant {
         Self::ServerTwinDelivered,
         Self::BacklogDropped,
         Self::LostConfirmNotCounted,
+        Self::HoldSkipped,
+        Self::ProbeLostIsOutage,
+        Self::OutageWaitedOut,
+        Self::ClientsDropped,
+        Self::LeadsOn,
+        Self::NotLetGo,
+        Self::BacklogNotAsked,
+        Self::BacklogAnew,
     ];
 
-    /// Whether it shows only with a default server.
+    /// Whether it shows only with a default server that speaks FAU3VOM-D alone.
     #[must_use]
     pub fn is_of_relay(self) -> bool {
-        self >= Self::LineBesideAnother
+        self >= Self::LineBesideAnother && !self.is_of_main()
+    }
+
+    /// Whether it shows only with a default server that is a node.
+    #[must_use]
+    pub fn is_of_main(self) -> bool {
+        self >= Self::HoldSkipped
     }
 }

@@ -55,6 +55,8 @@ enum Server {
     None,
     /// One that speaks FAU3VOM-D only
     Legacy,
+    /// One that runs fau3: one more router, elsewhere
+    Fau3,
 }
 
 impl ServerChoice {
@@ -62,6 +64,7 @@ impl ServerChoice {
         let above = match self.server {
             Server::None => Above::None,
             Server::Legacy => Above::Legacy,
+            Server::Fau3 => Above::Node,
         };
         Setup::from_seed_with(seed, above)
     }
@@ -71,6 +74,7 @@ impl ServerChoice {
         match self.server {
             Server::None => "",
             Server::Legacy => " --server legacy",
+            Server::Fau3 => " --server fau3",
         }
     }
 }
@@ -175,7 +179,7 @@ impl Replay {
 
 fn print_timeline(world: &World) {
     for entry in world.timeline() {
-        let who = entry.node.map_or_else(String::new, |node| format!("r{node}"));
+        let who = entry.node.map_or_else(String::new, |node| world.setup().name_of(node));
         println!("{:>9} {who:<6} {}", entry.at.to_string(), entry.text);
     }
 }
@@ -187,6 +191,7 @@ fn print_summary(setup: &Setup, outcome: &Outcome, server: &ServerChoice) {
     );
     setup.faults.iter().for_each(|fault| println!("  fault {fault}"));
     setup.server.iter().flat_map(|server| &server.faults).for_each(|fault| println!("  fault {fault}"));
+    setup.main.iter().flat_map(|main| &main.faults).for_each(|fault| println!("  fault {fault}"));
     let counts = outcome.tally.shown().into_iter().map(|(name, count)| format!("{name} {count}"));
     println!("  {}", counts.collect::<Vec<_>>().join(", "));
     match &outcome.violation {

@@ -13,11 +13,16 @@ use super::World;
 use super::events::Event;
 use super::judge::CONNECTED;
 use super::machine::NONE;
-use crate::engine::nodes_of;
+use super::main_node::{Pulses, Sign};
+use crate::engine::{Quality, nodes_of};
 
 /// Bytes that may be under way to one router; beyond it a frame finds no
 /// place, unless it is the only one.
 const QUEUE_BYTES_MAX: usize = 48 * 1_024;
+/// The same to the main server, over a long way.
+const UPLINK_QUEUE_BYTES_MAX: usize = 192 * 1_024;
+/// What a long message is read in, in bytes.
+const PART_BYTES: usize = 4 * 1_024;
 /// What a link carries where no fault is, in bytes a millisecond: 80 Mbit/s.
 pub(super) const RATE: u32 = 10_000;
 /// Silence after which an end gives a connection up, in microseconds.
@@ -28,6 +33,9 @@ pub(super) const DIAL_US: (u64, u64) = (250_000, 2_000_000);
 const RETRANSMIT: Duration = Duration::from_millis(200);
 /// A segment is lost at most so often in a row.
 const RETRANSMITS_MAX: u32 = 5;
+/// Where nothing comes back, an uplink carries what is new for so long: then TCP sends
+/// only the first of what is not acknowledged again.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_millis(400);
 /// A frame that takes longer waits behind others.
 const BEHIND: Duration = Duration::from_secs(1);
 /// After a silence, what was held back comes at most this much later, in microseconds.
@@ -43,6 +51,8 @@ pub(super) struct Connection {
     /// Counts silences, so that an old time-out is not taken for a new one.
     quiet: u32,
     quiet_since: Option<Time>,
+    /// It is one to the main server, whose ends look for themselves.
+    pub(super) pulses: Option<Box<Pulses>>,
 }
 
 /// From one end to the other one.
@@ -61,12 +71,34 @@ struct Way {
 
 #[derive(Debug)]
 struct Frame {
-    message: Arc<Message>,
-    encoded: Option<Arc<[u8]>>,
+    load: Load,
     bytes: usize,
 }
 
+/// What a frame carries.
+#[derive(Debug)]
+pub(super) enum Load {
+    Message(Arc<Message>, Option<Arc<[u8]>>),
+    Sign(Sign),
+    /// What has come of a message that is not whole yet.
+    Part,
+}
+
 impl Connection {
+    pub(super) fn new(ends: [usize; 2]) -> Self {
+        let ways = [Way::default(), Way::default()];
+        Self { ends, holds: [true; 2], ways, quiet: 0, quiet_since: None, pulses: None }
+    }
+
+    pub(super) fn with_pulses(self, pulses: Pulses) -> Self {
+        Self { pulses: Some(Box::new(pulses)), ..self }
+    }
+
+    /// When the newest frame from this end arrives.
+    pub(super) fn last_at(&self, end: usize) -> Time {
+        self.ways[end].last_at
+    }
+
     /// From whom to whom frames are held back, or under way for longer than any healthy
     /// link takes.
     pub(super) fn behind(&self, now: Time) -> Option<[usize; 2]> {
@@ -121,17 +153,11 @@ impl World {
             self.lose_end(connection, end, Some(false));
         }
         let connection = self.connections.len() as u32;
-        let ways = [Way::default(), Way::default()];
-        self.connections.push(Connection {
-            ends: [a, b],
-            holds: [true; 2],
-            ways,
-            quiet: 0,
-            quiet_since: None,
-        });
+        self.connections.push(Connection::new([a, b]));
         self.standing.push(connection);
         (self.machines[a].peers[b], self.machines[b].peers[a]) = (connection, connection);
         self.note(Some(a), || format!("is connected with r{b}"));
+        self.segment_changed();
         self.truth_changed();
         let (id_a, id_b) = (self.machines[a].id, self.machines[b].id);
         self.feed(a, Input::PeerUp { router: id_b });
@@ -146,11 +172,17 @@ impl World {
             return;
         }
         let (node, other) = (place.ends[end], place.ends[1 - end]);
+        let is_uplink = place.pulses.is_some();
         if place.holds == [false; 2] {
             self.standing.retain(|standing| *standing != connection);
             place.ways = [Way::default(), Way::default()];
         }
         self.machines[node].peers[other] = NONE;
+        if is_uplink {
+            self.call_again(node);
+        } else {
+            self.segment_changed();
+        }
         self.truth_changed();
         if let Some(closed) = told {
             let router = self.machines[other].id;
@@ -167,8 +199,11 @@ impl World {
         let [from, to] = [end, 1 - end].map(|end| self.connections[connection as usize].ends[end]);
         self.lose_end(connection, end, told);
         if self.network.reaches(from) & (1 << to) != 0 {
-            let at = self.now + Duration::from_micros(self.random.between(200, 2_000));
-            self.queue.push(at, Event::Closed { connection, end: 1 - end as u8 });
+            let after = match self.connections[connection as usize].pulses {
+                Some(_) => self.way_takes(self.network.quality(from, to)),
+                None => Duration::from_micros(self.random.between(200, 2_000)),
+            };
+            self.queue.push(self.now + after, Event::Closed { connection, end: 1 - end as u8 });
         }
         self.watch_silence();
     }
@@ -208,8 +243,8 @@ impl World {
                     let place = &mut self.connections[connection as usize];
                     place.quiet_since = Some(self.now);
                     place.quiet += 1;
-                    let quiet = place.quiet;
-                    for end in 0..2 {
+                    let (quiet, looks_itself) = (place.quiet, place.pulses.is_some());
+                    for end in 0..if looks_itself { 0 } else { 2 } {
                         let span = self.random.between(GIVE_UP_US.0, GIVE_UP_US.1);
                         let at = self.now + Duration::from_micros(span);
                         self.queue.push(at, Event::GiveUp { connection, end, quiet });
@@ -248,6 +283,13 @@ impl World {
         self.network.reaches(from) & (1 << to) == 0 || self.machines[to].frozen
     }
 
+    /// Nothing new passes over an uplink, since nothing comes back.
+    fn is_stalled(&self, connection: u32) -> bool {
+        let place = &self.connections[connection as usize];
+        let is_uplink = place.pulses.is_some();
+        is_uplink && place.quiet_since.is_some_and(|since| self.now >= since + UNACKNOWLEDGED_MAX)
+    }
+
     /// A router sends a frame to another one. False: there is no place for it.
     pub(super) fn send_to_peer(&mut self, node: usize, router: RouterId, message: Arc<Message>) -> bool {
         let Some(to) = self.machines.iter().position(|machine| machine.id == router) else { return true };
@@ -258,26 +300,21 @@ impl World {
         }
         let encoded = self.setup.encoded.then(|| self.encoded.of(&message));
         let bytes = encoded.as_ref().map_or_else(|| rough_bytes(&message), |encoded| encoded.len());
-        let quality = self.network.quality(node, to);
-        let rate = u64::from(self.rate(node, to));
         let place = &mut self.connections[connection as usize];
         let end = usize::from(place.ends[1] == node);
+        let most = if place.pulses.is_some() { UPLINK_QUEUE_BYTES_MAX } else { QUEUE_BYTES_MAX };
         let way = &mut place.ways[end];
-        if !way.frames.is_empty() && way.bytes + bytes > QUEUE_BYTES_MAX {
+        if !way.frames.is_empty() && way.bytes + bytes > most {
             way.is_full = true;
             return false;
         }
-        way.free_at = way.free_at.max(self.now) + Duration::from_micros(bytes as u64 * 1_000 / rate);
-        let mut under_way = Duration::from_micros(quality.delay.draw(&mut self.random));
-        let mut lost = 0;
-        while lost < RETRANSMITS_MAX && self.random.chance(quality.loss_ppm) {
-            under_way += RETRANSMIT * (1 << lost);
-            lost += 1;
+        if self.is_reset_instead(connection, &message) {
+            return true;
         }
-        way.last_at = way.last_at.max(way.free_at + under_way);
-        way.bytes += bytes;
-        way.frames.push_back(Frame { message, encoded, bytes });
-        self.queue.push(way.last_at, Event::Frame { connection, from: end as u8 });
+        self.put_on_way(connection, end, Load::Message(message, encoded), bytes);
+        if self.with_pulse(connection, end, |pulse, now| pulse.sent(now)) == Some(true) {
+            self.pulse_at(connection, end, self.now);
+        }
         self.tally.frames += 1;
         let machine = &mut self.machines[node];
         machine.sent += 1;
@@ -285,9 +322,42 @@ impl World {
         true
     }
 
+    /// Sets out from this end; over an uplink in parts, as it is read there.
+    pub(super) fn put_on_way(&mut self, connection: u32, end: usize, load: Load, bytes: usize) {
+        let is_uplink = self.connections[connection as usize].pulses.is_some();
+        let parts = if is_uplink { bytes.saturating_sub(1) / PART_BYTES } else { 0 };
+        for _ in 0..parts {
+            self.put_frame(connection, end, Load::Part, PART_BYTES);
+        }
+        self.put_frame(connection, end, load, bytes - parts * PART_BYTES);
+    }
+
+    fn put_frame(&mut self, connection: u32, end: usize, load: Load, bytes: usize) {
+        let [from, to] = [end, 1 - end].map(|end| self.connections[connection as usize].ends[end]);
+        let rate = u64::from(self.rate(from, to));
+        let under_way = self.way_takes(self.network.quality(from, to));
+        let way = &mut self.connections[connection as usize].ways[end];
+        way.free_at = way.free_at.max(self.now) + Duration::from_micros(bytes as u64 * 1_000 / rate);
+        way.last_at = way.last_at.max(way.free_at + under_way);
+        way.bytes += bytes;
+        way.frames.push_back(Frame { load, bytes });
+        self.queue.push(way.last_at, Event::Frame { connection, from: end as u8 });
+    }
+
+    /// How long what TCP sends is under way, sent again as often as it is lost.
+    pub(super) fn way_takes(&mut self, quality: Quality) -> Duration {
+        let mut under_way = Duration::from_micros(quality.delay.draw(&mut self.random));
+        let mut lost = 0;
+        while lost < RETRANSMITS_MAX && self.random.chance(quality.loss_ppm) {
+            under_way += RETRANSMIT * (1 << lost);
+            lost += 1;
+        }
+        under_way
+    }
+
     /// The oldest frame of a way has come.
     pub(super) fn frame(&mut self, connection: u32, from: usize) {
-        let is_blocked = self.is_blocked(connection, from);
+        let is_blocked = self.is_blocked(connection, from) || self.is_stalled(connection);
         let place = &mut self.connections[connection as usize];
         let way = &mut place.ways[from];
         if is_blocked || way.held > 0 {
@@ -296,7 +366,8 @@ impl World {
         }
         let Some(frame) = way.frames.pop_front() else { return };
         way.bytes -= frame.bytes;
-        let is_drained = way.is_full && way.bytes <= QUEUE_BYTES_MAX / 2;
+        let most = if place.pulses.is_some() { UPLINK_QUEUE_BYTES_MAX } else { QUEUE_BYTES_MAX };
+        let is_drained = way.is_full && way.bytes <= most / 2;
         way.is_full &= !is_drained;
         let [sender, receiver] = [place.ends[from], place.ends[1 - from]];
         let holds = [place.holds[from], place.holds[1 - from]];
@@ -311,15 +382,30 @@ impl World {
             }
         }
         if holds[1] && self.connections[connection as usize].holds[1 - from] {
-            let router = self.machines[sender].id;
-            let message = match &frame.encoded {
-                Some(bytes) => fau3e::decode(bytes),
-                None => Ok(Message::clone(&frame.message)),
-            };
-            self.trace.fold(self.now.as_micros() << 8 | (sender << 4 | receiver) as u64);
-            self.trace.fold(frame.bytes as u64);
-            self.peer_said(receiver, sender, router, &frame.message, message);
+            self.taken(connection, 1 - from, frame);
+        } else if !holds[1] {
+            self.reset(connection, from);
         }
+    }
+
+    /// A frame is read at this end.
+    fn taken(&mut self, connection: u32, end: usize, frame: Frame) {
+        let place = &self.connections[connection as usize];
+        let [receiver, sender] = [end, 1 - end].map(|end| place.ends[end]);
+        let (message, encoded) = match frame.load {
+            Load::Message(message, encoded) => (message, encoded),
+            Load::Sign(sign) => return self.has_read(connection, end, Some(sign), frame.bytes),
+            Load::Part => return self.has_read(connection, end, None, frame.bytes),
+        };
+        let router = self.machines[sender].id;
+        let decoded = match &encoded {
+            Some(bytes) => fau3e::decode(bytes),
+            None => Ok(Message::clone(&message)),
+        };
+        self.trace.fold(self.now.as_micros() << 8 | (sender << 4 | receiver) as u64);
+        self.trace.fold(frame.bytes as u64);
+        self.peer_said(receiver, sender, router, &message, decoded);
+        self.has_read(connection, end, None, frame.bytes);
     }
 
     /// A process that runs again finds its queues empty.

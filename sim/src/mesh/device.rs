@@ -233,7 +233,7 @@ impl World {
     }
 
     pub(super) fn attach(&mut self, client: usize, turn: u32) {
-        let routers = self.machines.len() as u64;
+        let routers = self.setup.routers as u64;
         let device = &mut self.devices[client];
         if device.turn != turn {
             return;
@@ -243,7 +243,10 @@ impl World {
             self.forsake(client);
             return self.retry(client, RETRY_US);
         }
-        let node = device.random.below(routers) as usize;
+        let node = match &self.setup.main {
+            Some(main) => main.place(client, &mut device.random),
+            None => device.random.below(routers) as usize,
+        };
         if self.machines[node].router.is_none() {
             return self.retry(client, RETRY_US);
         }

@@ -1,3 +1,4 @@
+use super::main_node::MainEvent;
 use super::server::ServerEvent;
 use crate::engine::NodeSet;
 
@@ -43,6 +44,8 @@ pub(super) enum Event {
     Attach { client: u8, turn: u32 },
     /// Something of the default server's.
     Server(ServerEvent),
+    /// Something of the main server's.
+    Main(MainEvent),
     /// Is all as it must be in the end?
     Look,
 }

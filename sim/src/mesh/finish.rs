@@ -69,6 +69,7 @@ impl World {
         self.unserved()
             .or_else(|| self.undelivered())
             .or_else(|| self.unpushed().map(|text| (PUSHED, text)))
+            .or_else(|| self.not_handed_back())
             .or_else(|| self.different_records())
             .or_else(|| self.different_sessions())
             .or_else(|| self.under_way())

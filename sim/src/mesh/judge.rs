@@ -5,6 +5,7 @@ use std::time::Duration;
 use fau3_election::{Config, Time};
 
 use super::ledger::Ledger;
+use super::main_node::{FALL_BACK, FALSE_ALARM, HAND_BACK, HOLD, KEPT, ONE_CALL, ONE_LEADER};
 use super::server::{BACK, PLAYED, PUSHED, PUSHED_IN_ORDER, PUSHED_ONCE, TWICE};
 use super::setup::Setup;
 use crate::engine::CLOCK_ERROR_PPM_MAX;
@@ -29,7 +30,7 @@ pub(super) const CODEC: &str = "codec";
 pub(super) const SERVED: &str = "served";
 
 /// All rules: name, and what it says.
-pub const NAMES: [(&str, &str); 22] = [
+pub const NAMES: [(&str, &str); 29] = [
     (
         DELIVERED,
         "final: every message answered FAU3_STORED was heard by all who were subscribed in its room all the time",
@@ -70,6 +71,16 @@ pub const NAMES: [(&str, &str); 22] = [
     ),
     (PLAYED, "always: what the default server plays is answered"),
     (BACK, "calm: 2 s after the default server was judged back, all sessions are on it"),
+    (FALL_BACK, "calm: 3 s after the main server is out of the deputy's reach, all follow the deputy"),
+    (FALSE_ALARM, "calm: nobody falls back while the main server is there, whatever single probes are lost"),
+    (
+        HAND_BACK,
+        "calm: 2 s after the main server's hold time all follow it, and it knows all sessions; final: the same",
+    ),
+    (HOLD, "calm: after an outage nobody follows the main server before it was there for its hold time"),
+    (KEPT, "calm: no client's connection is ended, whatever becomes of the main server"),
+    (ONE_LEADER, "calm: routers of one segment disagree for at most 1 s on who leads"),
+    (ONE_CALL, "final: one router of a segment, the deputy, has called the main server"),
 ];
 
 /// Looks at one run.

@@ -10,7 +10,7 @@ use super::connections::RATE;
 use super::device::NOTICE_US;
 use super::events::Event;
 use super::line::Down;
-use super::setup::{FLASH, name_of};
+use super::setup::FLASH;
 use crate::engine::{Clock, NodeSet, nodes_of};
 use crate::faults::{Disk, Fault, FaultKind};
 
@@ -36,6 +36,7 @@ impl World {
         }
         self.begin_clients();
         self.begin_server();
+        self.begin_main();
         self.queue.push(self.setup.talk_until(), Event::Look);
     }
 
@@ -51,6 +52,7 @@ impl World {
             } else {
                 self.mend(&fault);
             }
+            self.segment_changed();
         }
         if let Some(next) = fault.next_change(self.now) {
             self.queue.push(next, Event::Fault { index: index as u16 });
@@ -66,7 +68,7 @@ impl World {
             FaultKind::Leave { node } => self.leave(*node),
             FaultKind::ListConfigured { order } => {
                 let entries = self.setup.entries(order);
-                for node in 0..self.machines.len() {
+                for node in 0..self.setup.routers {
                     if self.machines[node].is_awake() {
                         self.feed(node, Input::ListConfigured(entries.clone()));
                     }
@@ -100,6 +102,8 @@ impl World {
                 fault.apply(&mut self.network);
             }
         }
+        self.retrace_main();
+        self.note_ways();
         self.truth_changed();
         self.watch_silence();
         self.truth_changed();
@@ -108,6 +112,9 @@ impl World {
 
     /// Bytes a millisecond from one router to another.
     pub(super) fn rate(&self, a: usize, b: usize) -> u32 {
+        if let Some(main) = self.main.as_ref().filter(|_| a.max(b) == self.setup.routers) {
+            return main.rate();
+        }
         let slow = |(fault, on): (&Fault, &bool)| match fault.kind {
             FaultKind::Slow { from, to, rate }
                 if *on && ((from >> a & 1 & to >> b) | (from >> b & 1 & to >> a)) & 1 == 1 =>
@@ -130,12 +137,12 @@ impl World {
         self.setup.faults.iter().zip(&self.on).any(|(fault, on)| *on && !is_harmless(&fault.kind))
     }
 
-    /// Running routers that this one has a link with in both directions.
+    /// Running routers of the segment that this one has a link with in both directions.
     pub(super) fn two_way(&self, node: usize) -> NodeSet {
-        if !self.machines[node].is_awake() {
+        if !self.machines[node].is_awake() || node >= self.setup.routers {
             return 0;
         }
-        let reached = nodes_of(self.network.reaches(node));
+        let reached = nodes_of(self.network.reaches(node) & self.segment());
         let answers = |other: &usize| {
             self.machines[*other].is_awake() && self.network.reaches(*other) & (1 << node) != 0
         };
@@ -196,8 +203,10 @@ impl World {
         machine.clock = Clock::new(self.now, machine.clock_ppm);
         (machine.wake_at, machine.due) = (Time::MAX, Time::MAX);
         machine.frozen = false;
-        let list = self.setup.entries(&self.setup.list);
-        let config = Config { name: name_of(node), list, ..self.setup.config.clone() };
+        let above = self.setup.main.as_ref().filter(|main| main.node == node);
+        let list = self.setup.entries(above.map_or(&self.setup.list, |main| &main.list));
+        let (name, leaf) = (self.setup.name_of(node), above.is_some());
+        let config = Config { name, list, leaf, ..self.setup.config.clone() };
         let election = Election::new(config, machine.id, machine.flash.clone(), seed, Time::ZERO);
         let restored = if self.setup.settings.disk { machine.disk.restored() } else { Restored::default() };
         machine.router = Some(Router::in_mesh(election, self.setup.settings.clone(), restored));
@@ -205,17 +214,19 @@ impl World {
         self.note(Some(node), || "starts".into());
         self.drain(node);
         self.tell_of_server(node);
+        self.tell_of_main(node);
+        self.segment_changed_by(node);
         self.retrace();
     }
 
     /// One more reason to be down. Where it ran, its kernel closes its
     /// connections, unless the power went.
-    fn power_off(&mut self, node: usize, silent: bool) {
+    pub(super) fn power_off(&mut self, node: usize, silent: bool) {
         self.machines[node].down += 1;
         self.halt(node, silent);
     }
 
-    fn power_on(&mut self, node: usize) {
+    pub(super) fn power_on(&mut self, node: usize) {
         self.machines[node].down = self.machines[node].down.saturating_sub(1);
         self.start(node);
     }
@@ -234,6 +245,7 @@ impl World {
             }
         }
         self.lives[node] = Some(self.now);
+        self.segment_changed_by(node);
         self.trace.fold(self.now.as_micros() << 8 | node as u64 | 0xc0);
         self.note(Some(node), || if silent { "is gone without a word".into() } else { "ends".into() });
         self.forget_held(node);
@@ -272,7 +284,7 @@ impl World {
     }
 
     /// SIGTERM. The machine is down from when its router has said goodbye.
-    fn leave(&mut self, node: usize) {
+    pub(super) fn leave(&mut self, node: usize) {
         self.machines[node].down += 1;
         if !self.machines[node].is_awake() {
             return self.halt(node, false);
@@ -291,8 +303,12 @@ impl World {
     }
 
     /// A process that stood still finds what has arrived, in order.
-    fn thaw(&mut self, node: usize) {
+    pub(super) fn thaw(&mut self, node: usize) {
         self.machines[node].frozen = false;
+        if self.main.is_some() {
+            // Its timers come before what has arrived, and before what ends its connections.
+            self.feed(node, Input::Tick);
+        }
         let kept = std::mem::take(&mut self.machines[node].kept);
         for event in kept {
             if let Event::Wake { node, boot } = event {
@@ -306,7 +322,7 @@ impl World {
         self.drained_meanwhile(node);
     }
 
-    fn replace_disk(&mut self, node: usize, disk: Disk) {
+    pub(super) fn replace_disk(&mut self, node: usize, disk: Disk) {
         let first_list = ServerList::new(0, self.setup.entries(&self.setup.list));
         let machine = &mut self.machines[node];
         if machine.router.is_some() {

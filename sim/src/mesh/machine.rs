@@ -5,7 +5,7 @@ use fau3_election::{RouterId, SavedState, Time, View};
 
 use super::disk::Disk;
 use super::events::Event;
-use super::setup::{ROUTERS_MAX, Setup};
+use super::setup::{NODES_MAX, Setup};
 use crate::engine::Clock;
 use crate::faults::FaultKind;
 
@@ -46,7 +46,7 @@ pub(super) struct Machine {
     pub(super) disk: Disk,
     pub(super) storing: VecDeque<Commit>,
     /// Its connection to each other router, or [`NONE`].
-    pub(super) peers: [u32; ROUTERS_MAX],
+    pub(super) peers: [u32; NODES_MAX],
     /// Frames and their bytes sent to other routers, beacons included.
     pub(super) sent: u64,
     pub(super) sent_bytes: u64,
@@ -73,7 +73,10 @@ impl Machine {
 
 /// All machines of a setup, switched off.
 pub(super) fn all(setup: &Setup) -> Vec<Machine> {
-    let mut machines: Vec<Machine> = (0..setup.routers).map(|node| off(setup, node)).collect();
+    let mut machines: Vec<Machine> = (0..setup.nodes()).map(|node| off(setup, node)).collect();
+    if let Some(main) = &setup.main {
+        machines[main.node].clock_ppm = main.clock_ppm;
+    }
     for fault in &setup.faults {
         if let FaultKind::ClockError { node, ppm } = fault.kind {
             machines[node].clock_ppm = ppm;
@@ -102,7 +105,7 @@ fn off(setup: &Setup, node: usize) -> Machine {
         disk_free: Time::ZERO,
         disk: Disk::default(),
         storing: VecDeque::new(),
-        peers: [NONE; ROUTERS_MAX],
+        peers: [NONE; NODES_MAX],
         sent: 0,
         sent_bytes: 0,
     }

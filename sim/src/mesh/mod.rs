@@ -16,6 +16,7 @@ mod ledger;
 mod lifecycle;
 mod line;
 mod machine;
+mod main_node;
 mod observe;
 mod order;
 mod server;
@@ -34,11 +35,13 @@ use events::Event;
 use judge::{BOUNDS, CODEC, CONNECTED, Judge, SPIN};
 use line::{Down, Line};
 use machine::Machine;
+use main_node::MainSide;
 use server::Server;
 
 pub use crate::sweep::Plan;
 pub use fau3::router::Mutant;
 pub use judge::NAMES;
+pub use main_node::{MainFault, MainFaultKind, MainSetup};
 pub use server::{Above, ServerFault, ServerFaultKind, ServerSetup};
 pub use setup::{CLIENTS_MAX, ROUTERS_MAX, Setup};
 pub use tally::Tally;
@@ -101,6 +104,8 @@ pub struct World {
     devices: Vec<Device>,
     /// The default server, if there is one.
     server: Option<Box<Server>>,
+    /// The main server, if it is a router, too.
+    main: Option<Box<MainSide>>,
     judge: Judge,
     tally: Tally,
     /// For each fault, whether it is on.
@@ -125,7 +130,7 @@ impl World {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let random = Random::new(setup.seed);
-        let routers = setup.routers;
+        let routers = setup.nodes();
         let mut world = Self {
             now: Time::ZERO,
             queue: EventQueue::default(),
@@ -141,6 +146,7 @@ impl World {
             lines: Vec::new(),
             devices: Device::all(&setup),
             server: setup.server.as_ref().map(|server| Server::new(server, random.child(3), routers)),
+            main: setup.main.as_ref().map(|main| MainSide::new(main, random.child(5))),
             judge: Judge::new(&setup),
             tally: Tally::default(),
             on: vec![false; setup.faults.len()],
@@ -218,6 +224,7 @@ impl World {
             Event::Resend { client, turn } => self.resend(client.into(), turn),
             Event::Attach { client, turn } => self.attach(client.into(), turn),
             Event::Server(event) => self.server_event(event),
+            Event::Main(event) => self.main_event(event),
             Event::Look => self.look(),
         }
     }
@@ -295,7 +302,7 @@ impl World {
                 let all = |set, (index, machine): (usize, &Machine)| {
                     set | NodeSet::from(to.is_none_or(|to| machine.id == to)) << index
                 };
-                let to = self.machines.iter().enumerate().fold(0, all) & !(1 << node);
+                let to = self.machines.iter().enumerate().fold(0, all) & self.segment() & !(1 << node);
                 self.send_beacon(node, to, datagram);
             }
             Output::ToPeer { router, message } => {
@@ -312,6 +319,9 @@ impl World {
             Output::Probe { conn, probe } => self.send_down(conn.0 as u32, Down::Probe(probe)),
             Output::Refuse { conn, .. } | Output::Close { conn, .. } => {
                 let line = conn.0 as u32;
+                if let Output::Close { why, .. } = output {
+                    self.observe_close(node, line, why);
+                }
                 self.lines[line as usize].is_ended = true;
                 self.send_down(line, Down::Gone);
             }
@@ -320,7 +330,8 @@ impl World {
             Output::View(view) => {
                 self.trace.fold(self.now.as_micros() << 8 | node as u64);
                 self.trace.fold((view.role as u64) << 16 | u64::from(view.members));
-                self.machines[node].view = Some(view);
+                let before = self.machines[node].view.replace(view);
+                self.note_view(node, before, view);
                 self.note(Some(node), || {
                     format!("{}, {} here", crate::timeline::role_text(view.role), view.members)
                 });
@@ -334,8 +345,9 @@ impl World {
                 self.observe_alone(&record.message_uuid);
             }
             Output::Upstream(output) => self.carry_up(node, output),
-            // All routers know where the others are, and nobody above them asks.
-            Output::Told { .. } | Output::Uplink { .. } => {}
+            Output::Uplink { keep } => self.keep_uplink(node, keep),
+            // All routers know where the others are.
+            Output::Told { .. } => {}
             Output::Warning(warning) => self.note(Some(node), || format!("warns: {warning:?}")),
         }
     }

@@ -3,12 +3,15 @@ use std::time::Duration;
 use fau3::router::Settings;
 use fau3_election::{Config, RouterId, ServerEntry, Time};
 
+use super::main_node::{self, MainSetup};
 use super::server::{Above, ServerSetup};
 use crate::engine::{Delay, NodeSet, Random};
 use crate::faults::{Fault, FaultOptions, generate};
 
 /// Most routers of a run.
 pub const ROUTERS_MAX: usize = 12;
+/// With a main server, which is one, too.
+pub(super) const NODES_MAX: usize = ROUTERS_MAX + 1;
 /// Most clients of a run.
 pub const CLIENTS_MAX: usize = 24;
 
@@ -38,6 +41,8 @@ pub struct Setup {
     pub encoded: bool,
     /// The default server, if there is one.
     pub server: Option<ServerSetup>,
+    /// The main server, if the default server is a router, too.
+    pub main: Option<MainSetup>,
     /// What goes wrong, and when.
     pub faults: Vec<Fault>,
     /// All faults are over by then.
@@ -76,7 +81,9 @@ impl Setup {
             encoded: seed.is_multiple_of(4),
             server: (above == Above::Legacy)
                 .then(|| ServerSetup::draw(random.child(2), routers, clients, Time::ZERO + fault_phase)),
-            faults: generate(&options(), routers, Time::ZERO + fault_phase, random.child(1)),
+            main: (above == Above::Node)
+                .then(|| MainSetup::draw(random.child(3), routers, clients, Time::ZERO + fault_phase)),
+            faults: faults(above, routers, Time::ZERO + fault_phase, &random),
             fault_phase,
             calm_phase: Duration::from_secs(15),
             ..Self::healthy(seed, routers, clients)
@@ -97,11 +104,23 @@ impl Setup {
             list: Vec::new(),
             pace_ms: 1_500,
             server: None,
+            main: None,
             encoded: true,
             faults: Vec::new(),
             fault_phase: Duration::ZERO,
             calm_phase: Duration::from_secs(30),
         }
+    }
+
+    /// All routers, a main server included.
+    pub(super) fn nodes(&self) -> usize {
+        self.routers + usize::from(self.main.is_some())
+    }
+
+    /// A router's name.
+    #[must_use]
+    pub fn name_of(&self, node: usize) -> String {
+        if node < self.routers { name_of(node) } else { main_node::NAME.into() }
     }
 
     /// A router's identity: drawn, so that the order of ids is not that of numbers.
@@ -125,8 +144,15 @@ impl Setup {
 }
 
 /// `r0`, `r1`, ...
-pub(super) fn name_of(node: usize) -> String {
+fn name_of(node: usize) -> String {
     format!("r{node}")
+}
+
+/// What befalls the segment. Below a main server often nothing: how soon it is missed
+/// and followed again is held against bounds only where nothing else happens.
+fn faults(above: Above, routers: usize, end: Time, random: &Random) -> Vec<Fault> {
+    let faults = generate(&options(), routers, end, random.child(1));
+    if above == Above::Node && random.child(4).chance(500_000) { Vec::new() } else { faults }
 }
 
 fn settings(random: &mut Random) -> Settings {

@@ -125,6 +125,30 @@ tally! {
     upstream_paired: "server: paired",
     /// Messages of its clients that became records.
     upstream_taken_in: "server: taken in",
+    /// Faults of the main server and of the ways to it.
+    main_faults: "main: faults",
+    /// Times at which a router called it.
+    main_calls: "main: called",
+    /// Of those, such that a connection came of it.
+    main_uplinks: "main: connections",
+    /// Of those, given up after a silence.
+    main_given_up: "main: given up",
+    /// Reset instead of a Confirm.
+    main_resets: "main: reset, no Confirm",
+    /// Questions whether it is there.
+    main_pings: "main: probes",
+    /// Of those, while in doubt.
+    main_doubts: "main: probes in doubt",
+    /// Answers that came beside a connection.
+    main_datagrams: "main: answers by datagram",
+    /// Times at which a deputy fell back.
+    main_fall_backs: "main: fall-backs",
+    /// Times at which it had to have done so.
+    main_fall_backs_checked: "main: outages in quiet",
+    /// Times at which a deputy followed it again.
+    main_hand_backs: "main: hand-backs",
+    /// Times at which all had to.
+    main_hand_backs_checked: "main: returns in quiet",
 }
 
 impl Sum for Tally {
@@ -178,7 +202,10 @@ impl Tally {
     #[must_use]
     pub fn shown(&self) -> Vec<(&'static str, u64)> {
         let has_server = self.server_lines > 0;
-        let shown = self.fields().into_iter().filter(|(name, _)| has_server || !name.starts_with("server: "));
-        shown.collect()
+        let has_main = self.main_calls > 0;
+        let is_shown = |name: &str| {
+            (has_server || !name.starts_with("server: ")) && (has_main || !name.starts_with("main: "))
+        };
+        self.fields().into_iter().filter(|(name, _)| is_shown(name)).collect()
     }
 }

@@ -1,13 +1,15 @@
 //! The election inside the router: everything it needs passes through here.
 
-use fau3_election::{Input, Output as Asks};
+use fau3_election::{Input, Output as Asks, Role};
 
-use crate::router::{Output, Router};
+use crate::router::mutants::mutated;
+use crate::router::{CloseReason, ConnId, Output, Router};
 
 impl Router {
     /// Lets the election handle something, and passes on what it asks for.
     pub(in crate::router) fn elect(&mut self, input: Input<'_>) {
         let Some(mesh) = &mut self.mesh else { return };
+        let led = mesh.election.view().role == Role::Server;
         mesh.election.handle(self.now, input);
         let is_leaf = mesh.is_leaf();
         let mut view_changed = false;
@@ -21,12 +23,19 @@ impl Router {
                 Asks::Persist { ticket, state } => Output::Persist { ticket, state: Box::new(state) },
                 Asks::View(view) => {
                     view_changed = true;
+                    if led && view.role == Role::Default && mutated!(self.settings, LeadsOn) {
+                        continue;
+                    }
                     Output::View(view)
                 }
                 Asks::Warning(warning) => Output::Warning(warning),
             });
         }
         if view_changed {
+            if mutated!(self.settings, ClientsDropped) {
+                let conns: Vec<ConnId> = self.by_conn.keys().copied().collect();
+                conns.into_iter().for_each(|conn| self.close(conn, CloseReason::Silent));
+            }
             self.tell_own_soon();
             self.upstream_may_lead();
             self.look_at_all_carried();

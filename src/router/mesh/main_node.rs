@@ -9,6 +9,7 @@ use std::time::Duration;
 use fau3_election::{Coordinator, Input, Role, RouterId, ServerEntry, Time, View};
 
 use super::peers::Peers;
+use crate::router::mutants::mutated;
 use crate::router::upstream::Hold;
 use crate::router::{Output, Router};
 
@@ -115,6 +116,7 @@ impl Router {
     pub(in crate::router) fn configure_main(&mut self, configured: Option<MainNode>) {
         let Some(mesh) = &mut self.mesh else { return };
         let base = configured.as_ref().map_or(Duration::ZERO, |main| main.hold);
+        let base = if mutated!(self.settings, HoldSkipped) { Duration::ZERO } else { base };
         let name = |main: &Option<MainNode>| main.as_ref().map(|main| main.name.clone());
         if name(&mesh.main.configured) != name(&configured) {
             // Outages of the one before say nothing of this one.
@@ -160,6 +162,7 @@ impl Router {
         }
         let keep = is_ours || main.is_kept && main.let_go_at.is_none_or(|at| at > now);
         main.let_go_at = match (is_ours, keep) {
+            (false, true) if mutated!(self.settings, NotLetGo) => None,
             (false, true) => Some(main.let_go_at.unwrap_or(now + LET_GO_AFTER)),
             _ => None,
         };

@@ -13,6 +13,8 @@ pub enum Above {
     None,
     /// One that speaks FAU3VOM-D only.
     Legacy,
+    /// One more router, elsewhere.
+    Node,
 }
 
 /// Connections that a legacy server takes.
