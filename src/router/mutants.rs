@@ -77,6 +77,8 @@ pub enum Mutant {
     NotLetGo,
     /// The two sides do not ask each other for what was said in an outage.
     BacklogNotAsked,
+    /// They ask for all of it at once.
+    BacklogUnpaced,
     /// What was said in an outage is taken for new on the other side.
     BacklogAnew,
 }
@@ -84,7 +86,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::NoAntiEntropy,
         Self::StoredAlone,
         Self::SettledNotMerged,
@@ -112,6 +114,7 @@ impl Mutant {
         Self::LeadsOn,
         Self::NotLetGo,
         Self::BacklogNotAsked,
+        Self::BacklogUnpaced,
         Self::BacklogAnew,
     ];
 

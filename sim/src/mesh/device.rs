@@ -208,11 +208,19 @@ impl World {
             return;
         }
         device.streams += 1;
+        let count = device.streams;
+        self.note_spoken(client, count);
+        let device = &mut self.devices[client];
         let mut frame = b"F3SB".to_vec();
         frame.extend([client as u8, device.room as u8]);
         frame.extend(device.streams.to_be_bytes());
         frame.extend(b"F3FN");
         self.send_up(client, FromClient::Stream(frame.into()));
+    }
+
+    /// What is sent to it waits before its door.
+    pub(super) fn is_slow_device(&self, client: usize) -> bool {
+        !self.devices[client].leave.is_zero()
     }
 
     fn subscribe(&mut self, client: usize) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fau3_election::{Config, Time};
 
 use super::ledger::Ledger;
-use super::main_node::{FALL_BACK, FALSE_ALARM, HAND_BACK, HOLD, KEPT, ONE_CALL, ONE_LEADER};
+use super::main_node::{FALL_BACK, FALSE_ALARM, HAND_BACK, HOLD, KEPT, LIVE, ONE_CALL, ONE_LEADER};
 use super::server::{BACK, PLAYED, PUSHED, PUSHED_IN_ORDER, PUSHED_ONCE, TWICE};
 use super::setup::Setup;
 use crate::engine::CLOCK_ERROR_PPM_MAX;
@@ -30,7 +30,7 @@ pub(super) const CODEC: &str = "codec";
 pub(super) const SERVED: &str = "served";
 
 /// All rules: name, and what it says.
-pub const NAMES: [(&str, &str); 29] = [
+pub const NAMES: [(&str, &str); 30] = [
     (
         DELIVERED,
         "final: every message answered FAU3_STORED was heard by all who were subscribed in its room all the time",
@@ -80,6 +80,7 @@ pub const NAMES: [(&str, &str); 29] = [
     (HOLD, "calm: after an outage nobody follows the main server before it was there for its hold time"),
     (KEPT, "calm: no client's connection is ended, whatever becomes of the main server"),
     (ONE_LEADER, "calm: routers of one segment disagree for at most 1 s on who leads"),
+    (LIVE, "calm: live audio passes the uplink within 0.3 s, whatever backlog does"),
     (ONE_CALL, "final: one router of a segment, the deputy, has called the main server"),
 ];
 

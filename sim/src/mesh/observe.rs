@@ -331,6 +331,7 @@ impl World {
         let count = frame.get(6..10).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
         let heard = (frame.get(4).copied().unwrap_or(0), count);
         let is_stale = self.is_stale_audio(client, heard);
+        self.must_be_live(client, line, heard);
         let place = &mut self.lines[line as usize];
         if place.streams.contains(&heard) {
             if is_stale {

@@ -149,6 +149,8 @@ tally! {
     main_hand_backs: "main: hand-backs",
     /// Times at which all had to.
     main_hand_backs_checked: "main: returns in quiet",
+    /// Pieces of live audio that had to come over the uplink at once.
+    main_live: "main: live audio in quiet",
 }
 
 impl Sum for Tally {

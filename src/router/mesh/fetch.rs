@@ -97,7 +97,8 @@ impl Router {
             return;
         }
         let (is_leaf, main) = (mesh.is_leaf(), mesh.main.router());
-        let is_far = |router| is_leaf || Some(router) == main;
+        let is_paced = !mutated!(self.settings, BacklogUnpaced);
+        let is_far = |router| is_paced && (is_leaf || Some(router) == main);
         // One question at a time goes there, and then a pause.
         let may_ask = |router| {
             !is_far(router) || mesh.fetches.count(router) == 0 && !mesh.fetches.pauses.contains_key(&router)
@@ -185,7 +186,8 @@ impl Router {
         }
         let is_far =
             self.mesh.as_ref().is_some_and(|mesh| mesh.is_leaf() || mesh.main.router() == Some(router));
-        let most = if is_far { ANSWER_BYTES_MAX_FAR } else { ANSWER_BYTES_MAX };
+        let is_paced = !mutated!(self.settings, BacklogUnpaced);
+        let most = if is_far && is_paced { ANSWER_BYTES_MAX_FAR } else { ANSWER_BYTES_MAX };
         let mut records = Vec::new();
         let mut bytes = 0;
         for position in self.origins.from(&from).take(PLAYLIST_RECORDS_MAX) {

@@ -6,6 +6,7 @@
 //! [`Pulse`](fau3::pulse::Pulse) watches from both ends. `rules` holds what the segment
 //! makes of its coming and going against where it really was.
 
+mod live;
 mod rules;
 mod setup;
 mod uplink;
@@ -17,9 +18,11 @@ use super::World;
 use super::events::Event;
 use crate::engine::{NodeSet, Random};
 use crate::faults::Disk;
+use live::Spoken;
 use rules::Watch;
 use uplink::Call;
 
+pub(super) use live::LIVE;
 pub(super) use rules::{FALL_BACK, FALSE_ALARM, HAND_BACK, HOLD, KEPT, ONE_CALL, ONE_LEADER};
 pub use setup::{MainFault, MainFaultKind, MainSetup};
 pub(super) use uplink::{Pulses, Sign};
@@ -66,6 +69,7 @@ pub(super) struct MainSide {
     /// Each router's way of calling it.
     calls: Vec<Call>,
     watch: Watch,
+    spoken: Spoken,
 }
 
 impl MainSide {
@@ -76,6 +80,7 @@ impl MainSide {
             changed_at: Time::ZERO,
             calls: vec![Call::default(); setup.node],
             watch: Watch::new(setup.node),
+            spoken: Spoken::default(),
             setup: setup.clone(),
         })
     }
@@ -86,7 +91,7 @@ impl MainSide {
 
     /// What a connection to it carries, in bytes a millisecond.
     pub(super) fn rate(&self) -> u32 {
-        self.faults_on().map(MainFaultKind::rate).min().unwrap_or_else(|| MainFaultKind::Stuck.rate())
+        self.faults_on().filter_map(MainFaultKind::rate).min().unwrap_or(self.setup.rate)
     }
 }
 

@@ -130,13 +130,13 @@ impl World {
     }
 
     /// The segment had settled by then, and nothing has happened in it since.
-    fn is_segment_calm(&self, since: Time) -> bool {
+    pub(super) fn is_segment_calm(&self, since: Time) -> bool {
         let Some(main) = &self.main else { return false };
         main.watch.segment_changed_at + self.judge.limits.settle < since && !self.is_rough()
     }
 
     /// Nothing has befallen the main server since then, nor does now.
-    fn is_all_well(&self, since: Time) -> bool {
+    pub(super) fn is_all_well(&self, since: Time) -> bool {
         self.main.as_ref().is_some_and(|main| main.changed_at <= since && !main.on.iter().any(|on| *on))
     }
 

@@ -5,9 +5,6 @@ use fau3_election::Time;
 
 use crate::engine::{CLOCK_ERROR_PPM_MAX, Delay, NodeSet, Quality, Random, nodes_of};
 
-/// What a way to the main server carries where no fault is, in bytes a millisecond: 8 Mbit/s.
-const RATE: u32 = 1_000;
-
 /// The main server of a run, one more router.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MainSetup {
@@ -19,6 +16,8 @@ pub struct MainSetup {
     pub list: Vec<usize>,
     /// How long anything is under way to it at least, in microseconds.
     pub delay_us: u32,
+    /// What connections to it carry, in bytes a millisecond.
+    pub rate: u32,
     /// Datagrams get through, not just connections.
     pub datagrams: bool,
     /// How wrong its clock is, in parts a million.
@@ -154,8 +153,14 @@ impl MainFaultKind {
         if let Self::Resets { ppm } = self { ppm } else { 0 }
     }
 
-    pub(super) fn rate(self) -> u32 {
-        if let Self::Slow { rate } = self { rate } else { RATE }
+    /// What it lets connections carry, in bytes a millisecond.
+    pub(super) fn rate(self) -> Option<u32> {
+        if let Self::Slow { rate } = self { Some(rate) } else { None }
+    }
+
+    /// It delays what is said, for longer than it lasts itself.
+    pub(super) fn is_slowing(self) -> bool {
+        matches!(self, Self::Slow { .. } | Self::Far { .. } | Self::Lossy { .. })
     }
 }
 
@@ -171,6 +176,7 @@ impl MainSetup {
             at_home: random.below(3.min(clients as u64 - 1)) as usize,
             list,
             delay_us: random.pick(&[1_000, 8_000, 20_000, 40_000]),
+            rate: random.pick(&[500, 1_000, 4_000]),
             datagrams: random.chance(850_000),
             clock_ppm: if random.chance(300_000) { random.below(error * 2) as i32 - error as i32 } else { 0 },
             faults: (0..random.between(1, 4)).map(|_| fault(&mut random, routers, end)).collect(),

@@ -1,0 +1,47 @@
+//! Live audio over the uplink, and how long it takes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use fau3_election::Time;
+
+use super::World;
+
+pub(in crate::mesh) const LIVE: &str = "live";
+
+/// From a device to another one over the longest uplink, the next answer of a backlog
+/// and what else is said before it on the slowest one.
+const UNDER_WAY_MAX: Duration = Duration::from_millis(300);
+
+/// When each piece of live audio was said, and at which router: by speaker and count.
+pub(super) type Spoken = BTreeMap<(u8, u32), (Time, usize)>;
+
+impl World {
+    /// A client says a piece of live audio.
+    pub(in crate::mesh) fn note_spoken(&mut self, client: usize, count: u32) {
+        let Some(line) = self.devices[client].line else { return };
+        let node = self.lines[line as usize].node;
+        if let Some(main) = &mut self.main {
+            main.spoken.insert((client as u8, count), (self.now, node));
+        }
+    }
+
+    /// Another one hears it: over a sound uplink no backlog goes before it.
+    pub(in crate::mesh) fn must_be_live(&mut self, client: usize, line: u32, heard: (u8, u32)) {
+        let Some(main) = &self.main else { return };
+        let Some((at, from)) = main.spoken.get(&heard).copied() else { return };
+        let node = self.lines[line as usize].node;
+        let is_over_uplink = (from == main.setup.node) != (node == main.setup.node);
+        let is_slowed = main.setup.faults.iter().any(|fault| fault.kind.is_slowing());
+        let is_sound = !is_slowed && self.is_all_well(at) && self.is_segment_calm(at);
+        if !is_over_uplink || !is_sound || self.is_slow_device(client) {
+            return;
+        }
+        self.tally.main_live += 1;
+        let took = self.now.since(at);
+        if took > UNDER_WAY_MAX {
+            let speaker = heard.0;
+            self.broken(LIVE, format!("c{client} hears c{speaker} live after {took:?}"));
+        }
+    }
+}
