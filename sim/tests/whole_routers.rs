@@ -99,6 +99,7 @@ fn wrong_variants_of_the_router_are_caught() {
         Mutant::ReplicatedNotRemembered,
         Mutant::OrderNotWaited,
         Mutant::AttachmentByArrival,
+        Mutant::BacklogUnpaced,
     ];
     for mutant in Mutant::ALL {
         if cfg!(debug_assertions) && (rare.contains(&mutant) || mutant.is_of_relay()) {

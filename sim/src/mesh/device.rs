@@ -22,6 +22,10 @@ pub(super) const MEMORY: Duration = Duration::from_secs(60);
 pub(super) const RESEND: Duration = Duration::from_secs(5);
 /// Messages of its own that wait for a Confirm; beyond it, it says no more.
 const UNCONFIRMED_MAX: usize = 5;
+/// So many of a million acts are live audio.
+const LIVE_PPM: u32 = 100_000;
+/// The same where some of it has to pass an uplink.
+const LIVE_OVER_UPLINK_PPM: u32 = 300_000;
 /// A line's delay each way, in microseconds.
 const LINE_US: (u64, u64) = (300, 5_000);
 /// From losing a connection until trying anew, in microseconds.
@@ -147,7 +151,11 @@ impl World {
         } else if falls(mute) {
             device.mute_until =
                 self.now + Duration::from_micros(device.random.between(2_000_000, 30_000_000));
-        } else if device.random.chance(100_000) {
+        } else if device.random.chance(if self.setup.main.is_some() {
+            LIVE_OVER_UPLINK_PPM
+        } else {
+            LIVE_PPM
+        }) {
             self.stream(client);
         } else if device.unconfirmed.len() < UNCONFIRMED_MAX {
             self.say(client);

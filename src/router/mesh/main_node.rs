@@ -46,6 +46,8 @@ pub(super) struct Main {
     let_go_at: Option<Time>,
     /// What the election was told.
     said: Option<bool>,
+    /// This router looks, has found nothing yet, and all follow on the word of the one before.
+    is_believed: bool,
     /// How often it went away while this router looked.
     outages: u64,
     /// Another router is the deputy, and has led itself since, if it does.
@@ -169,6 +171,11 @@ impl Router {
         if std::mem::replace(&mut main.is_kept, keep) != keep {
             self.outputs.push_back(Output::Uplink { keep });
         }
+        let follows = view.coordinator == Coordinator::DefaultServer;
+        if is_ours && main.is_believed && !follows && main.router.is_none() {
+            main.hold.lost(now); // It was followed, and is so no more: an outage like any other.
+        }
+        main.is_believed = is_ours && follows && main.said.is_none();
         let says = main.judge(now, is_ours);
         let before = std::mem::replace(&mut main.said, says);
         main.outages += u64::from((before, says) == (Some(true), Some(false)));

@@ -6,12 +6,16 @@ use std::time::Duration;
 use fau3_election::Time;
 
 use super::World;
+use crate::mesh::connections::RESUME_US_MAX;
 
 pub(in crate::mesh) const LIVE: &str = "live";
 
 /// From a device to another one over the longest uplink, the next answer of a backlog
 /// and what else is said before it on the slowest one.
 const UNDER_WAY_MAX: Duration = Duration::from_millis(300);
+
+/// After a cut, a connection that stands goes on within this time.
+const RESUMES_WITHIN: Duration = Duration::from_micros(RESUME_US_MAX);
 
 /// When each piece of live audio was said, and at which router: by speaker and count.
 pub(super) type Spoken = BTreeMap<(u8, u32), (Time, usize)>;
@@ -33,7 +37,9 @@ impl World {
         let node = self.lines[line as usize].node;
         let is_over_uplink = (from == main.setup.node) != (node == main.setup.node);
         let is_slowed = main.setup.faults.iter().any(|fault| fault.kind.is_slowing());
-        let is_sound = !is_slowed && self.is_all_well(at) && self.is_segment_calm(at);
+        // What TCP holds back after a cut comes a while after it.
+        let is_resumed = self.has_called_since_then() || self.is_all_well(at - RESUMES_WITHIN);
+        let is_sound = !is_slowed && is_resumed && self.is_all_well(at) && self.is_segment_calm(at);
         if !is_over_uplink || !is_sound || self.is_slow_device(client) {
             return;
         }

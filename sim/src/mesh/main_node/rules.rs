@@ -28,6 +28,8 @@ const BACK_WITHIN: Duration = Duration::from_secs(2);
 /// lost, the next one, a connection that it takes as standing for one second more, and
 /// handshakes over the longest way.
 const CALL_WITHIN: Duration = Duration::from_secs(5);
+/// From when a router is the deputy no more until it has let go of the main server.
+const LET_GO_WITHIN: Duration = Duration::from_secs(4);
 /// For how long routers of one component may disagree on who leads.
 const AGREE_WITHIN: Duration = Duration::from_secs(1);
 /// A way that is broken for no longer moves nobody.
@@ -138,6 +140,13 @@ impl World {
     /// Nothing has befallen the main server since then, nor does now.
     pub(super) fn is_all_well(&self, since: Time) -> bool {
         self.main.as_ref().is_some_and(|main| main.changed_at <= since && !main.on.iter().any(|on| *on))
+    }
+
+    /// The deputy's connection is newer than the last thing that befell the main server.
+    pub(super) fn has_called_since_then(&self) -> bool {
+        let found_at = |main: &super::MainSide, node: usize| main.watch.terms[node].found_at;
+        let main = self.main.as_ref();
+        main.zip(self.deputy()).is_some_and(|(main, node)| found_at(main, node) >= Some(main.changed_at))
     }
 
     /// What each running router of the segment says of who leads.
@@ -387,8 +396,10 @@ impl World {
         }
         let calls = nodes_of(self.segment()).filter(|node| self.machines[*node].peers[main] != NONE);
         let calls: Vec<usize> = calls.collect();
+        // One that was the deputy lets go a little later.
+        let is_changing = self.main.as_ref()?.watch.segment_changed_at + LET_GO_WITHIN > self.now;
         let is_right = calls.len() == 1 && calls.first().copied() == self.deputy();
-        (!is_right).then(|| {
+        (!is_right && !is_changing).then(|| {
             (ONE_CALL, format!("the main server is called by {calls:?}, deputy is {:?}", self.deputy()))
         })
     }

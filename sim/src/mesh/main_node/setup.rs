@@ -176,7 +176,7 @@ impl MainSetup {
             at_home: random.below(3.min(clients as u64 - 1)) as usize,
             list,
             delay_us: random.pick(&[1_000, 8_000, 20_000, 40_000]),
-            rate: random.pick(&[500, 1_000, 4_000]),
+            rate: random.pick(&[250, 500, 1_000, 4_000]),
             datagrams: random.chance(850_000),
             clock_ppm: if random.chance(300_000) { random.below(error * 2) as i32 - error as i32 } else { 0 },
             faults: (0..random.between(1, 4)).map(|_| fault(&mut random, routers, end)).collect(),

@@ -228,6 +228,20 @@ fn a_deputy_that_once_saw_an_outage_takes_over_as_smoothly_as_any_other() {
 }
 
 #[test]
+fn a_deputy_that_comes_with_the_outage_holds_the_default_server_to_its_hold_time_too() {
+    // Given: both go at once, and the next deputy has the other's word for a second.
+    let mut net = MeshNet::with_main(&[3]);
+    net.kill(R(0));
+    net.kill(R(3));
+    until(&mut net, |net| role(net, R(1)) == Role::Server && role(net, R(2)) == Role::Follower);
+    net.run(secs(10));
+    // When the default server is back, then it leads once it has been there for the hold time.
+    net.start(R(3));
+    let took = until(&mut net, |net| [R(1), R(2)].iter().all(|at| role(net, *at) == Role::Default));
+    assert!(took >= secs(3) && took <= ms(3_500), "{took:?}");
+}
+
+#[test]
 fn a_client_that_roams_to_the_default_server_and_back_gets_what_it_missed_once() {
     let mut net = MeshNet::with_main(&[2]);
     let main = R(2);
