@@ -10,6 +10,7 @@ use fau3_election::Time;
 use super::upline::{End, REMAINS};
 use super::{ID_MAX, World};
 use crate::engine::nodes_of;
+use crate::mesh::ledger::Said;
 
 pub(in crate::mesh) const TWICE: &str = "connected-once";
 pub(in crate::mesh) const PUSHED: &str = "pushed";
@@ -280,7 +281,14 @@ impl World {
         let is_narrow = server.setup.places < self.setup.clients;
         let waits = self.snapshots().find_map(|(node, snapshot)| {
             let waiting = snapshot.upstream.map_or(0, |upstream| upstream.waiting);
-            (waiting > 0 && !is_narrow).then(|| format!("{waiting} records wait at r{node} to be pushed"))
+            // Its client's router has let go of it: nobody can push it there.
+            let may_wait = |(number, said): &(usize, &Said)| {
+                let is_held = said.held & (1 << node) != 0;
+                is_held && !server.told.contains_key(number) && self.may_be_expired(*number)
+            };
+            let exempt = self.judge.ledger.said.iter().enumerate().filter(may_wait).count();
+            (waiting > exempt && !is_narrow)
+                .then(|| format!("{waiting} records wait at r{node} to be pushed, {exempt} of them exempt"))
         });
         waits.or_else(|| self.not_back(self.now))
     }
