@@ -165,7 +165,14 @@ impl Router {
         let Some(mesh) = &self.mesh else { return id };
         let Some(of) = mesh.waiting.held.get(&id).map(|held| &held.record.client_id) else { return id };
         let beside = mesh.waiting.held.iter().filter(|(_, held)| held.record.client_id == *of);
-        beside.min_by_key(|(id, held)| (held.record.lamport, **id)).map_or(id, |(id, _)| *id)
+        beside.min_by_key(|(id, held)| (self.first_said(&held.record), **id)).map_or(id, |(id, _)| *id)
+    }
+
+    /// The Lamport time at which a message was first taken in, as far as known here: as
+    /// a twin it is taken in later.
+    fn first_said(&self, record: &Record) -> u64 {
+        let twin = |id: &RecordId| Some(self.log.get(self.origins.position(id)?, self.now)?.0.lamport);
+        self.log.ids_of(record).filter_map(twin).fold(record.lamport, u64::min)
     }
 
     /// The oldest of those that wait for each other up to this one. Messages that are

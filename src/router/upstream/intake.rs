@@ -46,6 +46,8 @@ pub(super) struct HeldBack {
     client_id: ClientId,
     payload: Box<[u8]>,
     told: BTreeSet<UpConn>,
+    /// Its sender's latest record when the server told of it.
+    latest: Option<(u64, RecordId)>,
 }
 
 impl HeldBack {
@@ -154,13 +156,15 @@ impl Router {
         }
         let told = BTreeSet::from([conn]);
         if !self.is_of_mesh(&client_id) {
-            return self.take_in_from_server(key, room.clone(), client_id, payload, told);
+            let latest = self.latest_of(&client_id);
+            return self.take_in_from_server(key, room.clone(), client_id, payload, told, latest);
         }
         let until = self.now + HELD_BACK;
         if self.upstream.echoes.held_back.len() >= HELD_BACK_MAX {
             self.release_held_back(0);
         }
-        let held = HeldBack { until, key, room: room.clone(), client_id, payload, told };
+        let latest = self.latest_of(&client_id);
+        let held = HeldBack { until, key, room: room.clone(), client_id, payload, told, latest };
         self.upstream.echoes.held_back.push(held);
         true
     }
@@ -190,8 +194,9 @@ impl Router {
     }
 
     fn release_held_back(&mut self, at: usize) {
-        let HeldBack { key, room, client_id, payload, told, .. } = self.upstream.echoes.held_back.remove(at);
-        if !self.take_in_from_server(key, room, client_id, payload, told) {
+        let held = self.upstream.echoes.held_back.remove(at);
+        let HeldBack { key, room, client_id, payload, told, latest, .. } = held;
+        if !self.take_in_from_server(key, room, client_id, payload, told, latest) {
             self.stats.records_refused += 1;
         }
     }
@@ -204,13 +209,13 @@ impl Router {
         client_id: ClientId,
         payload: Box<[u8]>,
         told: BTreeSet<UpConn>,
+        latest: Option<(u64, RecordId)>,
     ) -> bool {
         if playlist_frame_bytes(&client_id, payload.len()) > FRAME_BYTES_MAX || payload.is_empty() {
             self.stats.records_refused += 1;
             return true; // Not for later either.
         }
         let message_uuid = self.uuid_from_server(key, &client_id, &payload);
-        let latest = self.latest_of(&client_id);
         let record = self.make_record(latest, Message { room, client_id, message_uuid, payload });
         if self.shutting_down || !self.has_place_for(&record) {
             return false;
@@ -218,6 +223,12 @@ impl Router {
         self.stats.upstream_taken_in += 1;
         self.upstream.echoes.insert(&record, Some(self.now), true, told);
         self.upstream.pushed.insert(&record.id);
+        // What its sender has said next waits here, too.
+        for held in &mut self.upstream.echoes.held_back {
+            if held.client_id == record.client_id {
+                held.latest = Some((record.lamport, record.id));
+            }
+        }
         self.take_in_own(Arc::new(record));
         true
     }
