@@ -244,12 +244,25 @@ impl Router {
 
     /// The next record that is made here, behind the latest one of its sender.
     pub(super) fn make_record(&self, latest: Option<(u64, RecordId)>, message: Message) -> Record {
+        let lamport = self.lamport_after(latest).max(self.lamport + 1);
+        self.make_record_of(lamport, latest, message)
+    }
+
+    /// The same for a message of an earlier time.
+    pub(super) fn make_record_of(
+        &self,
+        lamport: u64,
+        latest: Option<(u64, RecordId)>,
+        message: Message,
+    ) -> Record {
         let id = RecordId { origin: self.origin, sequence: self.sequence + 1 };
-        // By the mesh's clock a router that has just come, and lacks what was said
-        // before, does not count behind it.
-        let known = latest.map_or(0, |(lamport, _)| lamport).max(self.lamport);
-        let lamport = (known + 1).max(self.mesh_clock_ms());
         Record::new(id, latest.map(|(_, id)| id), lamport, message)
+    }
+
+    /// By the mesh's clock a router that has just come, and lacks what was said before,
+    /// does not count behind it.
+    pub(super) fn lamport_after(&self, latest: Option<(u64, RecordId)>) -> u64 {
+        latest.map_or(0, |(lamport, _)| lamport + 1).max(self.mesh_clock_ms())
     }
 
     /// The latest record of a client that is here, behind its Lamport time.

@@ -46,7 +46,15 @@ pub(super) struct HeldBack {
     client_id: ClientId,
     payload: Box<[u8]>,
     told: BTreeSet<UpConn>,
-    /// Its sender's latest record when the server told of it.
+    when: When,
+}
+
+/// When the server told of a message: what is made of it later is of that time, so that
+/// what its sender has said since, and came over the mesh, comes behind it.
+#[derive(Debug, Clone, Copy)]
+struct When {
+    lamport: u64,
+    /// Its sender's latest record.
     latest: Option<(u64, RecordId)>,
 }
 
@@ -156,17 +164,22 @@ impl Router {
         }
         let told = BTreeSet::from([conn]);
         if !self.is_of_mesh(&client_id) {
-            let latest = self.latest_of(&client_id);
-            return self.take_in_from_server(key, room.clone(), client_id, payload, told, latest);
+            let when = self.told_now(&client_id);
+            return self.take_in_from_server(key, room.clone(), client_id, payload, told, when);
         }
         let until = self.now + HELD_BACK;
         if self.upstream.echoes.held_back.len() >= HELD_BACK_MAX {
             self.release_held_back(0);
         }
-        let latest = self.latest_of(&client_id);
-        let held = HeldBack { until, key, room: room.clone(), client_id, payload, told, latest };
+        let when = self.told_now(&client_id);
+        let held = HeldBack { until, key, room: room.clone(), client_id, payload, told, when };
         self.upstream.echoes.held_back.push(held);
         true
+    }
+
+    fn told_now(&self, client_id: &ClientId) -> When {
+        let latest = self.latest_of(client_id);
+        When { lamport: self.lamport_after(latest), latest }
     }
 
     /// A client that is connected to a router of the mesh.
@@ -195,8 +208,8 @@ impl Router {
 
     fn release_held_back(&mut self, at: usize) {
         let held = self.upstream.echoes.held_back.remove(at);
-        let HeldBack { key, room, client_id, payload, told, latest, .. } = held;
-        if !self.take_in_from_server(key, room, client_id, payload, told, latest) {
+        let HeldBack { key, room, client_id, payload, told, when, .. } = held;
+        if !self.take_in_from_server(key, room, client_id, payload, told, when) {
             self.stats.records_refused += 1;
         }
     }
@@ -209,14 +222,14 @@ impl Router {
         client_id: ClientId,
         payload: Box<[u8]>,
         told: BTreeSet<UpConn>,
-        latest: Option<(u64, RecordId)>,
+        When { lamport, latest }: When,
     ) -> bool {
         if playlist_frame_bytes(&client_id, payload.len()) > FRAME_BYTES_MAX || payload.is_empty() {
             self.stats.records_refused += 1;
             return true; // Not for later either.
         }
         let message_uuid = self.uuid_from_server(key, &client_id, &payload);
-        let record = self.make_record(latest, Message { room, client_id, message_uuid, payload });
+        let record = self.make_record_of(lamport, latest, Message { room, client_id, message_uuid, payload });
         if self.shutting_down || !self.has_place_for(&record) {
             return false;
         }
@@ -226,7 +239,8 @@ impl Router {
         // What its sender has said next waits here, too.
         for held in &mut self.upstream.echoes.held_back {
             if held.client_id == record.client_id {
-                held.latest = Some((record.lamport, record.id));
+                let latest = Some((record.lamport, record.id)).max(held.when.latest);
+                held.when = When { lamport: held.when.lamport.max(record.lamport + 1), latest };
             }
         }
         self.take_in_own(Arc::new(record));
