@@ -128,7 +128,9 @@ impl World {
             older.came_at.get(&taker).zip(newer.fed_at).is_some_and(|(came, fed)| *came <= fed)
         };
         let was_known = nodes_of(newer.brought_to()).all(knew);
-        if was_known && came_at.is_some_and(|came_at| came_at + delay < at) {
+        // Its bounds may have made that router let go of the older one.
+        let was_kept = !self.may_be_expired(number);
+        if was_known && was_kept && came_at.is_some_and(|came_at| came_at + delay < at) {
             let text = format!(
                 "r{node} tells the server {number}, and r{teller}, which held it, told {newest} at {at}"
             );
