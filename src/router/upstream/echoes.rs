@@ -2,7 +2,7 @@
 //! every message there, also of those that came from this mesh. Its records
 //! have no ids, so copies pair one for one by room, sender and payload.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use fau3_election::Time;
@@ -16,11 +16,19 @@ use crate::wire::{ClientId, Record, RecordId, RoomId};
 /// routers do not hear the server at the same moment.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// All messages held here, by [`echo_key`], and those of the server that wait
-/// for their record. Bounded by the records held.
+/// For how long a message that has left the log is known: until the server has told
+/// every connection of it, as often as it does.
+const GONE_FOR: Duration = Duration::from_secs(120);
+/// So many of them; beyond it the one that left first is forgotten.
+const GONE_MAX: usize = 1_024;
+
+/// All messages held here, by [`echo_key`], those that were, and those of the server
+/// that wait for their record. Bounded by the records held, and [`GONE_MAX`].
 #[derive(Debug, Default)]
 pub(super) struct Echoes {
     by_key: BTreeMap<u128, Vec<Echo>>,
+    /// What has left the log, by [`echo_key`] and [`Record::key`], and when.
+    gone: VecDeque<(Time, u128, u128)>,
     pub(super) held_back: Vec<HeldBack>,
 }
 
@@ -30,7 +38,7 @@ struct Echo {
     /// Its [`Record::key`].
     message: u128,
     /// All records that it has become: routers that did not hear each other each
-    /// made one.
+    /// made one. None is held any more where this is empty.
     ids: Vec<RecordId>,
     /// Since when the server has it, as far as known here; `None`: it does not.
     there_since: Option<Time>,
@@ -120,14 +128,26 @@ impl Echoes {
         }
     }
 
-    /// It is held no more.
-    pub(super) fn remove(&mut self, record: &Record) {
+    /// It is held no more. The server may tell of it yet: that is no news.
+    pub(super) fn remove(&mut self, record: &Record, now: Time) {
         let key = echo_key(&record.room, &record.client_id, &record.payload);
-        if let Some(echoes) = self.by_key.get_mut(&key) {
-            echoes.iter_mut().for_each(|echo| echo.ids.retain(|id| *id != record.id));
-            echoes.retain(|echo| !echo.ids.is_empty());
-            if echoes.is_empty() {
-                self.by_key.remove(&key);
+        for echo in self.by_key.get_mut(&key).into_iter().flatten() {
+            let was_held = !echo.ids.is_empty();
+            echo.ids.retain(|id| *id != record.id);
+            if was_held && echo.ids.is_empty() {
+                self.gone.push_back((now, key, echo.message));
+            }
+        }
+        while let Some((at, key, message)) = self.gone.front().copied()
+            && (self.gone.len() > GONE_MAX || now.since(at) >= GONE_FOR)
+        {
+            self.gone.pop_front();
+            if let Some(echoes) = self.by_key.get_mut(&key) {
+                // It may be held again.
+                echoes.retain(|echo| echo.message != message || !echo.ids.is_empty());
+                if echoes.is_empty() {
+                    self.by_key.remove(&key);
+                }
             }
         }
     }
@@ -140,12 +160,13 @@ impl Echoes {
     }
 
     /// A connection that has stood `since` is told of a message: which one is it?
-    pub(super) fn told(&mut self, key: u128, conn: UpConn, since: Time) -> Option<RecordId> {
+    /// `Some(None)`: one that has left the log.
+    pub(super) fn told(&mut self, key: u128, conn: UpConn, since: Time) -> Option<Option<RecordId>> {
         let echoes = self.by_key.get_mut(&key)?;
         // Of two that are the same message, being told of one is being told of both.
         let echo = echoes.iter_mut().find(|echo| echo.is_meant(conn, since))?;
         echo.told.insert(conn);
-        let (id, is_paired, kind) = (*echo.ids.first()?, echo.is_paired, echo.is_from_server);
+        let (id, is_paired, kind) = (echo.ids.first().copied(), echo.is_paired, echo.is_from_server);
         if is_paired {
             let twin = echoes
                 .iter_mut()
@@ -164,8 +185,9 @@ impl Echoes {
         let key = echo_key(&record.room, &record.client_id, &record.payload);
         let echoes = self.by_key.get_mut(&key)?;
         let own = echoes.iter().position(|echo| echo.message == record.key() && !echo.is_paired)?;
-        let other =
-            echoes.iter().position(|echo| echo.is_from_server != is_from_server && !echo.is_paired)?;
+        let is_other =
+            |echo: &Echo| echo.is_from_server != is_from_server && !echo.is_paired && !echo.ids.is_empty();
+        let other = echoes.iter().position(is_other)?;
         let told: BTreeSet<UpConn> = echoes[own].told.union(&echoes[other].told).copied().collect();
         echoes[own].nth = echoes[other].nth;
         for at in [own, other] {

@@ -154,7 +154,9 @@ impl Router {
         let known = self.upstream.echoes.told(key, conn, since);
         if let Some(id) = known.filter(|_| !mutated!(self.settings, EchoesNotPaired)) {
             self.stats.upstream_paired += 1;
-            self.server_told_of(&id);
+            if let Some(id) = id {
+                self.server_told_of(&id);
+            }
             return true;
         }
         let waiting = self.upstream.echoes.held_back.iter_mut();
@@ -301,7 +303,7 @@ impl Router {
     }
 
     pub(in crate::router) fn upstream_forgets(&mut self, record: &Record) {
-        self.upstream.echoes.remove(record);
+        self.upstream.echoes.remove(record, self.now);
         self.push_expired(record);
     }
 }
