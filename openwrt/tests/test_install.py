@@ -30,6 +30,8 @@ from test_architectures import BUILT, PATIENCE, VOICE, built, skipped  # noqa: E
 HOST = TOP / "tests/openwrt/host"
 TOOLS = TOP / "target/tmp/openwrt"
 PROGRAM = "/usr/bin/fau3"
+# For a shell: waits until it answers.
+SERVES = f"until {PROGRAM} status >/dev/null 2>&1; do sleep 0.1; done"
 # Seconds from the package to a message that is stored; an imitated processor has PATIENCE.
 SERVING_MAX = 5
 LAN = "192.168.1.1"
@@ -81,7 +83,12 @@ mount -t tmpfs fau3-test "$1"
 cd "$1"
 mkdir over work root
 mount -t overlay fau3-test -o "lowerdir=/,upperdir=$1/over,workdir=$1/work" root
-for empty in tmp run dev; do mount -t tmpfs fau3-test "root/$empty"; done
+mkdir -p root/router
+for empty in dev router; do mount -t tmpfs fau3-test "root/$empty"; done
+# As there: all that is in memory shares one file system.
+mount -t tmpfs -o size=4m fau3-test root/tmp
+mkdir root/tmp/run
+mount --bind root/tmp/run root/run
 mount -t proc proc root/proc
 for device in null urandom; do
 	touch "root/dev/$device"
@@ -116,9 +123,9 @@ class Router:
         self.write("/lib/functions.sh", FUNCTIONS)
         self.write("/etc/rc.common", RC_COMMON, 0o755)
         # The shell and the tools of OpenWrt run scripts, whatever they are here.
-        self.run("/bin/sh", "-c", "mkdir -p /etc/config /router /tmp/.uci && ln -sf /bin/busybox /bin/sh && "
+        self.run("/bin/sh", "-c", "mkdir -p /etc/config /tmp/.uci && ln -sf /bin/busybox /bin/sh && "
                                   "for applet in $(/bin/busybox --list); do ln -s /bin/busybox /router/$applet; done")
-        self.write("/router/logger", '#!/bin/sh\necho "$4 $5" >>/tmp/syslog\n', 0o755)
+        self.write("/router/logger", '#!/bin/sh\necho "$4 $5" >>/router/syslog\n', 0o755)
         self.run("ln", "-s", TOOLS / "uci", HOST / "validate_data", "/router/")
         # A folder of the namespace's own, in which there is no link.
         self.syslog.bind(f"/proc/{self.holder.pid}/root/dev/log")
@@ -136,7 +143,7 @@ class Router:
     def command(self, *words):
         inside = ["nsenter", "-t", str(self.holder.pid), "--mount", "--net", "--root", "--wd"]
         # Without a limit of the time zone, or anything else of this machine's.
-        return [*inside, "env", "-i", "PATH=/router:/usr/bin:/usr/sbin:/bin", f"HOST={HOST}", "RECORD=/tmp/record",
+        return [*inside, "env", "-i", "PATH=/router:/usr/bin:/usr/sbin:/bin", f"HOST={HOST}", "RECORD=/router/record",
                 "RUNNING=", *map(str, words)]
 
     def run(self, *words, given=b""):
@@ -149,15 +156,15 @@ class Router:
     def procd(self):
         """Starts what the scripts have asked for since it was last asked, as the user they said."""
         asked, name = {}, None
-        for line in self.run("cat", "/tmp/record").splitlines():
+        for line in self.run("cat", "/router/record").splitlines():
             word, _, rest = line.partition(" ")
             if word == "instance":
                 name = rest
                 asked[name] = {}
             elif word == "param" and name:
                 kind, _, values = rest.partition(" ")
-                asked[name][kind] = re.findall(r"\[(.*?)\]", values)
-        self.run("rm", "/tmp/record")
+                asked[name][kind] = values[1:-1].split("] [")
+        self.run("rm", "/router/record")
         for name, wanted in asked.items():
             command = wanted["command"]
             if "user" in wanted:
@@ -179,7 +186,7 @@ class Router:
                 self.log.append(self.syslog.recv(4096).decode())
             except BlockingIOError:
                 break
-        scripts = subprocess.run(self.command("cat", "/tmp/syslog"), capture_output=True, text=True).stdout
+        scripts = subprocess.run(self.command("cat", "/router/syslog"), capture_output=True, text=True).stdout
         self.said.seek(0)
         return "\n".join([scripts, self.said.read().decode(), *self.log])
 
@@ -267,8 +274,7 @@ class Installing(unittest.TestCase):
         router.run(after)
         router.procd()
         # then a client's message is stored,
-        told = router.run("sh", "-c", f"until {PROGRAM} status >/dev/null 2>&1; do sleep 0.1; done; "
-                                      f"{PROGRAM} talk --room hall {VOICE}")
+        told = router.run("sh", "-c", f"{SERVES}; {PROGRAM} talk --room hall {VOICE}")
         took = time.monotonic() - began
         self.assertIn("stored", told)
         print(f"{self.target}, {kind}: {took:.1f} s from the package to a message that is stored", file=sys.stderr)
@@ -287,21 +293,52 @@ class Installing(unittest.TestCase):
         self.assertFalse(router.has("/etc/uci-defaults/80_fau3"), "run once")
         self.assertTrue(router.has("/etc/rc.d/S95fau3"), "started at each boot")
         self.assertNotIn("err", re.findall(r"daemon\.(\w+)", router.told()))
-        self.reboot_and_remove(router, before_removal)
+        self.reboot(router)
+        self.mangle_and_mend(router)
+        self.reboot_where_nothing_can_be_written(router)
+        self.remove(router, before_removal)
 
-    def reboot_and_remove(self, router, before_removal):
-        # When the router starts again, its memory empty,
-        who = router.run(PROGRAM, "keys")
+    def start(self, router):
+        """As at boot, its memory empty."""
         self.assertEqual(router.kill()["node"], 0)
         router.run("sh", "-c", "rm -rf /var/run/fau3* /tmp/fau3 /tmp/hosts")
         router.run("/etc/rc.d/S95fau3", "start")
         router.procd()
-        # then it serves as the one that it was.
-        router.run("sh", "-c", f"until {PROGRAM} status >/dev/null 2>&1; do sleep 0.1; done")
+
+    def reboot(self, router):
+        # When the router starts again, then it serves as the one that it was.
+        who = router.run(PROGRAM, "keys")
+        self.start(router)
+        router.run("sh", "-c", SERVES)
         self.assertEqual(router.run(PROGRAM, "keys"), who)
-        # And before it is removed, it is stopped.
+
+    def mangle_and_mend(self, router):
+        # Given a configuration with a mistake,
+        router.run("sed", "-i", "s/option copies '2'/option copies 'many'/", "/etc/config/fau3")
+        # when the router starts with it, then the log says where, and it serves nobody,
+        self.start(router)
+        self.assertEqual(set(router.running), {"mending"})
+        self.assertRegex(router.told(), r"daemon.err /etc/config/fau3:\d+: clients.copies: 'many'")
+        # and it starts by itself once that is mended.
+        router.run("sed", "-i", "s/option copies 'many'/option copies '2'/", "/etc/config/fau3")
+        self.assertEqual(router.running.pop("mending").wait(PATIENCE), 0)
+        router.procd()
+        router.run("sh", "-c", SERVES)
+
+    def reboot_where_nothing_can_be_written(self, router):
+        # Given a full /tmp, and flash that has become read-only,
+        router.run("sh", "-c", "cat >/tmp/full || true", given=bytes(8 << 20))
+        router.run("/usr/bin/mount", "-o", "remount,ro", "/")
+        # when the router starts, then it serves, and says what cannot be kept.
+        self.start(router)
+        self.assertIn("stored", router.run("sh", "-c", f"{SERVES}; {PROGRAM} talk --room hall {VOICE}"))
+        self.assertIn("identity.key.state: cannot be written", router.told())
+        router.run("/usr/bin/mount", "-o", "remount,rw", "/")
+
+    def remove(self, router, before_removal):
+        # Before it is removed, it is stopped, and started at no boot.
         router.run(before_removal)
-        self.assertIn("kill fau3", router.run("cat", "/tmp/record"))
+        self.assertIn("kill fau3", router.run("cat", "/router/record"))
         self.assertFalse(router.has("/etc/rc.d/S95fau3"))
 
 
