@@ -16,7 +16,8 @@ shift
 clones=("$folder/one" "$folder/another/place/two")
 for clone in "${clones[@]}"; do
   [ -d "$clone" ] || git clone -q "$top" "$clone"
-  "$clone/openwrt/build.sh" "$@"
+  # Also the C library is built twice.
+  ZIG_GLOBAL_CACHE_DIR=$clone/target/zig "$clone/openwrt/build.sh" "$@"
 done
 differing=$(for part in bin packages; do diff -rq "${clones[0]}/target/openwrt/$part" "${clones[1]}/target/openwrt/$part"; done) || true
 if [ -n "$differing" ]; then

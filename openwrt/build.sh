@@ -66,9 +66,13 @@ missing() {
 
 # What has to be on the machine itself, with the command that brings it there.
 machine() {
-  local program lacking=()
+  local program lacking=() wanted has
   command -v apt-get >/dev/null || missing "this needs Debian: there is no apt-get here"
   command -v cargo >/dev/null || missing "cargo is missing: install rustup (https://rustup.rs) and a stable toolchain"
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$top/Cargo.toml")
+  has=$(cargo --version | cut -d ' ' -f 2)
+  [ "$(printf '%s\n' "$wanted" "$has" | sort -V | head -n 1)" = "$wanted" ] ||
+    missing "cargo is of $has, and has to be of $wanted or newer: rustup update stable"
   for program in python3:python3 cc:gcc; do
     command -v "${program%%:*}" >/dev/null || lacking+=("${program##*:}")
   done
