@@ -8,12 +8,14 @@ Needs root, namespaces and overlayfs. What only a router has is stood in for: pr
 of build.sh (else target/openwrt). The program is x86_64's if it was built, else aarch64's under qemu-user.
 """
 
+import io
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
@@ -217,13 +219,14 @@ def unpack_ipk(router, package):
 
 
 def unpack_apk(router, package):
-    read = adb_reader.Package(package.read_bytes())
-    for member in read.members.values():
-        if member.data is None:
-            router.run("mkdir", "-p", f"/{member.path}")
-            router.run("chmod", f"{member.mode:o}", f"/{member.path}")
-        else:
-            router.write(f"/{member.path}", member.data, member.mode)
+    read, made = adb_reader.Package(package.read_bytes()), io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for path, member in read.members.items():
+            info = tarfile.TarInfo(path)
+            info.mode, info.size = member.mode, len(member.data or b"")
+            info.type = tarfile.DIRTYPE if member.data is None else tarfile.REGTYPE
+            tar.addfile(info, io.BytesIO(member.data or b""))
+    router.run("/usr/bin/tar", "-x", "--keep-directory-symlink", "-C", "/", given=made.getvalue())
     for name in ("post-install", "pre-deinstall"):
         router.write(f"/lib/apk/exec/{name}", read.scripts[name], 0o755)
     return "/lib/apk/exec/post-install", "/lib/apk/exec/pre-deinstall"
