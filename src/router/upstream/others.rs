@@ -258,6 +258,8 @@ impl Router {
             return;
         }
         let known = others.known.remove(&life);
+        // Of one that was missed it is not known whom it named.
+        let follows = known.as_ref().is_some_and(|known| state.revision == known.state.revision + 1);
         let (before, lines_since, gone_since, has_ended) = known.map_or_else(Default::default, |known| {
             (known.lines, known.lines_since, known.gone_since, known.has_ended)
         });
@@ -265,7 +267,7 @@ impl Router {
         let gone_since = (!is_there).then(|| gone_since.unwrap_or(Time::from_millis(gone_at)));
         let was_unheard = others.unheard.remove(&life).is_some();
         let lines: BTreeSet<ClientId> = state.lines.iter().cloned().collect();
-        let names_others = before != lines;
+        let names_others = before != lines || !follows;
         let lines_since = if names_others { state.revision } else { lines_since };
         self.upstream.looks.extend(before.symmetric_difference(&lines).cloned());
         let mut is_news = false;
