@@ -212,3 +212,49 @@ impl Echoes {
         self.by_key.get(&key).map_or(0, |echoes| echoes.iter().filter(|echo| echo.is_from_server).count())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fau3_election::{Incarnation, RouterId};
+
+    use super::*;
+    use crate::wire::{Message, Origin};
+
+    fn record(sequence: u64) -> Record {
+        let message = Message {
+            room: RoomId::new("r").unwrap(),
+            client_id: ClientId::new("a").unwrap(),
+            message_uuid: format!("u{sequence}").into(),
+            payload: b"mayday"[..].into(),
+        };
+        let origin = Origin { router: RouterId([1; 16]), incarnation: Incarnation::default() };
+        Record::new(RecordId { origin, sequence }, None, sequence, message)
+    }
+
+    #[test]
+    fn what_has_left_the_log_is_known_for_a_while_and_no_news_when_the_server_tells_of_it() {
+        let (mut echoes, first, second) = (Echoes::default(), record(1), record(2));
+        let key = echo_key(&first.room, &first.client_id, &first.payload);
+        let [one, other] = [UpConn(1), UpConn(2)];
+        echoes.insert(&first, None, false, BTreeSet::new());
+        echoes.remove(&first, Time::from_secs(10));
+        assert_eq!(echoes.told(key, one, Time::ZERO), Some(None), "it was held");
+        assert_eq!(echoes.told(key, one, Time::ZERO), None, "the same words said again");
+        // The same words in another message, which goes much later.
+        echoes.insert(&second, None, false, BTreeSet::new());
+        assert_ne!(echoes.name(&second), echoes.name(&first), "each is heard");
+        echoes.remove(&second, Time::from_secs(10) + GONE_FOR);
+        assert_eq!(echoes.told(key, other, Time::ZERO), Some(None), "the second one");
+        assert_eq!(echoes.told(key, other, Time::ZERO), None, "the first one is forgotten");
+    }
+
+    #[test]
+    fn what_has_left_the_log_is_bounded() {
+        let mut echoes = Echoes::default();
+        for sequence in 0..GONE_MAX as u64 + 10 {
+            echoes.insert(&record(sequence), None, false, BTreeSet::new());
+            echoes.remove(&record(sequence), Time::ZERO);
+        }
+        assert_eq!(echoes.by_key.values().flatten().count(), GONE_MAX);
+    }
+}

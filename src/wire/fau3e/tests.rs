@@ -125,6 +125,14 @@ fn examples() -> Vec<Message> {
             client_id: ClientId::new("a").unwrap(),
             frame: b"F3SB\xff\x00F3FN"[..].into(),
         }),
+        Message::Upstream(UpstreamState {
+            origin: id(1, 1).origin,
+            revision: 7,
+            gone_ms: Some(9_000),
+            lines: ["a", "b"].map(|name| ClientId::new(name).unwrap()).to_vec(),
+            heard: vec![(id(2, 1).origin, 3), (id(1, 1).origin, 7)],
+            pushed: vec![Holding { origin: id(2, 1).origin, floor: 1, top: 5 }],
+        }),
         Message::Confirm { message_uuid: Uuid::from_hash(9), status: Status::SERROR },
     ]
 }

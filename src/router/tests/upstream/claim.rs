@@ -2,6 +2,7 @@
 
 use super::super::harness::{ms, secs};
 use super::super::mesh::net::{MeshNet, R};
+use crate::router::{ServerKind, UpstreamInput};
 
 #[test]
 fn routers_that_get_one_client_before_they_hear_of_each_other_ask_first() {
@@ -99,4 +100,69 @@ fn a_router_without_others_asks_nobody() {
     net.listener("a", R(0), "r");
     net.run(ms(50));
     assert_eq!(net.connected_there(), ["a"]);
+}
+
+#[test]
+fn a_router_that_is_cut_off_and_does_not_know_it_yet_connects_nobody() {
+    // Given: two halves since a moment, each of which still takes the other for there.
+    for (first, second) in [(0, 1), (1, 0)] {
+        let mut net = MeshNet::new(2).with_server();
+        let a = net.device("a");
+        net.run(secs(2));
+        net.cut(R(0), R(1));
+        // When: a client comes to one of them, and goes on to the other.
+        net.attach(a, R(first));
+        net.subscribe(a, "r");
+        net.run(ms(600));
+        net.attach(a, R(second));
+        net.subscribe(a, "r");
+        for second in 1..=40 {
+            net.run(secs(1));
+            assert_eq!(net.server.crashed, None, "after {second} s");
+        }
+        // Then: it is connected, by the one where it is.
+        assert_eq!(net.connected_there(), ["a"]);
+    }
+}
+
+#[test]
+fn what_a_routers_earlier_life_was_connected_as_does_not_keep_its_next_one_waiting() {
+    let mut net = MeshNet::new(3).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.run(secs(1));
+    for life in 0..4 {
+        net.kill(R(0));
+        net.run(ms(200));
+        net.start(R(0));
+        net.upstream(R(0), UpstreamInput::Configure(Some(ServerKind::Legacy)));
+        net.upstream(R(0), UpstreamInput::Reach(Some(true)));
+        net.attach(a, R(0));
+        net.subscribe(a, "r");
+        net.run(secs(20));
+        assert_eq!((net.server.crashed.clone(), net.connected_there()), (None, vec!["a".into()]), "{life}");
+    }
+}
+
+#[test]
+fn the_deputy_hears_of_a_claim_also_where_it_has_missed_what_went_before() {
+    for at in [0, 1] {
+        let mut net = MeshNet::new(2).with_server();
+        let a = net.listener("a", R(at), "r");
+        net.run(secs(1));
+        // Given: a client that has left and come again while the routers did not hear each other.
+        net.server_ends();
+        net.cut(R(0), R(1));
+        net.run(secs(5));
+        net.detach(a);
+        net.run(secs(30));
+        net.attach(a, R(at));
+        net.subscribe(a, "r");
+        net.run(secs(30));
+        net.mend(R(0), R(1));
+        net.run(secs(10));
+        // When: the server returns. Then: the client is there.
+        net.server_returns();
+        net.run(secs(2));
+        assert_eq!((net.server.crashed.clone(), net.connected_there()), (None, vec!["a".into()]), "{at}");
+    }
 }

@@ -84,6 +84,32 @@ fn halves_of_a_mesh_that_both_reach_the_server_hear_each_other_once_also_after_t
 }
 
 #[test]
+fn who_goes_over_to_the_other_half_of_a_mesh_finds_that_it_has_heard_what_that_has_from_the_server() {
+    let mut net = MeshNet::new(2).with_server();
+    let (a, b) = (net.listener("a", R(0), "r"), net.listener("b", R(0), "r"));
+    net.listener("c", R(1), "r");
+    net.run(secs(1));
+    net.cut(R(0), R(1));
+    net.run(secs(5));
+    // Given: one half has a message from its sender, the other one from the server.
+    net.say(a, "r", "hello");
+    net.run(secs(4));
+    let named = |frame: &ToClient| match frame {
+        ToClient::Playlist { message_uuid, .. } => Some(*message_uuid),
+        _ => None,
+    };
+    let before: Vec<_> = net[b].inbox.iter().filter_map(named).collect();
+    // When: a client that has heard it goes over.
+    net.attach(b, R(1));
+    net.subscribe(b, "r");
+    net.run(secs(3));
+    // Then: neither half can know, but the message has one name, by which the client knows it.
+    let after: Vec<_> = net[b].inbox.iter().filter_map(named).collect();
+    assert_eq!((before.len(), &before), (1, &after));
+    assert_eq!(heard(&net, b), ["hello"]);
+}
+
+#[test]
 fn a_playlist_that_the_server_sends_again_is_confirmed_and_not_heard_again() {
     use crate::router::{FromServer, UpConn, UpstreamInput};
     use crate::wire::ClientId;
