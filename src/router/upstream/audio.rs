@@ -29,8 +29,9 @@ pub(super) enum Way {
 }
 
 impl Audio {
-    /// False: it is the second copy of what came the other way.
-    fn is_news(&mut self, now: Time, frame: &[u8], way: Way) -> bool {
+    /// False: it is the second copy of what came the other way. It is remembered for the
+    /// second one if there `may_be` one.
+    fn is_news(&mut self, now: Time, frame: &[u8], way: Way, may_be: bool) -> bool {
         while self.0.front().is_some_and(|(at, ..)| now.since(*at) >= WINDOW) {
             self.0.pop_front();
         }
@@ -40,10 +41,12 @@ impl Audio {
             self.0.remove(at);
             return false;
         }
-        if self.0.len() >= PIECES_MAX {
-            self.0.pop_front();
+        if may_be {
+            if self.0.len() >= PIECES_MAX {
+                self.0.pop_front();
+            }
+            self.0.push_back((now, hash, way));
         }
-        self.0.push_back((now, hash, way));
         true
     }
 }
@@ -63,13 +66,11 @@ impl Router {
 
     /// Whether a client has yet to hear this piece, which came over the mesh.
     pub(in crate::router) fn is_audio_news(&mut self, key: SessionKey, frame: &[u8]) -> bool {
-        if !self.upstream.leads {
-            return true;
-        }
-        let now = self.now;
-        let carried = self.upstream.clients.get_mut(&self.sessions[key].client_id);
-        let carried = carried.filter(|carried| carried.standing().is_some());
-        carried.is_none_or(|carried| carried.audio.is_news(now, frame, Way::Mesh))
+        let (now, leads) = (self.now, self.upstream.leads);
+        let Some(carried) = self.upstream.clients.get_mut(&self.sessions[key].client_id) else { return true };
+        // The server may have sent it before it was gone.
+        let may_come = leads && carried.standing().is_some();
+        carried.audio.is_news(now, frame, Way::Mesh, may_come)
     }
 
     pub(super) fn server_streams(&mut self, conn: UpConn, frame: &Arc<[u8]>) {
@@ -81,7 +82,7 @@ impl Router {
         if carried.line.as_ref().and_then(Line::room) != self.sessions[key].room.as_ref() {
             return;
         }
-        if !carried.audio.is_news(now, frame, Way::Server) {
+        if !carried.audio.is_news(now, frame, Way::Server, true) {
             return;
         }
         self.stats.streams_in += 1;
@@ -99,12 +100,22 @@ mod tests {
     fn copies_of_a_piece_pair_one_for_one_whichever_way_is_the_quicker() {
         let mut audio = Audio::default();
         let now = Time::from_secs(1);
-        assert!(audio.is_news(now, b"a", Way::Mesh));
-        assert!(!audio.is_news(now, b"a", Way::Server), "the same piece");
-        assert!(audio.is_news(now, b"a", Way::Server), "said once more");
-        assert!(!audio.is_news(now, b"a", Way::Mesh));
-        assert!(audio.is_news(now, b"a", Way::Mesh));
-        assert!(audio.is_news(now, b"a", Way::Mesh), "two alike one way are two");
-        assert!(audio.is_news(now + WINDOW, b"a", Way::Server), "too late to be the same");
+        assert!(audio.is_news(now, b"a", Way::Mesh, true));
+        assert!(!audio.is_news(now, b"a", Way::Server, true), "the same piece");
+        assert!(audio.is_news(now, b"a", Way::Server, true), "said once more");
+        assert!(!audio.is_news(now, b"a", Way::Mesh, true));
+        assert!(audio.is_news(now, b"a", Way::Mesh, true));
+        assert!(audio.is_news(now, b"a", Way::Mesh, true), "two alike one way are two");
+        assert!(audio.is_news(now + WINDOW, b"a", Way::Server, true), "too late to be the same");
+    }
+
+    #[test]
+    fn where_no_second_copy_can_come_none_is_waited_for() {
+        let mut audio = Audio::default();
+        let now = Time::from_secs(1);
+        assert!(audio.is_news(now, b"a", Way::Server, true));
+        assert!(!audio.is_news(now, b"a", Way::Mesh, false), "the server sent it, and was gone");
+        assert!(audio.is_news(now, b"a", Way::Mesh, false));
+        assert!(audio.is_news(now, b"a", Way::Server, true), "the server is back: a new one");
     }
 }
