@@ -68,6 +68,9 @@ pub(super) struct Carried {
     /// When the last one ended without the server's knowing, perhaps: it may still
     /// take it for one, until its Pings find out.
     suspect_since: Option<Time>,
+    /// It ended with a reset that has probably got there: this router connects again,
+    /// over the same way; another one cannot know whether that is open.
+    was_reset: bool,
 }
 
 /// One connection to the server.
@@ -308,7 +311,7 @@ impl Router {
         if carried.line.is_some() {
             return;
         }
-        if carried.suspect_since.is_some() {
+        if carried.suspect_since.is_some() && !carried.was_reset {
             return;
         }
         if now < carried.retry_at {
@@ -399,7 +402,7 @@ impl Router {
         if line.stage == Stage::Opening {
             (line.stage, line.since, line.alive_at) = (Stage::Up, now, now);
             if let Some(carried) = self.upstream.clients.get_mut(&client_id) {
-                carried.failures = 0;
+                (carried.failures, carried.suspect_since) = (0, None);
             }
             self.upstream.looks.insert(client_id);
         }
@@ -416,7 +419,7 @@ impl Router {
         }
         let clean = clean || mutated!(self.settings, RemainsForgotten);
         let is_reset = line.has_outlived && leads;
-        carried.suspect_since = (!clean && !is_reset).then_some(now);
+        (carried.suspect_since, carried.was_reset) = ((!clean).then_some(now), is_reset);
         if !clean {
             carried.retry_at = carried.retry_at.max(now + ABORTED_PAUSE);
         }
