@@ -189,6 +189,9 @@ impl Router {
         if !self.upstream.is_legacy() && self.upstream.clients.is_empty() {
             return;
         }
+        if self.mesh.is_some() && self.is_deputy() {
+            self.tell_upstream_soon(); // Whom it has heard, if it has just become that.
+        }
         let here = self.by_conn.values().map(|key| self.sessions[*key].client_id.clone());
         self.upstream.looks.extend(here);
         self.upstream.looks.extend(self.upstream.clients.keys().cloned());

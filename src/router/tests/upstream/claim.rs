@@ -166,3 +166,22 @@ fn the_deputy_hears_of_a_claim_also_where_it_has_missed_what_went_before() {
         assert_eq!((net.server.crashed.clone(), net.connected_there()), (None, vec!["a".into()]), "{at}");
     }
 }
+
+#[test]
+fn who_becomes_the_deputy_says_at_once_whom_it_has_heard() {
+    for (dead, at) in [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)] {
+        let mut net = MeshNet::new(3).with_server();
+        net.listener("a", R(at), "r");
+        net.run(secs(2));
+        // Given: a router that is killed while the server is away.
+        net.server_ends();
+        net.run(secs(3));
+        net.kill(R(dead));
+        net.run(secs(3));
+        // When: the server returns, and nothing else changes. Then: the client is there.
+        net.server_returns();
+        net.run(secs(2));
+        let there = (net.server.crashed.clone(), net.connected_there());
+        assert_eq!(there, (None, vec!["a".into()]), "{at}, without {dead}");
+    }
+}
