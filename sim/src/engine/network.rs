@@ -112,6 +112,8 @@ impl Quality {
 #[derive(Debug, Clone)]
 pub struct Network {
     nodes: usize,
+    /// Nodes whose links no drawn graph is about.
+    beside: NodeSet,
     /// For each sender, whom it reaches at all.
     open: Vec<NodeSet>,
     /// Of those, over links that are not healthy.
@@ -133,6 +135,7 @@ impl Network {
         assert!(nodes <= NODES_MAX, "at most {NODES_MAX} nodes fit one set, not {nodes}");
         let mut network = Self {
             nodes,
+            beside: 0,
             open: vec![0; nodes],
             rough: vec![0; nodes],
             quality: vec![base; nodes * nodes],
@@ -141,6 +144,18 @@ impl Network {
         };
         network.heal();
         network
+    }
+
+    /// These have links of another kind to the others, of which no drawn graph says
+    /// anything.
+    #[must_use]
+    pub fn with_beside(self, beside: NodeSet) -> Self {
+        Self { beside, ..self }
+    }
+
+    /// Only these of a node's links are left, as in a drawn graph, until the next `heal`.
+    pub fn draw(&mut self, node: usize, reached: NodeSet) {
+        self.cut(1 << node, !reached & !self.beside);
     }
 
     /// Everyone reaches everyone again.

@@ -9,7 +9,7 @@ mod generate;
 
 use fau3_election::Time;
 
-use crate::engine::{NODES_MAX, Network, NodeSet, Quality};
+use crate::engine::{Network, NodeSet, Quality};
 
 pub use describe::{lane_of, set_text};
 pub use generate::{FaultOptions, generate};
@@ -216,9 +216,8 @@ impl Fault {
                 network.cut(*to, *from);
             }
             FaultKind::Shape { reaches, .. } => {
-                let drawn = NodeSet::MAX >> (NODES_MAX - reaches.len());
                 for (node, reached) in reaches.iter().enumerate() {
-                    network.cut(1 << node, drawn & !reached);
+                    network.draw(node, *reached);
                 }
             }
             _ => {}

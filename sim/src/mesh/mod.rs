@@ -131,11 +131,12 @@ impl World {
     pub fn new(setup: Setup) -> Self {
         let random = Random::new(setup.seed);
         let routers = setup.nodes();
+        let main = (setup.routers..routers).fold(0, |set, node| set | 1 << node);
         let mut world = Self {
             now: Time::ZERO,
             queue: EventQueue::default(),
             mail: Mail::default(),
-            network: Network::new(routers, Quality::HEALTHY, random.child(1)),
+            network: Network::new(routers, Quality::HEALTHY, random.child(1)).with_beside(main),
             random: random.child(2),
             trace: TraceHash::default(),
             machines: machine::all(&setup),
