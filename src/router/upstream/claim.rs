@@ -39,9 +39,9 @@ const LET_GO: Duration = LEASE.saturating_add(LINGER).saturating_add(Duration::f
 /// A client's right to a connection from here.
 #[derive(Debug, Default)]
 pub(super) struct Claim {
-    /// Since when the others have been told that there may be one.
-    since: Option<Time>,
-    /// In which revision of what this router tells.
+    /// The others are told that there may be one.
+    stands: bool,
+    /// In which revision of what this router tells they were, once they have been.
     told: Option<u64>,
     /// The client has not been anywhere else since it came, nor can a router that is
     /// out of reach have a connection of it.
@@ -59,7 +59,7 @@ pub(super) enum May {
 
 impl Claim {
     pub(super) fn stands(&self) -> bool {
-        self.since.is_some()
+        self.stands
     }
 
     /// What the others are told from that revision on names the client. True if they had
@@ -75,7 +75,7 @@ impl Claim {
     /// True if the others have to hear of it.
     pub(super) fn withdraw(&mut self) -> bool {
         self.told = None;
-        self.since.take().is_some()
+        std::mem::take(&mut self.stands)
     }
 
     /// The client is not here, or nobody knows whether it is.
@@ -173,9 +173,8 @@ impl Router {
             return May::Not(Some(now + RETRY_MAX));
         }
         let carried = self.upstream.clients.entry(client_id.clone()).or_default();
-        let (is_new, told) = (carried.claim.since.is_none(), carried.claim.told);
-        carried.claim.since.get_or_insert(now);
-        if is_new {
+        let (stood, told) = (std::mem::replace(&mut carried.claim.stands, true), carried.claim.told);
+        if !stood {
             self.tell_upstream_soon();
         }
         let due = changed_at + SETTLE;

@@ -82,7 +82,8 @@ impl Upstream {
     /// from the server, before either knows that the two are one message: so the client
     /// finds that itself.
     pub(super) fn playlist_uuid(&self, record: &Record, receiver: &ClientId) -> Uuid {
-        let name = self.echoes.name(record).filter(|_| self.is_legacy());
+        // Made from all of its payload: only where there can be two of it.
+        let name = if self.is_legacy() { self.echoes.name(record) } else { None };
         playlist_uuid(name.unwrap_or(record.key()), receiver)
     }
 

@@ -218,7 +218,7 @@ pub struct UpstreamState {
     /// In whose names it is connected there: nobody else may be meanwhile.
     pub lines: Vec<ClientId>,
     /// Of the deputy: up to which revision it has heard whom, where that named other
-    /// clients than the one before. What it has heard of first, comes first.
+    /// clients than the one before.
     pub heard: Vec<(Origin, u64)>,
     /// Records that the server has taken in, as far as this router knows, or that it
     /// is not to have: from `floor` to `top` each.
