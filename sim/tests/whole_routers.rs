@@ -1,7 +1,7 @@
 //! Whole routers under faults: no rule is broken, and each rule can be.
 #![allow(clippy::unwrap_used)]
 
-use fau3_sim::mesh::{Above, Mutant, NAMES, Plan, Setup, World, sweep};
+use fau3_sim::mesh::{Above, Mutant, NAMES, Plan, Setup, Tally, World, sweep};
 use fau3_sim::mutants::hunt_router;
 
 /// Builds without optimisation run fewer seeds in the same time.
@@ -13,60 +13,70 @@ const SEEDS_BELOW_MAIN: u64 = if cfg!(debug_assertions) { 8 } else { 40 };
 /// Within so many seeds each wrong variant is caught; the commonest within few.
 const HUNTED_SEEDS: u64 = 96;
 
+/// Runs seeds below `until`: none may break a rule, and each of what `happened`
+/// counts must have happened, or the rule about it was not tried.
+fn swept_clean(
+    until: u64,
+    setup: impl Fn(u64) -> Setup + Sync,
+    happened: impl Fn(&Tally) -> Vec<(&'static str, u64)>,
+) {
+    let swept = sweep(Plan { from: 0, until, stop: false, threads: 0 }, setup, |_, _| ());
+    assert!(swept.violations.is_empty(), "{:?}", swept.violations);
+    for (what, count) in happened(&swept.tally) {
+        assert!(count > 0, "never {what} in {until} runs");
+    }
+}
+
 #[test]
 fn no_rule_is_broken_and_what_should_happen_does() {
-    let plan = Plan { from: 0, until: SEEDS, stop: false, threads: 0 };
-    let swept = sweep(plan, Setup::from_seed, |_, _| ());
-    assert!(swept.violations.is_empty(), "{:?}", swept.violations);
-    let tally = swept.tally;
-    for (what, count) in [
-        ("heard", tally.heard),
-        ("roamed during a partition", tally.roams_parted),
-        ("resumed at another router", tally.resumed),
-        ("clients of a dead router taken over", tally.taken_over),
-        ("gaps fetched", tally.gaps_fetched),
-        ("confirmed alone", tally.confirmed_single),
-        ("queues to slow routers full", tally.peer_full),
-        ("waited for the speaker's order", tally.order_waits),
-    ] {
-        assert!(count > 0, "never {what} in {SEEDS} runs");
-    }
+    swept_clean(SEEDS, Setup::from_seed, |tally| {
+        vec![
+            ("heard", tally.heard),
+            ("roamed during a partition", tally.roams_parted),
+            ("resumed at another router", tally.resumed),
+            ("clients of a dead router taken over", tally.taken_over),
+            ("gaps fetched", tally.gaps_fetched),
+            ("confirmed alone", tally.confirmed_single),
+            ("queues to slow routers full", tally.peer_full),
+            ("waited for the speaker's order", tally.order_waits),
+        ]
+    });
 }
 
 #[test]
 fn a_legacy_default_server_above_the_mesh_bears_its_outages_and_the_mesh_bears_them_too() {
-    let plan = Plan { from: 0, until: SEEDS_BELOW_SERVER, stop: false, threads: 0 };
-    let swept = sweep(plan, |seed| Setup::from_seed_with(seed, Above::Legacy), |_, _| ());
-    assert!(swept.violations.is_empty(), "{:?}", swept.violations);
-    let tally = swept.tally;
-    for (what, count) in [
-        ("told", tally.server_told),
-        ("heard of its clients", tally.server_heard),
-        ("paired copies", tally.upstream_paired),
-        ("a fault of it", tally.server_faults),
-        ("a half-open connection found", tally.server_half_open),
-        ("a Confirm lost, counted", tally.upstream_unsure),
-    ] {
-        assert!(count > 0, "never {what} in {SEEDS_BELOW_SERVER} runs");
-    }
+    swept_clean(
+        SEEDS_BELOW_SERVER,
+        |seed| Setup::from_seed_with(seed, Above::Legacy),
+        |tally| {
+            vec![
+                ("told", tally.server_told),
+                ("heard of its clients", tally.server_heard),
+                ("paired copies", tally.upstream_paired),
+                ("a fault of it", tally.server_faults),
+                ("a half-open connection found", tally.server_half_open),
+                ("a Confirm lost, counted", tally.upstream_unsure),
+            ]
+        },
+    );
 }
 
 #[test]
 fn a_segment_falls_back_from_its_main_server_and_hands_back_with_nothing_lost_doubled_or_reordered() {
-    let plan = Plan { from: 0, until: SEEDS_BELOW_MAIN, stop: false, threads: 0 };
-    let swept = sweep(plan, |seed| Setup::from_seed_with(seed, Above::Node), |_, _| ());
-    assert!(swept.violations.is_empty(), "{:?}", swept.violations);
-    let tally = swept.tally;
-    for (what, count) in [
-        ("a fault of it", tally.main_faults),
-        ("given up in silence", tally.main_given_up),
-        ("asked while in doubt", tally.main_doubts),
-        ("answered beside its connection", tally.main_datagrams),
-        ("fell back from it in bounded time", tally.main_fall_backs_checked),
-        ("handed back to it in bounded time", tally.main_hand_backs_checked),
-    ] {
-        assert!(count > 0, "never {what} in {SEEDS_BELOW_MAIN} runs");
-    }
+    swept_clean(
+        SEEDS_BELOW_MAIN,
+        |seed| Setup::from_seed_with(seed, Above::Node),
+        |tally| {
+            vec![
+                ("a fault of it", tally.main_faults),
+                ("given up in silence", tally.main_given_up),
+                ("asked while in doubt", tally.main_doubts),
+                ("answered beside its connection", tally.main_datagrams),
+                ("fell back from it in bounded time", tally.main_fall_backs_checked),
+                ("handed back to it in bounded time", tally.main_hand_backs_checked),
+            ]
+        },
+    );
 }
 
 #[test]

@@ -14,13 +14,14 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{debug, info};
 
 use super::Door;
 use super::socket::Socket;
 use crate::gateway::Event;
-use crate::router::{ConnId, Input};
+use crate::router::{Input, Refusal};
 use crate::wire::ClientId;
 
 /// What a client calls itself by.
@@ -71,18 +72,16 @@ fn classify(request: &Request<Incoming>) -> Asked {
 async fn upgrade(door: Arc<Door>, address: IpAddr, mut request: Request<Incoming>) -> Result<Answer, Answer> {
     let client_id = client_id(&request).map_err(|reason| line(StatusCode::BAD_REQUEST, &reason))?;
     let accept = accept_key(request.headers()).map_err(|answer| *answer)?;
-    let conn = door.hall.next_conn();
-    let socket = Arc::new(Socket::new(address, door.tails.clone(), door.unfinished.clone()));
-    let admitted = door.hall.connect(conn, client_id.clone(), address, socket.clone()).await;
+    let (decision, decided) = oneshot::channel();
+    let upgraded = hyper::upgrade::on(&mut request);
+    // A task of its own: hyper drops this one when the client vanishes, and
+    // whom the router has let in must be served, if only to its end.
+    tokio::spawn(let_in(door, client_id, address, decision, upgraded));
+    let admitted = decided.await.unwrap_or(Err(Refusal::ShuttingDown));
     admitted.map_err(|refusal| {
-        info!(%client_id, %address, "client turned away: {refusal}");
         let status = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         line(status, &refusal.to_string())
     })?;
-    debug!(%client_id, %address, conn = conn.0, "client let in");
-    let upgraded = hyper::upgrade::on(&mut request);
-    // A task of its own: the handshake's, which is large, ends here.
-    tokio::spawn(serve_upgraded(door, conn, socket, upgraded));
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = answer.headers_mut();
@@ -95,14 +94,26 @@ async fn upgrade(door: Arc<Door>, address: IpAddr, mut request: Request<Incoming
     Ok(answer)
 }
 
-async fn serve_upgraded(
+/// Asks the router, says what it decided, and serves the client if it may come
+/// in.
+async fn let_in(
     door: Arc<Door>,
-    conn: ConnId,
-    socket: Arc<Socket>,
+    client_id: ClientId,
+    address: IpAddr,
+    decision: oneshot::Sender<Result<(), Refusal>>,
     upgraded: hyper::upgrade::OnUpgrade,
 ) {
+    let conn = door.hall.next_conn();
+    let socket = Arc::new(Socket::new(address, door.tails.clone(), door.unfinished.clone()));
+    if let Err(refusal) = door.hall.connect(conn, client_id.clone(), address, socket.clone()).await {
+        info!(%client_id, %address, "client turned away: {refusal}");
+        let _ = decision.send(Err(refusal));
+        return;
+    }
+    debug!(%client_id, %address, conn = conn.0, "client let in");
     let events = door.hall.events().clone();
     drop(door);
+    let _ = decision.send(Ok(()));
     let parts = upgraded.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>().ok());
     if let Some(parts) = parts {
         socket.serve(conn, parts.io.into_inner(), parts.read_buf.into(), events).await;
@@ -198,7 +209,37 @@ fn line(status: StatusCode, text: &str) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::super::ExtraServers;
     use super::*;
+    use crate::gateway::Hall;
+
+    /// hyper drops what answers a request when the client is gone: the router,
+    /// which was asked before, must not have a client for ever that nobody serves.
+    #[tokio::test]
+    async fn who_is_let_in_after_it_has_vanished_is_said_to_be_gone() {
+        let (hall, mut node) = Hall::new();
+        let door = Door::new(hall, ExtraServers::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(door.clone().listen(listener));
+        let request = "GET / HTTP/1.1\r\nHost: r\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: abc\r\nfau3-client-id: gone\r\n\r\n";
+        client.write_all(request.as_bytes()).await.unwrap();
+        let Some(Event::Connect { conn: asked, answer, .. }) = node.recv().await else {
+            panic!("the router is not asked")
+        };
+        drop(client);
+        while !door.handshakes.lock().unwrap().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        let _ = answer.send(Ok(()));
+        let told = tokio::time::timeout(std::time::Duration::from_secs(10), node.recv()).await;
+        let gone = matches!(told, Ok(Some(Event::Input(Input::Disconnected { conn }))) if conn == asked);
+        assert!(gone, "the router keeps a client that nobody serves");
+    }
 
     #[test]
     fn the_id_may_come_percent_encoded_in_the_target() {
