@@ -218,6 +218,7 @@ impl World {
         device.streams += 1;
         let count = device.streams;
         self.note_spoken(client, count);
+        self.note(None, || format!("c{client} speaks audio {:?}", (client, count)));
         let device = &mut self.devices[client];
         let mut frame = b"F3SB".to_vec();
         frame.extend([client as u8, device.room as u8]);

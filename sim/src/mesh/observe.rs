@@ -330,6 +330,8 @@ impl World {
     pub(super) fn hear_stream(&mut self, client: usize, line: u32, frame: &[u8]) {
         let count = frame.get(6..10).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
         let heard = (frame.get(4).copied().unwrap_or(0), count);
+        let node = self.lines[line as usize].node;
+        self.note(Some(node), || format!("c{client} hears audio {heard:?}"));
         let is_stale = self.is_stale_audio(client, heard);
         self.must_be_live(client, line, heard);
         let place = &mut self.lines[line as usize];

@@ -333,6 +333,7 @@ impl World {
         let in_room =
             |line: &&u32| server.lines[**line as usize].room == Some(room) && Some(**line) != speaker;
         let to: Vec<u32> = server.connected.values().filter(in_room).copied().collect();
+        self.note(None, || format!("the server passes audio on over {to:?}"));
         for line in to {
             self.tell(line, FromServer::Stream(frame.clone()));
         }

@@ -162,6 +162,27 @@ fn live_audio_passes_both_ways_once() {
 }
 
 #[test]
+fn live_audio_is_heard_once_where_the_server_tells_of_it_just_after_the_connection_stands() {
+    let mut net = MeshNet::new(2).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.run(secs(1));
+    // Given: the way of what a says to the server is slow.
+    net.server.cut.insert(R(0));
+    let b = net.listener("b", R(1), "r");
+    while audio(&net, b) == 0 {
+        net.stream(a, b"F3SBoneF3FN");
+        net.run(ms(1));
+    }
+    assert!(!net.connected_there().contains(&"b".to_owned()), "it is still being opened");
+    net.run(secs(1));
+    assert!(net.connected_there().contains(&"b".to_owned()));
+    let before = audio(&net, b);
+    (0..before).for_each(|_| net.stream_there("r", b"F3SBoneF3FN"));
+    net.run(secs(1));
+    assert_eq!(audio(&net, b), before);
+}
+
+#[test]
 fn a_monitor_lists_the_clients_of_the_mesh_and_those_of_the_server() {
     use crate::wire::fau3d::FromClient;
     let mut net = MeshNet::new(2).with_server();
