@@ -53,6 +53,7 @@ pub(super) struct Others {
 
 #[derive(Debug)]
 struct Other {
+    /// What it told last, without what it has pushed: that is known here as what anybody has.
     state: UpstreamState,
     lines: BTreeSet<ClientId>,
     /// Its revision since which they are these.
@@ -238,6 +239,11 @@ impl Router {
     /// A neighbour has come, or something to it was lost.
     pub(in crate::router) fn tell_upstream_to(&mut self, router: RouterId) {
         let now = self.now;
+        // What the others have pushed it hears as what is known here.
+        if self.upstream.others.own.is_some() {
+            self.upstream.others.tell_at = Some(now);
+            self.tell_upstream_if_due();
+        }
         let known = self.upstream.others.known.values().map(|other| other.to_tell(now));
         let all: Vec<UpstreamState> = known.chain(self.upstream.others.own.clone()).collect();
         for state in all {
@@ -245,7 +251,7 @@ impl Router {
         }
     }
 
-    pub(in crate::router) fn upstream_heard(&mut self, via: RouterId, state: UpstreamState) {
+    pub(in crate::router) fn upstream_heard(&mut self, via: RouterId, mut state: UpstreamState) {
         let (now, life) = (self.now, life_of(&state.origin));
         if life.0 == self.origin.router {
             return;
@@ -271,7 +277,8 @@ impl Router {
         let lines_since = if names_others { state.revision } else { lines_since };
         self.upstream.looks.extend(before.symmetric_difference(&lines).cloned());
         let mut is_news = false;
-        for run in &state.pushed {
+        let pushed = std::mem::take(&mut state.pushed);
+        for run in &pushed {
             is_news |= self.upstream.pushed.join(run);
         }
         let other = Other { state, lines, lines_since, gone_since, has_ended, is_over: false };
@@ -291,7 +298,7 @@ impl Router {
         }
         // One that is over was forgotten at once: told on, it would go round for ever.
         if let Some(other) = self.upstream.others.known.get(&life) {
-            let state = other.to_tell(now);
+            let state = UpstreamState { pushed, ..other.to_tell(now) };
             self.spread_upstream(state, Some(via));
         }
     }
