@@ -180,13 +180,13 @@ impl Echoes {
 
     /// A record that came over the mesh: is it one that was taken in from the
     /// server as another, or the other way round? Each is so once. Gives the
-    /// other's [`Record::key`] and id: it may still be on its way to the disk.
-    pub(super) fn pair(&mut self, record: &Record, is_from_server: bool) -> Option<(u128, RecordId)> {
+    /// other's [`Record::key`], and its id unless it has left the log: it may still be
+    /// on its way to the disk.
+    pub(super) fn pair(&mut self, record: &Record, is_from_server: bool) -> Option<(u128, Option<RecordId>)> {
         let key = echo_key(&record.room, &record.client_id, &record.payload);
         let echoes = self.by_key.get_mut(&key)?;
         let own = echoes.iter().position(|echo| echo.message == record.key() && !echo.is_paired)?;
-        let is_other =
-            |echo: &Echo| echo.is_from_server != is_from_server && !echo.is_paired && !echo.ids.is_empty();
+        let is_other = |echo: &Echo| echo.is_from_server != is_from_server && !echo.is_paired;
         let other = echoes.iter().position(is_other)?;
         let told: BTreeSet<UpConn> = echoes[own].told.union(&echoes[other].told).copied().collect();
         echoes[own].nth = echoes[other].nth;
@@ -194,7 +194,7 @@ impl Echoes {
             echoes[at].is_paired = true;
             echoes[at].told.clone_from(&told);
         }
-        Some((echoes[other].message, *echoes[other].ids.first()?))
+        Some((echoes[other].message, echoes[other].ids.first().copied()))
     }
 
     /// The same for a message that came over the mesh and for what the server tells
@@ -246,6 +246,16 @@ mod tests {
         echoes.remove(&second, Time::from_secs(10) + GONE_FOR);
         assert_eq!(echoes.told(key, other, Time::ZERO), Some(None), "the second one");
         assert_eq!(echoes.told(key, other, Time::ZERO), None, "the first one is forgotten");
+    }
+
+    #[test]
+    fn what_has_left_the_log_is_the_same_message_as_what_another_router_took_in_from_the_server() {
+        let (mut echoes, ours, theirs) = (Echoes::default(), record(1), record(2));
+        echoes.insert(&ours, None, false, BTreeSet::new());
+        echoes.remove(&ours, Time::from_secs(10));
+        echoes.insert(&theirs, Some(Time::from_secs(20)), true, BTreeSet::new());
+        assert_eq!(echoes.pair(&theirs, true), Some((ours.key(), None)));
+        assert_eq!(echoes.pair(&theirs, true), None, "once");
     }
 
     #[test]

@@ -269,7 +269,7 @@ impl Router {
         &mut self,
         record: &Record,
         age_ms: u64,
-    ) -> Option<(u128, RecordId)> {
+    ) -> Option<(u128, Option<RecordId>)> {
         if !self.upstream.is_legacy() {
             return None;
         }
@@ -294,10 +294,12 @@ impl Router {
     }
 
     /// A record that came over the mesh is the same message as one that came
-    /// from the server.
+    /// from the server. That one may have left the log: then nobody hears it again.
     pub(in crate::router) fn is_known_from_server(&mut self, record: &Record, age_ms: u64) -> bool {
-        let Some(other) = self.upstream_hears_of(record, age_ms) else { return false };
-        self.log.link((record.key(), record.id), other);
+        let Some((message, id)) = self.upstream_hears_of(record, age_ms) else { return false };
+        if let Some(id) = id {
+            self.log.link((record.key(), record.id), (message, id));
+        }
         self.server_has(record);
         !mutated!(self.settings, ServerTwinDelivered)
     }
