@@ -68,9 +68,10 @@ impl Router {
     pub(in crate::router) fn is_audio_news(&mut self, key: SessionKey, frame: &[u8]) -> bool {
         let (now, leads) = (self.now, self.upstream.leads);
         let Some(carried) = self.upstream.clients.get_mut(&self.sessions[key].client_id) else { return true };
-        // Also where its connection is still being opened: it stands by the time at which
-        // the server tells.
-        carried.audio.is_news(now, frame, Way::Mesh, leads)
+        // Also where its connection is still being opened, and stands by the time at which
+        // the server tells; or outlives a silence, behind which the server tells late.
+        let may_come = leads || carried.line.is_some();
+        carried.audio.is_news(now, frame, Way::Mesh, may_come)
     }
 
     pub(super) fn server_streams(&mut self, conn: UpConn, frame: &Arc<[u8]>) {

@@ -40,6 +40,8 @@ pub(super) struct Upline {
     pub(super) end: End,
     /// The router's machine does not know it any more, and sends nothing again.
     pub(super) is_forsaken: bool,
+    /// What opens it has come to the server's machine, if not to its process.
+    has_arrived: bool,
     /// The server takes it as standing.
     pub(super) stands: bool,
     pub(super) room: Option<usize>,
@@ -90,6 +92,16 @@ pub(super) enum Down {
     Pong(u32),
     /// Closed, refused, or a goodbye answered.
     Closed,
+}
+
+impl Upline {
+    /// Nobody waits for it any more: what has not come to the server's machine yet is
+    /// not sent again.
+    fn opens_no_more(&mut self) {
+        if !self.has_arrived {
+            self.up.clear();
+        }
+    }
 }
 
 impl World {
@@ -158,6 +170,7 @@ impl World {
             probes: 0,
             end: End::Opening,
             is_forsaken: false,
+            has_arrived: false,
             stands: false,
             room: None,
             monitor_s: 0,
@@ -193,8 +206,9 @@ impl World {
     /// The oldest thing on its way to the server has come.
     pub(super) fn up_came(&mut self, line: u32) {
         let node = self.server().lines[line as usize].node;
-        let is_blocked = self.server().is_blocked(node);
+        let (is_cut, is_blocked) = (self.server().is_cut(node), self.server().is_blocked(node));
         let place = &mut self.server().lines[line as usize];
+        place.has_arrived |= !is_cut;
         if is_blocked || place.held_up > 0 {
             place.held_up += 1;
             return;
@@ -280,6 +294,7 @@ impl World {
         let at = now + server.delay();
         let place = &mut server.lines[line as usize];
         (place.end, place.is_forsaken) = (End::Gone, true);
+        place.opens_no_more();
         let (node, conn) = (place.node, place.conn);
         server.remains.insert(place.client_id.clone(), now);
         self.server_later(at, ServerEvent::Reset { line });
@@ -360,6 +375,7 @@ impl World {
             let place = &mut server.lines[line as usize];
             place.is_forsaken = silent;
             place.end = End::Gone;
+            place.opens_no_more();
             if silent || is_blocked {
                 server.remains.insert(place.client_id.clone(), now);
             }
