@@ -162,7 +162,17 @@ impl Router {
         let Some(mesh) = &mut self.mesh else { return };
         mesh.peers.insert(router);
         self.elect(fau3_election::Input::Connected(router));
+        self.upstream_peer_came();
         self.tell_all(router);
+    }
+
+    /// Whether one is heard that is not connected.
+    pub(in crate::router) fn has_unconnected_neighbour(&self) -> bool {
+        self.mesh.as_ref().is_some_and(|mesh| {
+            let (me, map) = (self.origin.router, mesh.election.map());
+            let heard = map.records().iter().map(|record| record.origin).filter(|to| map.two_way(me, *to));
+            heard.into_iter().any(|router| !mesh.peers.contains(router))
+        })
     }
 
     pub(in crate::router) fn contact(&mut self, router: RouterId, contact: Contact) {

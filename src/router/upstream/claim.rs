@@ -168,6 +168,11 @@ impl Router {
             return May::Not(Some(until));
         }
         let changed_at = self.upstream.others.came_at;
+        // Beacons pass where connections do not yet: who is heard by them alone has not
+        // told what it has done while it was out of reach.
+        if now < changed_at + LINGER && self.has_unconnected_neighbour() {
+            return May::Not(Some(now + SETTLE));
+        }
         let carried = self.upstream.clients.entry(client_id.clone()).or_default();
         if !carried.claim.stands() && !self.has_place_there(client_id) {
             return May::Not(Some(now + RETRY_MAX));

@@ -236,6 +236,11 @@ impl Router {
         }
     }
 
+    /// A neighbour is connected: it may tell what it has not yet told anybody in reach.
+    pub(in crate::router) fn upstream_peer_came(&mut self) {
+        self.upstream.others.came_at = self.now;
+    }
+
     /// A neighbour has come, or something to it was lost.
     pub(in crate::router) fn tell_upstream_to(&mut self, router: RouterId) {
         let now = self.now;
