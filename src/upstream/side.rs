@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::report::WatchReport;
@@ -18,6 +20,9 @@ use crate::wire::ClientId;
 const EVENTS_MAX: usize = 1_024;
 /// Connections at a time: more than a legacy server takes.
 const SESSIONS_MAX: usize = 256;
+
+/// For how long an answer is waited for by [`UpstreamOutput::Knock`].
+const KNOCK_MAX: Duration = Duration::from_secs(1);
 
 /// The connections to one default server, and the watch over it. Dropped, all
 /// of them say goodbye by themselves.
@@ -126,6 +131,7 @@ impl Upstream {
                 session.abort();
                 Sent::Gone
             }),
+            UpstreamOutput::Knock => self.knock(),
             UpstreamOutput::Send { conn, frame } => self.with(conn, |session| session.send(frame)),
             UpstreamOutput::Probe { conn } => self.with(conn, Session::probe),
         }
@@ -137,6 +143,14 @@ impl Upstream {
         }
         let session = Session::open(conn, client_id, self.target.clone(), self.tell.clone());
         self.sessions.insert(conn, session);
+    }
+
+    fn knock(&self) {
+        let (target, tell) = (self.target.clone(), self.tell.clone());
+        tokio::spawn(async move {
+            let is_open = timeout(KNOCK_MAX, target.knock()).await.unwrap_or(false);
+            let _ = tell.send(UpstreamInput::Knocked { is_open }).await;
+        });
     }
 
     fn with(&mut self, conn: UpConn, act: impl FnOnce(&mut Session) -> Sent) {

@@ -74,6 +74,12 @@ impl Target {
         stream
     }
 
+    /// Whether its machine answers, be it that nobody listens there; without any bound in time.
+    pub(super) async fn knock(&self) -> bool {
+        let answer = self.connect().await;
+        answer.map_or_else(|error| error.kind() == io::ErrorKind::ConnectionRefused, |_| true)
+    }
+
     /// A WebSocket in a client's name, without any bound in time.
     ///
     /// # Errors
@@ -170,6 +176,16 @@ mod tests {
         assert_eq!(results, [false, true, true, true, true]);
         target.doubt();
         assert!(target.connect().await.is_err(), "the next one again");
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_refuses_a_connection_has_answered_and_a_name_that_nobody_knows_has_not() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = target(&format!("ws://{}/", listener.local_addr().unwrap()));
+        assert!(server.knock().await, "it listens");
+        drop(listener);
+        assert!(server.knock().await, "it does not, and says so");
+        assert!(!target("ws://nobody.invalid:8901/").knock().await);
     }
 
     #[tokio::test]

@@ -57,6 +57,11 @@ pub enum UpstreamInput {
         /// What it says.
         message: FromServer,
     },
+    /// The answer to [`UpstreamOutput::Knock`].
+    Knocked {
+        /// The server's machine has answered within a second.
+        is_open: bool,
+    },
     /// All frames sent so far have been handed to the kernel, and the server has answered
     /// a WebSocket ping ([`UpstreamOutput::Probe`]) behind them.
     Pong {
@@ -120,6 +125,9 @@ pub enum UpstreamOutput {
         /// Which one.
         conn: UpConn,
     },
+    /// Try whether the server's machine is reached from here: by a connection that is closed
+    /// again without a word. Answered with [`UpstreamInput::Knocked`].
+    Knock,
     /// Send a frame.
     Send {
         /// On which connection.

@@ -11,9 +11,9 @@ use std::time::Duration;
 use fau3_election::{RouterId, Time};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::alive::ABORTED_PAUSE;
 use super::audio::Audio;
 use super::claim::{Claim, LEASE, May};
-use super::others::LINGER;
 use super::push::Flight;
 use super::{LEGACY_CLIENT_ID_MAX, ToServer, UpConn, UpstreamOutput};
 use crate::router::mesh::Place;
@@ -35,15 +35,6 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 pub(super) const RETRY_MAX: Duration = Duration::from_secs(8);
 /// Each connection asks the server for Pings, so that it finds those that died.
 const PING_PERIOD_S: u32 = 5;
-/// Without a sign of life for three of them, a connection is asked for one.
-const QUIET_MAX: Duration = Duration::from_secs(15);
-/// And given up if none comes within this.
-const SHOWS_WITHIN: Duration = Duration::from_secs(5);
-/// The same for one that has outlived an absence of the server: what lay in its
-/// queues would be sent again only after twice as long as that has lasted.
-const OUTLIVED_SHOWS_WITHIN: Duration = Duration::from_millis(500);
-/// From a reset until its id connects again: it travels faster than a handshake.
-const ABORTED_PAUSE: Duration = Duration::from_millis(500);
 
 /// A client that has a connection to the server, or something to be pushed.
 #[derive(Debug, Default)]
@@ -57,8 +48,8 @@ pub(super) struct Carried {
     /// When it is looked at again, as in the table of wakes.
     pub(super) wake: Option<Time>,
     /// Failures to connect in a row, and when the next try may be.
-    failures: u32,
-    retry_at: Time,
+    pub(super) failures: u32,
+    pub(super) retry_at: Time,
     /// The right to a connection.
     pub(super) claim: Claim,
     /// Since when nobody knows where the client is.
@@ -67,10 +58,10 @@ pub(super) struct Carried {
     pub(super) has_no_place: bool,
     /// When the last one ended without the server's knowing, perhaps: it may still
     /// take it for one, until its Pings find out.
-    suspect_since: Option<Time>,
+    pub(super) suspect_since: Option<Time>,
     /// It ended with a reset that has probably got there: this router connects again,
     /// over the same way; another one cannot know whether that is open.
-    was_reset: bool,
+    pub(super) was_reset: bool,
 }
 
 /// One connection to the server.
@@ -81,9 +72,9 @@ pub(super) struct Line {
     /// Since when it has stood.
     pub(super) since: Time,
     /// The last sign of life on it.
-    alive_at: Time,
+    pub(super) alive_at: Time,
     /// It was asked for one since then, and is given up without one by then.
-    dead_at: Option<Time>,
+    pub(super) dead_at: Option<Time>,
     /// What was subscribed to last: room, and period of Monitor messages.
     pub(super) subscribed: Option<(RoomId, u32)>,
     /// What was sent and is not confirmed.
@@ -93,7 +84,7 @@ pub(super) struct Line {
     pub(super) leaving: Option<(Uuid, RoomId)>,
     /// It has outlived an absence of the server, and has shown no life since: a
     /// reset reaches the server now.
-    has_outlived: bool,
+    pub(super) has_outlived: bool,
 }
 
 /// How far it is.
@@ -363,42 +354,6 @@ impl Router {
         self.outputs.push_back(Output::Upstream(UpstreamOutput::Close { conn: line.conn }));
     }
 
-    /// The server has been in reach for long enough to know which connections are none.
-    fn suspicion_due(&mut self, client_id: &ClientId) {
-        let (leads, led_since) = (self.upstream.leads, self.upstream.led_since);
-        let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
-        let Some(since) = carried.suspect_since.filter(|_| leads) else { return };
-        let found_at = since.max(led_since) + LINGER;
-        if self.now < found_at {
-            return self.wake_at(client_id, found_at);
-        }
-        carried.suspect_since = None;
-        self.tell_upstream_soon();
-    }
-
-    /// A connection that is none any more, or may be none.
-    pub(super) fn abort_line(&mut self, client_id: &ClientId) {
-        let again_at = self.now + ABORTED_PAUSE;
-        let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
-        let Some(line) = carried.line.as_mut().filter(|line| line.stage != Stage::Closing) else { return };
-        line.stage = Stage::Closing;
-        carried.retry_at = again_at;
-        self.outputs.push_back(Output::Upstream(UpstreamOutput::Abort { conn: line.conn }));
-    }
-
-    /// The server is back: connections that have outlived its absence show it at
-    /// once, or are made anew.
-    pub(super) fn lines_after_outage(&mut self) {
-        let dead_at = self.now + OUTLIVED_SHOWS_WITHIN;
-        for carried in self.upstream.clients.values_mut() {
-            (carried.failures, carried.retry_at) = (0, Time::ZERO);
-            if let Some(line) = carried.line.as_mut().filter(|line| line.stage == Stage::Up) {
-                (line.dead_at, line.has_outlived) = (Some(dead_at), true);
-                self.outputs.push_back(Output::Upstream(UpstreamOutput::Probe { conn: line.conn }));
-            }
-        }
-    }
-
     pub(super) fn line_up(&mut self, conn: UpConn) {
         let now = self.now;
         let Some((client_id, line)) = self.line(conn) else { return };
@@ -438,33 +393,7 @@ impl Router {
         self.tell_upstream_soon();
     }
 
-    /// Something came in.
-    pub(super) fn line_lives(&mut self, conn: UpConn) {
-        let now = self.now;
-        if let Some((_, line)) = self.line(conn) {
-            (line.alive_at, line.dead_at, line.has_outlived) = (now, None, false);
-        }
-    }
-
-    /// Finds out whether a connection on which the server's Pings stay out is still one.
-    fn probe_line(&mut self, client_id: &ClientId) {
-        let now = self.now;
-        let carried = self.upstream.clients.get_mut(client_id);
-        let line = carried.and_then(|carried| carried.line.as_mut());
-        let Some(line) = line.filter(|line| line.stage == Stage::Up) else { return };
-        let quiet_until = line.alive_at + QUIET_MAX;
-        if now >= quiet_until && line.dead_at.is_none() {
-            line.dead_at = Some(now + SHOWS_WITHIN);
-            self.outputs.push_back(Output::Upstream(UpstreamOutput::Probe { conn: line.conn }));
-        }
-        match line.dead_at {
-            Some(at) if now >= at => self.abort_line(client_id),
-            Some(at) => self.wake_at(client_id, at),
-            None => self.wake_at(client_id, quiet_until),
-        }
-    }
-
-    fn line(&mut self, conn: UpConn) -> Option<(ClientId, &mut Line)> {
+    pub(super) fn line(&mut self, conn: UpConn) -> Option<(ClientId, &mut Line)> {
         let client_id = self.upstream.by_conn.get(&conn)?.clone();
         let line = self.upstream.clients.get_mut(&client_id)?.line.as_mut()?;
         Some((client_id, line))

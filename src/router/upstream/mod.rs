@@ -5,10 +5,11 @@
 //! A legacy server is a neighbour that speaks the clients' protocol. What
 //! clients say here is stored and confirmed here as always (`propogate`), then
 //! pushed to the server over a connection in the client's own name (`lines`,
-//! `push`). What clients of the server say becomes records of the mesh
+//! `push`), as long as that is one (`alive`). What clients of the server say becomes records of the mesh
 //! (`intake`), once, although every session of a room is told of it (`echoes`).
 //! Live audio passes both ways at once (`audio`).
 
+mod alive;
 mod audio;
 mod claim;
 mod echoes;
@@ -58,6 +59,8 @@ pub(super) struct Upstream {
     clients: BTreeMap<ClientId, Carried>,
     by_conn: BTreeMap<UpConn, ClientId>,
     conns: u64,
+    /// The way to the server is being tried.
+    is_knocking: bool,
     /// Clients to be looked at before this input is done with.
     looks: BTreeSet<ClientId>,
     /// When which client is to be looked at again.
@@ -113,6 +116,7 @@ impl Router {
             UpstreamInput::Down { conn, clean } => self.line_down(conn, clean),
             UpstreamInput::Says { conn, message } => self.server_says(conn, message),
             UpstreamInput::Pong { conn } => self.server_pongs(conn),
+            UpstreamInput::Knocked { is_open } => self.server_knocked(is_open),
         }
     }
 
@@ -124,6 +128,7 @@ impl Router {
         }
         self.upstream.kind = kind;
         self.upstream.there = None;
+        self.upstream.is_knocking = false;
         self.upstream.echoes.turn(UpConn(self.upstream.conns));
         self.upstream.clients.values_mut().for_each(|carried| carried.waiting.clear());
         if self.upstream.is_legacy() {

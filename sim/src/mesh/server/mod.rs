@@ -46,6 +46,8 @@ pub(super) enum ServerEvent {
     GiveUp { line: u32, end: End },
     /// A reset has come to the server, if it has not got lost.
     Reset { line: u32 },
+    /// A router's shell has tried the way.
+    Knocked { node: u8, boot: u32, is_open: bool },
     /// The server sends a Ping, or has waited too long for the answer.
     Ping { line: u32 },
     /// A Playlist is sent again, if it is not confirmed.
@@ -193,6 +195,7 @@ impl World {
             ServerEvent::Down { line } => self.down_came(line),
             ServerEvent::GiveUp { line, end } => self.up_given_up(line, end),
             ServerEvent::Reset { line } => self.reset_came(line),
+            ServerEvent::Knocked { node, boot, is_open } => self.knocked(node.into(), boot, is_open),
             ServerEvent::Ping { line } => self.server_pings(line),
             ServerEvent::Replay { line, nth } => self.server_plays_again(line, nth),
             ServerEvent::LateConfirm { line, number } => self.server_confirms(line, number as usize),

@@ -14,6 +14,8 @@ use crate::mesh::events::Event;
 /// A connection that has not come to stand by then is let go by the shell, and
 /// told of once the server has had time to see its end.
 const DIAL_MAX: Duration = Duration::from_secs(4);
+/// For how long a shell waits for the answer of the server's machine.
+const KNOCK_MAX: Duration = Duration::from_secs(1);
 /// How long the server may take to answer a goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 /// From the end of a connection whose end the server cannot know until it has
@@ -127,6 +129,7 @@ impl World {
                     self.reset_line(line);
                 }
             }
+            UpstreamOutput::Knock => self.knock(node),
             UpstreamOutput::Send { conn, frame } => {
                 let Some(line) = self.line_of(node, conn) else { return };
                 if self.server().lines[line as usize].end == End::Up {
@@ -143,6 +146,29 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A router's shell tries whether the server's machine answers.
+    fn knock(&mut self, node: usize) {
+        let boot = self.machines[node].boot;
+        let server = self.server();
+        let is_open = !server.is_cut(node);
+        let span = if is_open { server.delay() + server.delay() } else { KNOCK_MAX };
+        let at = self.now + span;
+        self.server_later(at, ServerEvent::Knocked { node: node as u8, boot, is_open });
+    }
+
+    /// It does, unless the way has closed meanwhile, or does not.
+    pub(super) fn knocked(&mut self, node: usize, boot: u32, is_open: bool) {
+        if self.machines[node].boot != boot {
+            return;
+        }
+        if self.machines[node].frozen {
+            let event = ServerEvent::Knocked { node: node as u8, boot, is_open };
+            self.machines[node].keep(Event::Server(event));
+            return;
+        }
+        self.feed_up(node, UpstreamInput::Knocked { is_open });
     }
 
     fn line_of(&mut self, node: usize, conn: UpConn) -> Option<u32> {
@@ -235,6 +261,14 @@ impl World {
         let place = &mut self.server().lines[line as usize];
         if is_blocked || place.held_down > 0 {
             place.held_down += 1;
+            return;
+        }
+        if place.is_forsaken {
+            // The router's kernel knows of no such connection, and says so.
+            if place.stands && self.machines[node].router.is_some() {
+                let at = self.now + self.server().delay();
+                self.server_later(at, ServerEvent::Reset { line });
+            }
             return;
         }
         if self.machines[node].boot != boot {

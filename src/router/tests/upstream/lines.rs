@@ -149,6 +149,26 @@ fn connections_that_show_no_life_when_the_server_is_back_are_reset_and_made_anew
 }
 
 #[test]
+fn where_the_own_way_to_the_server_is_closed_a_reset_is_not_relied_on() {
+    let mut net = MeshNet::new(2).with_server();
+    net.listener("a", R(0), "r");
+    net.run(secs(1));
+    net.server.cut.insert(R(0));
+    net.run(secs(2));
+    net.server_judged(false);
+    net.run(secs(20));
+    // The other router finds the server back: the way of this one opens a little later.
+    net.server_judged(true);
+    net.run(ms(2_500));
+    net.server.cut.clear();
+    net.run(secs(10));
+    assert_eq!((net.server.connected.len(), &net.server.crashed), (1, &None), "its old one stands there");
+    net.server_finds_dead(&[(R(0), "a")]);
+    net.run(secs(6));
+    assert_eq!((net.connected_there(), &net.server.crashed), (vec!["a".to_owned()], &None));
+}
+
+#[test]
 fn an_id_whose_connection_was_ended_out_of_reach_of_the_server_waits_until_its_pings_have_found_out() {
     let mut net = MeshNet::new(2).with_server();
     let a = net.listener("a", R(0), "r");

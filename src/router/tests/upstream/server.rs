@@ -173,6 +173,7 @@ impl MeshNet {
                     self.say_up(at, UpstreamInput::Pong { conn });
                 }
             }
+            UpstreamOutput::Knock => self.say_up(at, UpstreamInput::Knocked { is_open: true }),
             UpstreamOutput::Send { conn, frame } => {
                 if self.server.conns.contains_key(&(at, conn)) {
                     self.server_takes(at, conn, frame);
@@ -200,6 +201,10 @@ impl MeshNet {
             UpstreamOutput::Close { conn } => (*conn, Duration::from_secs(1)),
             UpstreamOutput::Abort { conn } => (*conn, Duration::ZERO),
             UpstreamOutput::Send { .. } | UpstreamOutput::Probe { .. } => return,
+            UpstreamOutput::Knock => {
+                let knocked = UpstreamInput::Knocked { is_open: false };
+                return self.after(Duration::from_secs(1), Event::Input(at, Input::Upstream(knocked)));
+            }
         };
         let down = UpstreamInput::Down { conn, clean: false };
         self.after(span, Event::Input(at, Input::Upstream(down)));
