@@ -204,6 +204,9 @@ impl World {
             self.broken(CODEC, format!("r{node} reads {message:?} where r{from} wrote {sent:?}"));
         }
         self.note_frame(node, from, sent);
+        if let Message::Upstream(state) = &**sent {
+            self.note_pushed(node, &state.pushed);
+        }
         self.feed(node, Input::FromPeer { router, message });
         let Message::Playlist(playlist) = &**sent else { return };
         self.tally.gaps_fetched += playlist.records.len() as u64 - 1;

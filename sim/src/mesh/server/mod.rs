@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fau3::router::{Input, ServerKind, UpConn, UpstreamInput};
-use fau3::wire::ClientId;
+use fau3::wire::{ClientId, Origin};
 use fau3_election::Time;
 
 use super::World;
@@ -85,6 +85,8 @@ pub(super) struct Server {
     watches: Vec<Watch>,
     /// With which others each router was ever connected in its life, over however many hops.
     met: Vec<NodeSet>,
+    /// Which records each router was told to be there, and when: from, to.
+    pushed_told: Vec<BTreeMap<Origin, Vec<(u64, u64, Time)>>>,
     /// What it was told, by number in the ledger.
     told: BTreeMap<usize, Vec<Store>>,
     /// The newest message of each device that it was told.
@@ -110,6 +112,7 @@ impl Server {
             plays: 0,
             watches: vec![Watch::default(); routers],
             met: vec![0; routers],
+            pushed_told: vec![BTreeMap::new(); routers],
             told: BTreeMap::new(),
             newest: BTreeMap::new(),
             audio_heard: BTreeMap::new(),
@@ -182,6 +185,7 @@ impl World {
         if let Some(server) = &mut self.server {
             server.watches[node] = Watch::default();
             server.met[node] = 0;
+            server.pushed_told[node].clear();
             server.met.iter_mut().for_each(|met| *met &= !(1 << node));
             self.forget_forsaken(node);
             self.feed(node, Input::Upstream(UpstreamInput::Configure(Some(ServerKind::Legacy))));

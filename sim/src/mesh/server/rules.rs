@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use fau3::router::{FromServer, ToServer};
+use fau3::wire::RecordId;
 use fau3::wire::fau3d::Status;
+use fau3::wire::fau3e::Holding;
 use fau3_election::Time;
 
 use super::upline::{End, REMAINS};
@@ -44,7 +46,7 @@ enum Again {
     Died,
     /// It was cut off since from the one that tells it now.
     Apart,
-    /// It has not had the time to tell the other one.
+    /// Its word has not come to the other one, slow as the ways between them may be.
     Soon,
     /// Nothing excuses it.
     Known,
@@ -90,7 +92,8 @@ impl World {
             return Again::Apart;
         }
         let Some(confirmed_at) = store.confirmed_at else { return Again::Unconfirmed };
-        if self.now.since(confirmed_at) < TOLD_WITHIN {
+        let is_late = self.now.since(confirmed_at) < TOLD_WITHIN;
+        if is_late || node != first && !self.was_told_of_push(node, number) {
             return Again::Soon;
         }
         let text = format!(
@@ -98,6 +101,33 @@ impl World {
         );
         self.broken(PUSHED_ONCE, text);
         Again::Known
+    }
+
+    /// Others have told a router which records the server has.
+    pub(in crate::mesh) fn note_pushed(&mut self, node: usize, pushed: &[Holding]) {
+        let now = self.now;
+        let Some(server) = &mut self.server else { return };
+        for run in pushed {
+            let told = server.pushed_told[node].entry(run.origin).or_default();
+            let is_known = |(floor, top, _): &(u64, u64, Time)| *floor <= run.floor && run.top <= *top;
+            if !told.iter().any(is_known) {
+                told.push((run.floor, run.top, now));
+            }
+        }
+    }
+
+    /// Whether a router was told that the server has this message, early enough to have
+    /// heeded it, and has the record by which it was told.
+    fn was_told_of_push(&mut self, node: usize, number: usize) -> bool {
+        let before = self.now.as_micros().saturating_sub(TOLD_WITHIN.as_micros() as u64);
+        let Some(router) = &self.machines[node].router else { return false };
+        let ids = self.judge.ledger.said[number].ids.iter().filter(|id| router.holds(id));
+        let ids: Vec<RecordId> = ids.copied().collect();
+        let told = &self.server().pushed_told[node];
+        ids.iter().any(|id| {
+            let mut runs = told.get(&id.origin).into_iter().flatten();
+            runs.any(|(floor, top, at)| (*floor..=*top).contains(&id.sequence) && at.as_micros() < before)
+        })
     }
 
     /// Nothing newer of its sender may have been told before it, by a router that held both.
