@@ -10,7 +10,7 @@ use fau3_election::{RouterId, Time};
 use super::claim::SILENT_FOR;
 use crate::router::Router;
 use crate::router::mutants::mutated;
-use crate::wire::fau3e::{Message, UPSTREAM_LINES_MAX, UpstreamState};
+use crate::wire::fau3e::{Holding, Message, UPSTREAM_LINES_MAX, UpstreamState};
 use crate::wire::{ClientId, Origin};
 
 /// What has changed is told together after this long.
@@ -221,9 +221,13 @@ impl Router {
         }) {
             return;
         }
+        // Of what is pushed only what is new: all of it is told to who comes, or has lost something.
+        let is_told = |run: &Holding| last.is_some_and(|last| last.pushed.contains(run));
+        let pushed = state.pushed.iter().filter(|run| !is_told(run)).copied().collect();
+        let news = UpstreamState { pushed, ..state.clone() };
         upstream.others.revision = state.revision;
-        upstream.others.own = Some(state.clone());
-        self.spread_upstream(state, None);
+        upstream.others.own = Some(state);
+        self.spread_upstream(news, None);
     }
 
     /// To all neighbours: it is small, and comes seldom.
@@ -262,10 +266,22 @@ impl Router {
             return;
         }
         let is_there = self.lives_in_reach().contains(&life);
+        let pushed = std::mem::take(&mut state.pushed);
+        let mut is_news = false;
+        for run in &pushed {
+            is_news |= self.upstream.pushed.join(run);
+        }
+        if is_news {
+            self.forget_what_was_pushed();
+        }
         let others = &mut self.upstream.others;
         let known = others.known.get(&life);
         if known.is_some_and(|known| state.revision <= known.state.revision) || !others.have_place_for(&life)
         {
+            // What was lost before came this way, and is passed on as this router's own.
+            if is_news {
+                self.tell_upstream_soon();
+            }
             return;
         }
         let known = others.known.remove(&life);
@@ -281,16 +297,8 @@ impl Router {
         let names_others = before != lines || !follows;
         let lines_since = if names_others { state.revision } else { lines_since };
         self.upstream.looks.extend(before.symmetric_difference(&lines).cloned());
-        let mut is_news = false;
-        let pushed = std::mem::take(&mut state.pushed);
-        for run in &pushed {
-            is_news |= self.upstream.pushed.join(run);
-        }
         let other = Other { state, lines, lines_since, gone_since, has_ended, is_over: false };
         self.upstream.others.known.insert(life, other);
-        if is_news {
-            self.forget_what_was_pushed();
-        }
         if was_unheard || !is_there {
             self.upstream_members_changed();
         }
