@@ -99,6 +99,7 @@ impl Router {
         let carried = self.upstream.clients.entry(client_id.clone()).or_default();
         if lapses_at.is_some_and(|at| at <= now) {
             carried.claim.doubt();
+            self.withdraw_claim(&client_id);
             return May::Not(Some(now + ASKED_EVERY));
         }
         if carried.line.is_some() {
@@ -106,7 +107,8 @@ impl Router {
             return May::Yes;
         }
         match elsewhere {
-            // Whoever has it in reach would not have it if anybody out of reach did.
+            // Whoever has it in reach would not have it if anybody out of reach did: in
+            // doubt it is not claimed.
             Elsewhere::Yes => {
                 carried.claim.is_sure = true;
                 return self.beside_another(&client_id);
@@ -115,6 +117,7 @@ impl Router {
                 if has_silent {
                     carried.claim.is_sure = false;
                     carried.claim.doubt_until.get_or_insert(now + LET_GO);
+                    self.withdraw_claim(&client_id);
                 }
                 return May::Not(Some(at));
             }
@@ -123,6 +126,7 @@ impl Router {
         if has_silent && !carried.claim.is_sure {
             let until = *carried.claim.doubt_until.get_or_insert(now + LET_GO);
             if now < until {
+                self.withdraw_claim(&client_id);
                 return May::Not(Some(until));
             }
         }
@@ -148,14 +152,18 @@ impl Router {
     /// Another router has a connection in its name, or is about to. Of two that are,
     /// the one of the lower id goes first.
     fn beside_another(&mut self, client_id: &ClientId) -> May {
-        let goes_first = self.upstream.others.all_above(self.origin.router, client_id);
-        if let Some(carried) = self.upstream.clients.get_mut(client_id)
-            && !goes_first
-            && carried.claim.withdraw()
-        {
-            self.tell_upstream_soon();
+        if !self.upstream.others.all_above(self.origin.router, client_id) {
+            self.withdraw_claim(client_id);
         }
         May::Not(None)
+    }
+
+    /// Without a connection nothing is claimed from here any more.
+    fn withdraw_claim(&mut self, client_id: &ClientId) {
+        let carried = self.upstream.clients.get_mut(client_id).filter(|carried| carried.line.is_none());
+        if carried.is_some_and(|carried| carried.claim.withdraw()) {
+            self.tell_upstream_soon();
+        }
     }
 
     /// Claims the id, if that has not been done.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fau3_election::{RouterId, Time};
+use fau3_election::{Incarnation, RouterId, Time};
 
 use super::claim::SILENT_FOR;
 use crate::router::Router;
@@ -67,6 +67,16 @@ struct Other {
 }
 
 impl Other {
+    /// One that has gone before it told anything.
+    fn unheard(life: Life, now: Time) -> Self {
+        let incarnation = Incarnation { random: life.1, ..Incarnation::default() };
+        let origin = Origin { router: life.0, incarnation };
+        let (lines, heard, pushed) = (Vec::new(), Vec::new(), Vec::new());
+        let state = UpstreamState { origin, revision: 0, gone_ms: None, lines, heard, pushed };
+        let (lines, gone_since) = (BTreeSet::new(), Some(now));
+        Self { state, lines, lines_since: 0, gone_since, has_ended: false, is_over: false }
+    }
+
     /// Until when its connections count; `None`: as long as it is there. The
     /// server finds nothing out while it is out of reach: it is so again since
     /// `led_since`.
@@ -253,7 +263,8 @@ impl Router {
             self.upstream.others.tell_at = Some(now);
             self.tell_upstream_if_due();
         }
-        let known = self.upstream.others.known.values().map(|other| other.to_tell(now));
+        let known = self.upstream.others.known.values().filter(|other| other.state.revision > 0);
+        let known = known.map(|other| other.to_tell(now));
         let all: Vec<UpstreamState> = known.chain(self.upstream.others.own.clone()).collect();
         for state in all {
             self.tell_peer(router, Arc::new(Message::Upstream(state)));
@@ -350,7 +361,15 @@ impl Router {
             other.counts(now, upstream.led_since) || other.is_missing(now)
         });
         let others = &mut upstream.others;
-        others.unheard.retain(|life, _| lives.contains(life));
+        // It may be at work, whatever it is.
+        let gone: Vec<Life> = others.unheard.keys().filter(|life| !lives.contains(life)).copied().collect();
+        for life in gone {
+            others.unheard.remove(&life);
+            let is_over = lives.range((life.0, 0)..=(life.0, u64::MAX)).next().is_some();
+            if !is_over && others.have_place_for(&life) {
+                others.known.insert(life, Other::unheard(life, now));
+            }
+        }
         for life in lives {
             if !others.known.contains_key(&life) && !others.unheard.contains_key(&life) {
                 others.unheard.insert(life, now);
