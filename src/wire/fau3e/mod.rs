@@ -221,7 +221,8 @@ pub struct UpstreamState {
     /// clients than the one before.
     pub heard: Vec<(Origin, u64)>,
     /// Records that the server has taken in, as far as this router knows, or that it
-    /// is not to have: from `floor` to `top` each.
+    /// is not to have: from `floor` to `top` each. To one that comes, or has lost something,
+    /// all; else those that are new.
     pub pushed: Vec<Holding>,
 }
 

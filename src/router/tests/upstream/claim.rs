@@ -185,3 +185,77 @@ fn who_becomes_the_deputy_says_at_once_whom_it_has_heard() {
         assert_eq!(there, (None, vec!["a".into()]), "{at}, without {dead}");
     }
 }
+
+#[test]
+fn a_router_that_went_before_it_told_anything_may_be_at_work() {
+    // Given: a router that has heard nothing of the other one when they are parted.
+    let mut net = MeshNet::new(2);
+    net.deaf.insert(R(0));
+    let mut net = net.with_server();
+    let a = net.listener("a", R(1), "r");
+    net.run(secs(1));
+    net.cut(R(0), R(1));
+    net.deaf.clear();
+    net.run(secs(40));
+    assert_eq!(net.connected_there(), ["a"]);
+    // When: a client of that one comes.
+    net.attach(a, R(0));
+    net.subscribe(a, "r");
+    for second in 1..=30 {
+        net.run(secs(1));
+        assert_eq!(net.server.crashed, None, "after {second} s");
+    }
+    assert_eq!(net.server.connected, ["a", "a"], "it was waited for, and has let go");
+}
+
+#[test]
+fn whoever_doubts_that_a_client_is_its_own_claims_nothing_for_it() {
+    // Given: two halves since a moment, in one of which the deputy connects a client.
+    for (deputy, first, second) in [(0, 1, 2), (1, 2, 0), (2, 0, 1)] {
+        let mut net = MeshNet::new(3).with_server();
+        let a = net.device("a");
+        net.run(secs(2));
+        net.cut(R(deputy), R(first));
+        net.cut(R(deputy), R(second));
+        net.attach(a, R(deputy));
+        net.subscribe(a, "r");
+        net.run(ms(600));
+        // When: it goes on to the other half, and on there.
+        net.attach(a, R(first));
+        net.subscribe(a, "r");
+        net.run(secs(5));
+        net.attach(a, R(second));
+        net.subscribe(a, "r");
+        // Then: the router that it came from last says nothing of those that are out of reach.
+        for second in 1..=40 {
+            net.run(secs(1));
+            assert_eq!(net.server.crashed, None, "{deputy}, after {second} s");
+        }
+        assert_eq!(net.connected_there(), ["a"]);
+    }
+}
+
+#[test]
+fn a_neighbour_that_is_heard_and_not_connected_yet_has_not_told_what_it_did_meanwhile() {
+    for (first, second) in [(0, 1), (1, 0)] {
+        let mut net = MeshNet::new(2).with_server();
+        let a = net.listener("a", R(first), "r");
+        net.run(secs(1));
+        net.cut(R(0), R(1));
+        net.attach(a, R(second));
+        net.subscribe(a, "r");
+        net.run(secs(40));
+        assert_eq!((net.server.crashed.clone(), net.server.connected.len()), (None, 2));
+        // When: it goes back while beacons pass, and connections do not.
+        net.mend_beacons(R(0), R(1));
+        net.run(secs(1));
+        net.attach(a, R(first));
+        net.subscribe(a, "r");
+        net.run(secs(2));
+        assert_eq!(net.server.crashed, None);
+        net.mend(R(0), R(1));
+        net.run(secs(5));
+        let there = (net.server.crashed.clone(), net.connected_there());
+        assert_eq!(there, (None, vec!["a".into()]), "{first}");
+    }
+}

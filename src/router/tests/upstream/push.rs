@@ -1,8 +1,10 @@
 //! What clients say goes to the server.
 
 use super::super::harness::{ms, room, secs};
-use super::super::mesh::net::{MeshNet, R};
+use super::super::mesh::net::{D, MeshNet, R};
+use crate::router::Input;
 use crate::wire::fau3d::{FromClient, Status};
+use crate::wire::fau3e::Message;
 
 fn texts(net: &MeshNet) -> Vec<&str> {
     net.server.told.iter().map(|(_, text)| &**text).collect()
@@ -302,4 +304,70 @@ fn what_was_said_first_goes_first_also_where_lamport_times_do_not_compare() {
     let own: Vec<&str> =
         net.server.told.iter().filter(|(who, _)| who == "a").map(|(_, text)| &**text).collect();
     assert_eq!(own, ["one", "two", "three"]);
+}
+
+/// What was told of the server since, to one router: how many runs of pushed records in each message.
+fn runs_told(net: &MeshNet, since: usize, to: R) -> Vec<usize> {
+    let told = net.messages[since..].iter().filter(|(_, told, _)| *told == to);
+    let runs = told.filter_map(|(_, _, message)| match message {
+        Message::Upstream(state) => Some(state.pushed.len()),
+        _ => None,
+    });
+    runs.filter(|runs| *runs > 0).collect()
+}
+
+#[test]
+fn of_what_is_pushed_only_news_is_told_and_all_of_it_once_to_a_router_that_comes() {
+    let mut net = MeshNet::new(4).with_server();
+    let clients: Vec<D> = (0..4).map(|at| net.listener(["a", "b", "c", "d"][at], R(at), "r")).collect();
+    net.run(secs(1));
+    for client in &clients {
+        net.say(*client, "r", "one");
+        net.run(secs(1));
+    }
+    // When: one more is pushed. Then: the run that has grown is told, not those of other routers.
+    let since = net.messages.len();
+    net.say(clients[0], "r", "two");
+    net.run(secs(1));
+    let told = runs_told(&net, since, R(1));
+    assert!(!told.is_empty() && told.iter().all(|runs| *runs == 1), "{told:?}");
+    // When: a router comes back. Then: each neighbour tells it all, once.
+    for other in [R(0), R(1), R(2)] {
+        net.cut(R(3), other);
+    }
+    net.run(secs(20));
+    let since = net.messages.len();
+    for other in [R(0), R(1), R(2)] {
+        net.mend(R(3), other);
+    }
+    net.run(secs(10));
+    let told = runs_told(&net, since, R(3));
+    assert_eq!(told.iter().filter(|runs| **runs == 4).count(), 3, "{told:?}");
+    assert!(told.iter().sum::<usize>() <= 3 * 4 + 3, "{told:?}");
+    assert_eq!(texts(&net).len(), 5);
+}
+
+#[test]
+fn what_was_pushed_is_told_again_to_a_router_that_has_lost_it() {
+    let mut net = MeshNet::new(3).with_server();
+    let a = net.listener("a", R(0), "r");
+    net.run(secs(1));
+    // Given: a router of the segment hears nothing while a message is pushed, and then of something else.
+    net.deaf.insert(R(2));
+    net.say(a, "r", "one");
+    net.run(ms(50));
+    assert_eq!(texts(&net), ["one"]);
+    net.deaf.clear();
+    net.listener("b", R(0), "r");
+    net.run(ms(50));
+    // When: it is told all again, as after a full queue. The revision is one that it knows.
+    net.input(R(0), Input::PeerFull { router: MeshNet::id(R(2)) });
+    net.input(R(0), Input::PeerDrained { router: MeshNet::id(R(2)) });
+    net.run(ms(100));
+    // Then: nothing of it waits there, nor is it pushed when the client comes.
+    assert_eq!(net.router(R(2)).snapshot(net.now).upstream.map(|upstream| upstream.waiting), Some(0));
+    net.attach(a, R(2));
+    net.subscribe(a, "r");
+    net.run(secs(30));
+    assert_eq!(texts(&net), ["one"]);
 }
