@@ -22,7 +22,7 @@ use fau3_election::Time;
 use super::World;
 use super::events::Event;
 use crate::engine::{NodeSet, Random};
-use rules::Store;
+use rules::{RunTold, Store};
 use talk::OwnClient;
 use upline::{Down, End, Upline};
 use watch::Watch;
@@ -85,8 +85,8 @@ pub(super) struct Server {
     watches: Vec<Watch>,
     /// With which others each router was ever connected in its life, over however many hops.
     met: Vec<NodeSet>,
-    /// Which records each router was told to be there, and when: from, to.
-    pushed_told: Vec<BTreeMap<Origin, Vec<(u64, u64, Time)>>>,
+    /// Which records each router was told to be there.
+    pushed_told: Vec<BTreeMap<Origin, Vec<RunTold>>>,
     /// What it was told, by number in the ledger.
     told: BTreeMap<usize, Vec<Store>>,
     /// The newest message of each device that it was told.

@@ -37,6 +37,14 @@ pub(super) struct Store {
     confirmed_at: Option<Time>,
 }
 
+/// A run of an origin's records of which a router was told that the server has them, and when.
+#[derive(Debug, Clone)]
+pub(super) struct RunTold {
+    floor: u64,
+    top: u64,
+    at: Time,
+}
+
 /// Why the server is told what it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Again {
@@ -109,9 +117,8 @@ impl World {
         let Some(server) = &mut self.server else { return };
         for run in pushed {
             let told = server.pushed_told[node].entry(run.origin).or_default();
-            let is_known = |(floor, top, _): &(u64, u64, Time)| *floor <= run.floor && run.top <= *top;
-            if !told.iter().any(is_known) {
-                told.push((run.floor, run.top, now));
+            if !told.iter().any(|known| known.floor <= run.floor && run.top <= known.top) {
+                told.push(RunTold { floor: run.floor, top: run.top, at: now });
             }
         }
     }
@@ -126,7 +133,7 @@ impl World {
         let told = &self.server().pushed_told[node];
         ids.iter().any(|id| {
             let mut runs = told.get(&id.origin).into_iter().flatten();
-            runs.any(|(floor, top, at)| (*floor..=*top).contains(&id.sequence) && at.as_micros() < before)
+            runs.any(|run| (run.floor..=run.top).contains(&id.sequence) && run.at.as_micros() < before)
         })
     }
 
