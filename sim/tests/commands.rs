@@ -1,7 +1,7 @@
 //! The commands as people and scripts meet them: exit status and output.
 #![allow(clippy::unwrap_used)]
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 fn fau3_sim(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fau3-sim")).args(arguments).output().unwrap()
@@ -76,4 +76,22 @@ fn a_small_sweep_counts_what_happened() {
     let sweep = fau3_sim(&["sweep", "--seeds", "0..4"]);
     assert_eq!(sweep.status.code(), Some(0), "{}", text(&sweep));
     assert!(text(&sweep).contains("4 runs") && text(&sweep).contains("take-overs"));
+}
+
+#[test]
+fn whoever_closes_the_output_has_seen_enough_and_a_full_disk_is_an_error() {
+    let run = |stdout: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fau3-sim"));
+        command.args(["mesh", "run", "--seed", "0"]).stdout(stdout).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let mut closed = run(Stdio::piped());
+    drop(closed.stdout.take());
+    let ended = closed.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap()), (Some(141), String::new()));
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let ended = run(full.into()).wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!((ended.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.contains("cannot write to standard output"), "{said}");
 }

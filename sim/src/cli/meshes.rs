@@ -4,6 +4,8 @@ use clap::Args;
 use fau3_election::Config;
 use fau3_sim::topologies::{GRAPHS, Surveyed, run, survey};
 
+use super::output::say;
+
 #[derive(Debug, Args)]
 pub(crate) struct Topologies {
     /// Only this graph: bit n stands for the n-th of 0->1 0->2 0->3 1->0 ... 3->2
@@ -16,17 +18,20 @@ impl Topologies {
         let config = Config::default();
         if let Some(number) = self.graph {
             let (components, leaders, broken) = run(number, &config);
-            println!("graph {number}: {components} components, {leaders} leaders");
-            broken.iter().for_each(|text| println!("VIOLATION: {text}"));
+            say!("graph {number}: {components} components, {leaders} leaders");
+            broken.iter().for_each(|text| say!("VIOLATION: {text}"));
             return broken.is_none();
         }
         let surveyed = all(&config);
-        println!(
+        say!(
             "{} graphs, {} two-way components, {} leaders; VRRP's rule: more masters than components in {} graphs",
-            surveyed.graphs, surveyed.components, surveyed.leaders, surveyed.vrrp_more
+            surveyed.graphs,
+            surveyed.components,
+            surveyed.leaders,
+            surveyed.vrrp_more
         );
         for (number, text) in &surveyed.broken {
-            println!("VIOLATION in graph {number}: {text}");
+            say!("VIOLATION in graph {number}: {text}");
         }
         surveyed.broken.is_empty() && surveyed.components == surveyed.leaders
     }

@@ -1,6 +1,7 @@
 //! The commands. They print and choose exit codes; what they do lies in the library.
 
 mod meshes;
+mod output;
 mod report;
 mod runs;
 mod whole;

@@ -6,6 +6,7 @@ use fau3_sim::mutants::hunt;
 use fau3_sim::report::{Row, model, seconds};
 use fau3_sim::sweep::Plan;
 
+use super::output::say;
 use super::{meshes, runs};
 
 /// Seconds that all of it may take together on two cores.
@@ -23,12 +24,12 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn run(&self) -> bool {
         let config = Config::default();
-        println!("| {:<62} | {:<32} | {:<32} | |", "", "reach", "measured");
-        println!("|{:-<64}|{:-<34}|{:-<34}|-|", "", "", "");
+        say!("| {:<62} | {:<32} | {:<32} | |", "", "reach", "measured");
+        say!("|{:-<64}|{:-<34}|{:-<34}|-|", "", "", "");
         let mut good = true;
         let mut show = |row: &Row| {
             let mark = if row.good { " " } else { "!" };
-            println!("| {:<62} | {:<32} | {:<32} |{mark}|", row.what, row.target, row.measured);
+            say!("| {:<62} | {:<32} | {:<32} |{mark}|", row.what, row.target, row.measured);
             good &= row.good;
         };
         model(&config, &mut show);

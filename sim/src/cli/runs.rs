@@ -9,6 +9,8 @@ use fau3_sim::world::{Outcome, Setup, World};
 use fau3_sim::{hashes, svg, timeline};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output::{print, say};
+
 /// Fewer seeds than this need not show everything that can happen.
 const HAPPENS_SEEDS: u64 = 1_000;
 
@@ -81,24 +83,27 @@ fn recorded(setup: Setup) -> (World, Outcome) {
 
 fn print_timeline(world: &World) {
     for entry in world.timeline() {
-        println!("{}", timeline::line(entry, world.nodes(), &world.setup().faults));
+        say!("{}", timeline::line(entry, world.nodes(), &world.setup().faults));
     }
 }
 
 fn print_summary(setup: &Setup, outcome: &Outcome) {
-    println!(
+    say!(
         "\nseed {}: {} routers, {} s simulated, trace hash {:016x}",
-        setup.seed, setup.routers, outcome.ended, outcome.trace
+        setup.seed,
+        setup.routers,
+        outcome.ended,
+        outcome.trace
     );
-    println!("list {:?}, default server: {}", setup.list, if setup.default_server { "yes" } else { "none" });
-    setup.faults.iter().for_each(|fault| println!("  fault {fault}"));
+    say!("list {:?}, default server: {}", setup.list, if setup.default_server { "yes" } else { "none" });
+    setup.faults.iter().for_each(|fault| say!("  fault {fault}"));
     let counts = outcome.tally.fields().map(|(name, count)| format!("{name} {count}"));
-    println!("  {}", counts.join(", "));
+    say!("  {}", counts.join(", "));
     match &outcome.violation {
         Some(violation) => {
-            println!("VIOLATION: {violation}\n  fau3-sim replay --seed {} shows why", setup.seed)
+            say!("VIOLATION: {violation}\n  fau3-sim replay --seed {} shows why", setup.seed)
         }
-        None => println!("no rule broken"),
+        None => say!("no rule broken"),
     }
 }
 
@@ -123,7 +128,7 @@ pub(crate) fn print_swept<T>(
 ) -> bool {
     let ms = took.as_millis().max(1) as u64;
     let hours = swept.simulated_us / 3_600_000_000;
-    println!(
+    say!(
         "{} runs, {hours} h simulated in {}.{:03} s: {} seeds/s, {} h of simulated time a second",
         swept.runs,
         ms / 1_000,
@@ -132,14 +137,14 @@ pub(crate) fn print_swept<T>(
         hours * 1_000 / ms
     );
     for (name, count) in fields {
-        println!("  {name:<28} {count:>12}");
+        say!("  {name:<28} {count:>12}");
     }
     for (seed, violation) in &swept.violations {
-        println!("VIOLATION, seed {seed}: {violation}\n  fau3-sim {replay} --seed {seed} shows why");
+        say!("VIOLATION, seed {seed}: {violation}\n  fau3-sim {replay} --seed {seed} shows why");
     }
     let happened = missing.is_empty() || swept.runs < HAPPENS_SEEDS;
     if !happened {
-        println!("NEVER HAPPENED in {} runs: {}; the faults are too tame", swept.runs, missing.join(", "));
+        say!("NEVER HAPPENED in {} runs: {}; the faults are too tame", swept.runs, missing.join(", "));
     }
     swept.violations.is_empty() && happened
 }
@@ -176,7 +181,7 @@ impl Replay {
         let again = World::new(setup.clone()).run();
         let same = again.trace == outcome.trace;
         if let Some((smaller, violation, runs)) = shrink(&setup) {
-            println!(
+            say!(
                 "{} faults shrunk to {} in {runs} runs; they break: {violation}\n",
                 setup.faults.len(),
                 smaller.faults.len()
@@ -186,9 +191,10 @@ impl Replay {
         print_timeline(&world);
         print_summary(&world.setup().clone(), &outcome);
         if !same {
-            println!(
+            say!(
                 "VIOLATION: the same seed gave trace hashes {:016x} and {:016x}",
-                outcome.trace, again.trace
+                outcome.trace,
+                again.trace
             );
         }
         self.draw(&world, &outcome) && same && outcome.violation.is_none()
@@ -201,7 +207,7 @@ impl Replay {
         let setup = world.setup();
         let picture = svg::draw(world.timeline(), &setup.faults, setup.routers, from, until);
         match std::fs::write(file, picture) {
-            Ok(()) => println!("drawn into {}", file.display()),
+            Ok(()) => say!("drawn into {}", file.display()),
             Err(error) => {
                 eprintln!(
                     "cannot write {}: {error}; name a file in a folder that exists and is yours",
@@ -216,7 +222,7 @@ impl Replay {
 
 impl Hashes {
     pub(crate) fn run(&self) -> bool {
-        print!("{}", hashes::table(self.count));
+        print(format_args!("{}", hashes::table(self.count)));
         true
     }
 }

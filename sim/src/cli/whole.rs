@@ -6,6 +6,7 @@ use fau3_sim::mutants::hunt_router;
 use fau3_sim::shrink::shrink;
 use fau3_sim::sweep::Plan;
 
+use super::output::say;
 use super::{runs, wrong};
 
 /// Whole routers instead of elections alone.
@@ -159,7 +160,7 @@ impl Replay {
         let (mut world, mut outcome) = recorded(setup.clone());
         let same = World::new(setup.clone()).run().trace == outcome.trace;
         if let Some((smaller, violation, runs)) = shrink(&setup) {
-            println!(
+            say!(
                 "{} faults shrunk to {}, {} clients to {} in {runs} runs; they break: {violation}\n",
                 setup.faults.len(),
                 smaller.faults.len(),
@@ -171,7 +172,7 @@ impl Replay {
         print_timeline(&world);
         print_summary(world.setup(), &outcome, &self.server);
         if !same {
-            println!("VIOLATION: the same seed gave another trace hash");
+            say!("VIOLATION: the same seed gave another trace hash");
         }
         same && outcome.violation.is_none()
     }
@@ -180,28 +181,32 @@ impl Replay {
 fn print_timeline(world: &World) {
     for entry in world.timeline() {
         let who = entry.node.map_or_else(String::new, |node| world.setup().name_of(node));
-        println!("{:>9} {who:<6} {}", entry.at.to_string(), entry.text);
+        say!("{:>9} {who:<6} {}", entry.at.to_string(), entry.text);
     }
 }
 
 fn print_summary(setup: &Setup, outcome: &Outcome, server: &ServerChoice) {
-    println!(
+    say!(
         "\nseed {}: {} routers, {} clients, {} s simulated, trace hash {:016x}",
-        setup.seed, setup.routers, setup.clients, outcome.ended, outcome.trace
+        setup.seed,
+        setup.routers,
+        setup.clients,
+        outcome.ended,
+        outcome.trace
     );
-    setup.faults.iter().for_each(|fault| println!("  fault {fault}"));
-    setup.server.iter().flat_map(|server| &server.faults).for_each(|fault| println!("  fault {fault}"));
-    setup.main.iter().flat_map(|main| &main.faults).for_each(|fault| println!("  fault {fault}"));
+    setup.faults.iter().for_each(|fault| say!("  fault {fault}"));
+    setup.server.iter().flat_map(|server| &server.faults).for_each(|fault| say!("  fault {fault}"));
+    setup.main.iter().flat_map(|main| &main.faults).for_each(|fault| say!("  fault {fault}"));
     let counts = outcome.tally.shown().into_iter().map(|(name, count)| format!("{name} {count}"));
-    println!("  {}", counts.collect::<Vec<_>>().join(", "));
+    say!("  {}", counts.collect::<Vec<_>>().join(", "));
     match &outcome.violation {
         Some(violation) => {
-            println!(
+            say!(
                 "VIOLATION: {violation}\n  fau3-sim mesh replay{} --seed {} shows why",
                 server.option(),
                 setup.seed
             )
         }
-        None => println!("no rule broken"),
+        None => say!("no rule broken"),
     }
 }

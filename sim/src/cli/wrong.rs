@@ -3,6 +3,8 @@ use fau3_election::{Config, Mutant};
 use fau3_sim::check::{ROUNDS, STATES, check};
 use fau3_sim::mutants::{Caught, hunt};
 
+use super::output::say;
+
 #[derive(Debug, Args)]
 pub(crate) struct Mutants {
     /// A variant that survives so many seeds has survived
@@ -22,17 +24,17 @@ pub(crate) fn print_caught<M: Copy + std::fmt::Debug>(
     seeds: u64,
     hunt: impl Fn(M, u64) -> Option<Caught>,
 ) -> bool {
-    println!("{:<24} {:<16} {:>11} {:>6}", "wrong variant", "caught by", "after seeds", "seed");
+    say!("{:<24} {:<16} {:>11} {:>6}", "wrong variant", "caught by", "after seeds", "seed");
     let mut survivors = 0;
     for mutant in mutants {
         let name = format!("{mutant:?}");
         match hunt(*mutant, seeds) {
             Some(caught) => {
-                println!("{name:<24} {:<16} {:>11} {:>6}", caught.invariant, caught.after, caught.seed);
+                say!("{name:<24} {:<16} {:>11} {:>6}", caught.invariant, caught.after, caught.seed);
             }
             None => {
                 survivors += 1;
-                println!("{name:<24} SURVIVED {seeds} seeds");
+                say!("{name:<24} SURVIVED {seeds} seeds");
             }
         }
     }
@@ -49,11 +51,11 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn run(&self) -> bool {
         let checked = check(self.threads, &Config::default(), ROUNDS);
-        println!("{} states, {STATES} expected", checked.states);
-        checked.broken.iter().for_each(|text| println!("VIOLATION: {text}"));
-        checked.missing.iter().for_each(|name| println!("NEVER HAPPENED: {name}"));
+        say!("{} states, {STATES} expected", checked.states);
+        checked.broken.iter().for_each(|text| say!("VIOLATION: {text}"));
+        checked.missing.iter().for_each(|name| say!("NEVER HAPPENED: {name}"));
         if checked.broken.is_empty() && checked.states != STATES {
-            println!(
+            say!(
                 "behaviour has changed; if that is wanted, put {} into STATES of sim/src/check/mod.rs",
                 checked.states
             );
