@@ -4,6 +4,7 @@
 // Each benchmark uses its part of this.
 #![allow(dead_code)]
 
+pub(crate) mod arguments;
 pub(crate) mod board;
 pub(crate) mod client;
 pub(crate) mod dialect;

@@ -40,6 +40,7 @@ use std::{
 
 use bench::{Amounts, Bench};
 use common::{
+    arguments::{Arguments, unknown},
     dialect::Result,
     proc::{load_average, raise_file_limit},
     table::{self, Row},
@@ -84,40 +85,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// Cargo says `--bench` when it benches, and nothing when it runs this as one of the tests: then it is quick.
 fn parse(arguments: impl Iterator<Item = String>) -> std::result::Result<Options, String> {
     let (mut fau3, mut keepalived) = (PathBuf::from(env!("CARGO_BIN_EXE_fau3")), None);
-    let (mut is_bench, mut is_quick, mut only) = (false, false, Vec::new());
+    let (mut is_quick, mut only) = (false, Vec::new());
     let (mut rounds, mut minutes) = (None, None);
-    let mut arguments = arguments;
+    let mut arguments = Arguments::new(arguments);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
-            "--bench" => is_bench = true,
             "--quick" => is_quick = true,
-            "--fau3" => fau3 = value()?.into(),
-            "--keepalived" => keepalived = Some(value()?.into()),
-            "--rounds" => rounds = Some(positive(&value()?)?),
-            "--minutes" => minutes = Some(positive(&value()?)?),
-            "--only" => {
-                let work = value()?;
-                if !WORKS.iter().any(|(name, _)| *name == work) {
-                    return Err(format!("there is no work called {work}"));
-                }
-                only.push(work);
-            }
-            other => return Err(format!("unknown argument {other}")),
+            "--fau3" => fau3 = arguments.value(&argument)?.into(),
+            "--keepalived" => keepalived = Some(arguments.value(&argument)?.into()),
+            "--rounds" => rounds = Some(arguments.number(&argument, 1..=1_000)? as u32),
+            "--minutes" => minutes = Some(arguments.number(&argument, 1..=1_000)? as u32),
+            "--only" => only.push(arguments.work(&argument, WORKS.iter().map(|(name, _)| *name))?),
+            other => return Err(unknown(other)),
         }
     }
-    let mut amounts = if is_quick || !is_bench { Amounts::QUICK } else { Amounts::FULL };
+    let mut amounts = if is_quick || !arguments.is_bench() { Amounts::QUICK } else { Amounts::FULL };
     amounts.rounds = rounds.unwrap_or(amounts.rounds);
     amounts.loss_minutes = minutes.map_or(amounts.loss_minutes, f64::from);
     Ok(Options { fau3, keepalived, amounts, only })
-}
-
-fn positive(text: &str) -> std::result::Result<u32, String> {
-    let number = text.parse().ok().filter(|number| (1..=1_000).contains(number));
-    number.ok_or_else(|| format!("{text} is not a number from 1 to 1000"))
 }
 
 fn run(options: Options) -> ExitCode {

@@ -24,6 +24,7 @@ mod works;
 use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 
 use common::{
+    arguments::{Arguments, unknown},
     dialect::Result,
     proc::{load_average, raise_file_limit},
     table::{self, Row},
@@ -64,30 +65,22 @@ fn main() -> ExitCode {
     }
 }
 
-/// Cargo says `--bench` when it benches, and nothing when it runs this as one of the tests: then it is quick.
 fn parse(arguments: impl Iterator<Item = String>) -> std::result::Result<Options, String> {
     let mut options =
         Options { fau3: env!("CARGO_BIN_EXE_fau3").into(), mosquitto: None, quick: false, only: None };
-    let mut is_bench = false;
-    let mut arguments = arguments;
+    let mut arguments = Arguments::new(arguments);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
-            "--bench" => is_bench = true,
             "--quick" => options.quick = true,
-            "--fau3" => options.fau3 = value()?.into(),
-            "--mosquitto" => options.mosquitto = Some(value()?.into()),
+            "--fau3" => options.fau3 = arguments.value(&argument)?.into(),
+            "--mosquitto" => options.mosquitto = Some(arguments.value(&argument)?.into()),
             "--only" => {
-                let only = value()?;
-                if !WORKS.iter().any(|(name, ..)| *name == only) {
-                    return Err(format!("there is no work called {only}"));
-                }
-                options.only = Some(only);
+                options.only = Some(arguments.work(&argument, WORKS.iter().map(|(name, ..)| *name))?);
             }
-            other => return Err(format!("unknown argument {other}")),
+            other => return Err(unknown(other)),
         }
     }
-    options.quick |= !is_bench;
+    options.quick |= !arguments.is_bench();
     Ok(options)
 }
 

@@ -15,6 +15,9 @@
 //! Exit status: 0 nothing was lost or doubled, 1 something was, or could not be tried, 2 wrong usage.
 #![allow(clippy::unwrap_used, reason = "as in tests: what fails here ends the run")]
 
+#[allow(dead_code, reason = "other benchmarks need all of it")]
+#[path = "../common/arguments.rs"]
+mod arguments;
 mod chance;
 mod client;
 #[path = "../../tests/common/mod.rs"]
@@ -35,6 +38,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arguments::{Arguments, unknown};
 use chance::Chance;
 use client::Client;
 use faults::Fault;
@@ -87,31 +91,24 @@ fn main() -> ExitCode {
     }
 }
 
-/// Cargo says `--bench` when it benches, and nothing when it runs this as one of the tests: then it is quick.
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
     let (mut seconds, mut fault_every, mut seed, mut set) = (3_600, 20, 1, Vec::new());
-    let mut is_bench = false;
+    let mut arguments = Arguments::new(arguments);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
-            "--bench" => is_bench = true,
             "--quick" => (seconds, fault_every) = QUICK,
-            "--seconds" => seconds = number(&value()?)?,
-            "--fault-every" => fault_every = number(&value()?)?.max(2),
-            "--seed" => seed = number(&value()?)?,
-            "--set" => set.push(value()?),
-            other => return Err(format!("unknown option {other}")),
+            "--seconds" => seconds = arguments.number(&argument, 1..=1_000_000)?,
+            "--fault-every" => fault_every = arguments.number(&argument, 2..=1_000_000)?,
+            "--seed" => seed = arguments.number(&argument, 0..=u64::MAX)?,
+            "--set" => set.push(arguments.value(&argument)?),
+            other => return Err(unknown(other)),
         }
     }
-    if !is_bench {
+    if !arguments.is_bench() {
         (seconds, fault_every) = QUICK;
     }
     let (span, fault_every) = (Duration::from_secs(seconds), Duration::from_secs(fault_every));
     Ok(Options { span, fault_every, seed, set })
-}
-
-fn number(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| format!("{text:?} is not a number"))
 }
 
 fn run(options: &Options) -> ExitCode {

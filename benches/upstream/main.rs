@@ -15,6 +15,8 @@
 //! Figures that miss their reach are marked in the table and do not fail the run, since a busy machine can do that.
 #![allow(clippy::unwrap_used, reason = "as in tests: what fails here ends the run")]
 
+#[path = "../common/arguments.rs"]
+mod arguments;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod delay;
@@ -38,6 +40,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use arguments::{Arguments, unknown};
 use scene::Scene;
 use table::Row;
 
@@ -94,40 +97,26 @@ fn measure(work: &str, options: &Options) -> Vec<Row> {
     }
 }
 
-/// Cargo says `--bench` when it benches, and nothing when it runs this as one of the tests: then it is quick.
 fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, String> {
     let mut options =
         Options { only: Vec::new(), rounds: 10, minutes: 10, records: 1_000, seed: 1, picture: None };
-    let (mut is_bench, mut is_quick) = (false, false);
-    let mut arguments = arguments;
+    let mut is_quick = false;
+    let mut arguments = Arguments::new(arguments);
     while let Some(argument) = arguments.next() {
-        let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
-            "--bench" => is_bench = true,
             "--quick" => is_quick = true,
-            "--rounds" => options.rounds = number(&value()?)?,
-            "--minutes" => options.minutes = number(&value()?)?,
-            "--seed" => options.seed = number(&value()?)?.into(),
-            "--picture" => options.picture = Some(value()?.into()),
-            "--only" => {
-                let work = value()?;
-                if !WORKS.contains(&&*work) {
-                    return Err(format!("there is no work called {work}"));
-                }
-                options.only.push(work);
-            }
-            other => return Err(format!("unknown argument {other}")),
+            "--rounds" => options.rounds = arguments.number(&argument, 1..=1_000)? as u32,
+            "--minutes" => options.minutes = arguments.number(&argument, 1..=1_000)? as u32,
+            "--seed" => options.seed = arguments.number(&argument, 0..=u64::MAX)?,
+            "--picture" => options.picture = Some(arguments.value(&argument)?.into()),
+            "--only" => options.only.push(arguments.work(&argument, WORKS.into_iter())?),
+            other => return Err(unknown(other)),
         }
     }
-    if is_quick || !is_bench {
+    if is_quick || !arguments.is_bench() {
         (options.rounds, options.minutes, options.records) = (1, 1, 50);
     }
     Ok(options)
-}
-
-fn number(text: &str) -> Result<u32, String> {
-    let number = text.parse().ok().filter(|number| (1..=1_000_000).contains(number));
-    number.ok_or_else(|| format!("{text} is not a number from 1 to 1000000"))
 }
 
 /// The middle one, and the largest.
