@@ -19,7 +19,7 @@ fn every_command_has_help_with_an_example() {
         assert_eq!(help.status.code(), Some(0));
         assert!(text(&help).contains(&format!("Example: fau3-sim {command}")), "{command}");
     }
-    for command in ["run", "sweep", "replay", "mutants"] {
+    for command in ["run", "sweep", "outages", "replay", "mutants"] {
         let help = fau3_sim(&["mesh", command, "--help"]);
         assert_eq!(help.status.code(), Some(0));
         assert!(text(&help).contains(&format!("Example: fau3-sim mesh {command}")), "{command}");

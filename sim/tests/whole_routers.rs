@@ -10,6 +10,8 @@ const SEEDS: u64 = if cfg!(debug_assertions) { 8 } else { 36 };
 const SEEDS_BELOW_SERVER: u64 = if cfg!(debug_assertions) { 4 } else { 14 };
 /// The same with a main server that is a node.
 const SEEDS_BELOW_MAIN: u64 = if cfg!(debug_assertions) { 8 } else { 40 };
+/// Minutes with an outage in each.
+const OUTAGES: u64 = if cfg!(debug_assertions) { 4 } else { 60 };
 /// Within so many seeds each wrong variant is caught; the commonest within few.
 const HUNTED_SEEDS: u64 = 96;
 
@@ -77,6 +79,21 @@ fn a_segment_falls_back_from_its_main_server_and_hands_back_with_nothing_lost_do
             ]
         },
     );
+}
+
+#[test]
+fn an_outage_each_minute_loses_doubles_and_reorders_nothing_of_sixty_clients() {
+    for above in [Above::Legacy, Above::Node] {
+        let outcome = World::new(Setup::outages(0, above, OUTAGES)).run();
+        assert_eq!(outcome.violation, None, "{above:?}");
+        let tally = outcome.tally;
+        assert!(tally.heard > 2_000 * OUTAGES && tally.lost_single + tally.lost_all == 0, "{tally:?}");
+        // What the server has twice, a Confirm was lost of, which is counted.
+        assert!(tally.server_doubled <= tally.upstream_unsure + tally.upstream_repeated, "{tally:?}");
+        let outages =
+            if above == Above::Legacy { tally.server_returns } else { tally.main_hand_backs_checked };
+        assert!(outages * 2 >= OUTAGES, "{outages} of {OUTAGES} were looked at");
+    }
 }
 
 #[test]

@@ -25,6 +25,9 @@ enum Command {
     /// Many runs on all cores
     #[command(after_help = "Example: fau3-sim mesh sweep --seeds 0..10000")]
     Sweep(Sweep),
+    /// Sixty clients on three routers below a default server that is gone for 5 to 30 s of each minute
+    #[command(after_help = "Example: fau3-sim mesh outages --server fau3 --minutes 60")]
+    Outages(Outages),
     /// One run again: what went wrong, with which fewest faults and clients
     #[command(after_help = "Example: fau3-sim mesh replay --seed 7")]
     Replay(Replay),
@@ -61,13 +64,16 @@ enum Server {
 }
 
 impl ServerChoice {
-    fn setup(&self, seed: u64) -> Setup {
-        let above = match self.server {
+    fn above(&self) -> Above {
+        match self.server {
             Server::None => Above::None,
             Server::Legacy => Above::Legacy,
             Server::Fau3 => Above::Node,
-        };
-        Setup::from_seed_with(seed, above)
+        }
+    }
+
+    fn setup(&self, seed: u64) -> Setup {
+        Setup::from_seed_with(seed, self.above())
     }
 
     /// As it is given to another command.
@@ -96,6 +102,18 @@ struct Sweep {
 }
 
 #[derive(Debug, Args)]
+struct Outages {
+    /// For how long
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    minutes: u64,
+    /// Where all random numbers of the run come from
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    server: ServerChoice,
+}
+
+#[derive(Debug, Args)]
 struct Mutants {
     /// A variant that survives so many seeds has survived
     #[arg(long, default_value_t = 400)]
@@ -116,6 +134,7 @@ impl Mesh {
         match &self.command {
             Command::Run(run) => run.run(),
             Command::Sweep(sweep) => sweep.run(),
+            Command::Outages(outages) => outages.run(),
             Command::Replay(replay) => replay.run(),
             Command::Mutants(mutants) => wrong::print_caught(&mesh::Mutant::ALL, mutants.seeds, hunt_router),
         }
@@ -126,6 +145,15 @@ impl Run {
     fn run(&self) -> bool {
         let (world, outcome) = recorded(self.server.setup(self.seed));
         print_timeline(&world);
+        print_summary(world.setup(), &outcome, &self.server);
+        outcome.violation.is_none()
+    }
+}
+
+impl Outages {
+    fn run(&self) -> bool {
+        let mut world = World::new(Setup::outages(self.seed, self.server.above(), self.minutes));
+        let outcome = world.run();
         print_summary(world.setup(), &outcome, &self.server);
         outcome.violation.is_none()
     }

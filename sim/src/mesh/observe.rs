@@ -167,7 +167,8 @@ impl World {
         let told = before.subscribed_at + TOLD_WITHIN < self.now;
         let calm = self.disturbed_at + self.judge.limits.settle < before.subscribed_at
             && !self.is_rough()
-            && self.behind().is_none();
+            && self.behind().is_none()
+            && !self.was_apart(before.node, node, before.subscribed_at);
         let grace = self.setup.settings.session_grace;
         let in_grace = self.now.since(before.seen_at) < grace * 9 / 10;
         if told && calm && in_grace {

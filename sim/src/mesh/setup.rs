@@ -13,7 +13,7 @@ pub const ROUTERS_MAX: usize = 12;
 /// With a main server, which is one, too.
 pub(super) const NODES_MAX: usize = ROUTERS_MAX + 1;
 /// Most clients of a run.
-pub const CLIENTS_MAX: usize = 24;
+pub const CLIENTS_MAX: usize = 60;
 
 /// Everything that a run of whole routers depends on. Two runs with equal
 /// setups are equal.
@@ -86,6 +86,28 @@ impl Setup {
             faults: faults(above, routers, Time::ZERO + fault_phase, &random),
             fault_phase,
             calm_phase: Duration::from_secs(15),
+            ..Self::healthy(seed, routers, clients)
+        }
+    }
+
+    /// Sixty clients on three routers that talk, listen and roam, and in each minute an outage of the
+    /// default server of 5 to 30 s.
+    #[must_use]
+    pub fn outages(seed: u64, above: Above, minutes: u64) -> Self {
+        let (routers, clients) = (3, CLIENTS_MAX);
+        let mut random = Random::new(seed).child(300);
+        let mut spans = Vec::new();
+        for minute in 0..minutes {
+            let from = Time::from_secs(60 * minute + 15);
+            spans.push((from, from + Duration::from_millis(random.between(5_000, 30_000))));
+        }
+        Self {
+            rooms: 6,
+            pace_ms: 4_000,
+            encoded: false,
+            server: (above == Above::Legacy).then(|| ServerSetup::with_outages(random.child(2), &spans)),
+            main: (above == Above::Node).then(|| MainSetup::with_outages(random.child(3), routers, &spans)),
+            fault_phase: Duration::from_secs(60 * minutes),
             ..Self::healthy(seed, routers, clients)
         }
     }

@@ -183,6 +183,24 @@ impl MainSetup {
         }
     }
 
+    /// One that is gone in each of these spans, in one way or another.
+    pub(in crate::mesh) fn with_outages(mut random: Random, routers: usize, spans: &[(Time, Time)]) -> Self {
+        let nodes = (1 << routers) - 1;
+        let kinds = [
+            MainFaultKind::Killed { wiped: false },
+            MainFaultKind::PowerOff,
+            MainFaultKind::Leaves,
+            MainFaultKind::Stuck,
+            MainFaultKind::Cut { nodes },
+            MainFaultKind::HalfOpen { nodes, to_main: true },
+            MainFaultKind::HalfOpen { nodes, to_main: false },
+        ];
+        let outage = |&(from, until): &(Time, Time)| MainFault { from, until, kind: random.pick(&kinds) };
+        let faults = spans.iter().map(outage).collect();
+        let (at_home, list, datagrams, clock_ppm) = (2, Vec::new(), true, 0);
+        Self { node: routers, at_home, list, delay_us: 8_000, rate: 1_000, datagrams, clock_ppm, faults }
+    }
+
     /// What the uplink does where no fault is.
     pub(super) fn quality(&self) -> Quality {
         let delay = Delay::Uniform { min: self.delay_us, max: self.delay_us * 2 };

@@ -127,6 +127,21 @@ impl ServerSetup {
     }
 }
 
+impl ServerSetup {
+    /// One that is gone in each of these spans, in one way or another.
+    pub(in crate::mesh) fn with_outages(mut random: Random, spans: &[(Time, Time)]) -> Self {
+        let kinds = [
+            ServerFaultKind::Ends,
+            ServerFaultKind::Silent { forgets: false },
+            ServerFaultKind::Silent { forgets: true },
+            ServerFaultKind::Stuck,
+        ];
+        let outage = |&(from, until): &(Time, Time)| ServerFault { from, until, kind: random.pick(&kinds) };
+        let faults = spans.iter().map(outage).collect();
+        Self { own_clients: 3, long_ids: 0, places: PLACES_MAX, delay_us: 1_000, faults }
+    }
+}
+
 fn fault(random: &mut Random, routers: usize, end: Time) -> ServerFault {
     let ppm = random.pick(&[100_000, 300_000, 1_000_000]);
     let (kind, length_ms) = match random.below(22) {
