@@ -94,6 +94,11 @@ impl Connection {
         Self { pulses: Some(Box::new(pulses)), ..self }
     }
 
+    /// Between a segment and its main server.
+    pub(super) fn is_uplink(&self) -> bool {
+        self.pulses.is_some()
+    }
+
     /// When the newest frame from this end arrives.
     pub(super) fn last_at(&self, end: usize) -> Time {
         self.ways[end].last_at

@@ -17,7 +17,8 @@ const UNDER_WAY_MAX: Duration = Duration::from_millis(300);
 /// After a cut, a connection that stands goes on within this time.
 const RESUMES_WITHIN: Duration = Duration::from_micros(RESUME_US_MAX);
 
-/// When each piece of live audio was said, and at which router: by speaker and count.
+/// When each piece of live audio was said while the segment's own connections were clear, and
+/// at which router: by speaker and count.
 pub(super) type Spoken = BTreeMap<(u8, u32), (Time, usize)>;
 
 impl World {
@@ -25,9 +26,17 @@ impl World {
     pub(in crate::mesh) fn note_spoken(&mut self, client: usize, count: u32) {
         let Some(line) = self.devices[client].line else { return };
         let node = self.lines[line as usize].node;
-        if let Some(main) = &mut self.main {
+        let is_clear = self.is_clear();
+        if let Some(main) = self.main.as_mut().filter(|_| is_clear) {
             main.spoken.insert((client as u8, count), (self.now, node));
         }
+    }
+
+    /// No connection of the segment's own has yet to carry what was said while it was slow.
+    fn is_clear(&self) -> bool {
+        let connections = self.standing.iter().map(|at| &self.connections[*at as usize]);
+        let mut own = connections.filter(|connection| !connection.is_uplink());
+        own.all(|connection| connection.behind(self.now).is_none())
     }
 
     /// Another one hears it: over a sound uplink no backlog goes before it.
