@@ -227,7 +227,8 @@ impl Router {
     /// Others have told what the server has.
     pub(super) fn forget_what_was_pushed(&mut self) {
         self.save_pushed();
-        let clients = self.upstream.clients.iter().filter(|(_, carried)| !carried.waiting.is_empty());
+        let has_some = |carried: &Carried| !carried.waiting.is_empty() || carried.flight().is_some();
+        let clients = self.upstream.clients.iter().filter(|(_, carried)| has_some(carried));
         let clients: Vec<ClientId> = clients.map(|(client_id, _)| client_id.clone()).collect();
         clients.iter().for_each(|client_id| self.forget_what_was_pushed_of(client_id));
     }

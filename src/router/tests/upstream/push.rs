@@ -2,9 +2,9 @@
 
 use super::super::harness::{ms, room, secs};
 use super::super::mesh::net::{D, MeshNet, R};
-use crate::router::Input;
+use crate::router::{FromServer, Input, UpConn, UpstreamInput};
 use crate::wire::fau3d::{FromClient, Status};
-use crate::wire::fau3e::Message;
+use crate::wire::fau3e::{Holding, Message, UpstreamState};
 
 fn texts(net: &MeshNet) -> Vec<&str> {
     net.server.told.iter().map(|(_, text)| &**text).collect()
@@ -278,6 +278,32 @@ fn what_expires_in_flight_and_is_confirmed_then_is_not_sent_again() {
     net.run(secs(15));
     assert_eq!(texts(&net), ["hello"]);
     assert_eq!(net.router(R(0)).stats().upstream_expired, 0);
+}
+
+#[test]
+fn what_expires_in_flight_is_not_sent_again_where_another_router_has_heard_that_it_is_there() {
+    for is_confirmed in [true, false] {
+        let settings = crate::router::Settings { storage_age_max: secs(4), ..Default::default() };
+        let mut net = MeshNet::with(2, settings).with_server();
+        let speaker = net.listener("speaker", R(0), "r");
+        net.run(secs(1));
+        net.server.silent_for = 1;
+        let uuid = net.say(speaker, "r", "hello");
+        net.run(ms(4_500));
+        let [origin, other] = [R(0), R(1)].map(|at| net.router(at).origin);
+        let pushed = vec![Holding { origin, floor: 1, top: 1 }];
+        let (lines, heard) = (Vec::new(), Vec::new());
+        let told = UpstreamState { origin: other, revision: 1_000, gone_ms: None, lines, heard, pushed };
+        let message = FromServer::Confirm { message_uuid: uuid, status: Status::STORED };
+        let confirm = Input::Upstream(UpstreamInput::Says { conn: UpConn(1), message });
+        let told = Input::FromPeer { router: MeshNet::id(R(1)), message: Ok(Message::Upstream(told)) };
+        net.input(R(0), told);
+        if is_confirmed {
+            net.input(R(0), confirm);
+        }
+        net.run(secs(20));
+        assert_eq!(texts(&net), ["hello"]);
+    }
 }
 
 #[test]
