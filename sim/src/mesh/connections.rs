@@ -436,7 +436,9 @@ fn rough_bytes(message: &Message) -> usize {
         }
         Message::State(state) => 256 + 128 * state.sessions.len() + 40 * state.holdings.len(),
         Message::Stream(stream) => 96 + stream.frame.len(),
-        Message::Upstream(state) => 128 + 16 * state.lines.len() + 40 * state.pushed.len(),
+        Message::Upstream(state) => {
+            128 + 16 * (state.lines.len() + state.claims.len()) + 40 * state.pushed.len()
+        }
         Message::AskState | Message::Want(_) | Message::Confirm { .. } => 64,
     }
 }

@@ -246,8 +246,14 @@ impl World {
             Message::Want(id) => self.note(Some(node), || format!("is asked by r{from} for {}", id.sequence)),
             Message::AskState => self.note(Some(node), || format!("is asked by r{from} for its State")),
             Message::Upstream(state) => self.note(Some(node), || {
-                let lines: Vec<_> = state.lines.iter().map(ToString::to_string).collect();
-                format!("hears from r{from} of connections to the server in the names of {lines:?}")
+                let names = |ids: &[fau3::wire::ClientId]| {
+                    ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+                };
+                format!(
+                    "hears from r{from} of connections to the server in the names of [{}], claims [{}]",
+                    names(&state.lines),
+                    names(&state.claims)
+                )
             }),
             Message::Stream(_) | Message::Confirm { .. } => {}
         }

@@ -139,8 +139,13 @@ impl Carried {
     }
 
     /// The server may take a connection of this router for one.
+    pub(super) fn may_be_connected(&self) -> bool {
+        self.line.is_some() || self.suspect_since.is_some()
+    }
+
+    /// The same, or there may be one soon.
     pub(super) fn may_be_there(&self) -> bool {
-        self.line.is_some() || self.suspect_since.is_some() || self.claim.stands()
+        self.may_be_connected() || self.claim.stands()
     }
 
     /// It would connect, if the deputy had heard of it.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use fau3_election::{Incarnation, RouterId, Time};
 
 use super::claim::SILENT_FOR;
+use super::lines::Carried;
 use crate::router::Router;
 use crate::router::mutants::mutated;
 use crate::wire::fau3e::{Holding, Message, UPSTREAM_LINES_MAX, UpstreamState};
@@ -24,6 +25,11 @@ const CLOSED_LINGER: Duration = Duration::from_secs(1);
 /// Lives of routers that are kept track of: each router's that is in reach, and as
 /// many that are not.
 const LIVES_MAX: usize = 2 * fau3_election::ROUTERS_MAX;
+
+/// All clients in whose names a router is connected, or about to be.
+fn named(state: &UpstreamState) -> BTreeSet<ClientId> {
+    state.lines.iter().chain(&state.claims).cloned().collect()
+}
 
 /// One life of a router. What a router that has lost its flash counts, changes while it
 /// lives; the random half does not.
@@ -44,7 +50,7 @@ pub(super) struct Others {
     /// Own changes so far.
     revision: u64,
     /// The one since which the clients named in it are these.
-    lines_since: u64,
+    named_since: u64,
     /// When they are told.
     tell_at: Option<Time>,
     /// What was told last, for routers that come later.
@@ -55,9 +61,10 @@ pub(super) struct Others {
 struct Other {
     /// What it told last, without what it has pushed: that is known here as what anybody has.
     state: UpstreamState,
-    lines: BTreeSet<ClientId>,
+    /// Clients in whose names it is connected, or about to be.
+    named: BTreeSet<ClientId>,
     /// Its revision since which they are these.
-    lines_since: u64,
+    named_since: u64,
     /// Since when it is out of reach.
     gone_since: Option<Time>,
     /// Its process has ended, and its kernel could tell the server.
@@ -71,10 +78,10 @@ impl Other {
     fn unheard(life: Life, now: Time) -> Self {
         let incarnation = Incarnation { random: life.1, ..Incarnation::default() };
         let origin = Origin { router: life.0, incarnation };
-        let (lines, heard, pushed) = (Vec::new(), Vec::new(), Vec::new());
-        let state = UpstreamState { origin, revision: 0, gone_ms: None, lines, heard, pushed };
-        let (lines, gone_since) = (BTreeSet::new(), Some(now));
-        Self { state, lines, lines_since: 0, gone_since, has_ended: false, is_over: false }
+        let (lines, claims, heard, pushed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let state = UpstreamState { origin, revision: 0, gone_ms: None, lines, claims, heard, pushed };
+        let (named, gone_since) = (BTreeSet::new(), Some(now));
+        Self { state, named, named_since: 0, gone_since, has_ended: false, is_over: false }
     }
 
     /// Until when its connections count; `None`: as long as it is there. The
@@ -93,6 +100,21 @@ impl Other {
     /// The same, or its process has ended.
     fn is_missing(&self, now: Time) -> bool {
         !self.is_over && self.gone_since.is_some_and(|since| now < since + SILENT_FOR)
+    }
+
+    /// Its process has ended. What it was about to do it does no more.
+    fn is_dead(&self) -> bool {
+        self.is_over || self.has_ended
+    }
+
+    /// Whether it is connected in this client's name, or about to be.
+    fn holds(&self, client_id: &ClientId) -> bool {
+        self.named.contains(client_id) && (!self.is_dead() || self.state.lines.contains(client_id))
+    }
+
+    /// In so many names.
+    fn count(&self) -> usize {
+        if self.is_dead() { self.state.lines.len() } else { self.named.len() }
     }
 
     fn counts(&self, now: Time, led_since: Time) -> bool {
@@ -120,10 +142,8 @@ impl Others {
     }
 
     pub(super) fn holds(&self, client_id: &ClientId, now: Time, led_since: Time) -> Elsewhere {
-        let holding = self
-            .known
-            .values()
-            .filter(|other| other.counts(now, led_since) && other.lines.contains(client_id));
+        let holding =
+            self.known.values().filter(|other| other.counts(now, led_since) && other.holds(client_id));
         holding.fold(Elsewhere::No, |so_far, other| match (so_far, other.until(led_since)) {
             (Elsewhere::Yes, _) | (_, None) => Elsewhere::Yes,
             (Elsewhere::No, Some(until)) => Elsewhere::Until(until),
@@ -134,7 +154,7 @@ impl Others {
     /// Whether nobody in reach has it that goes before this router.
     pub(super) fn all_above(&self, router: RouterId, client_id: &ClientId) -> bool {
         let goes_before = |((other, _), known): (&Life, &Other)| {
-            *other < router && known.gone_since.is_none() && known.lines.contains(client_id)
+            *other < router && known.gone_since.is_none() && known.named.contains(client_id)
         };
         !self.known.iter().any(goes_before)
     }
@@ -152,7 +172,7 @@ impl Others {
     /// Up to which revision those in reach were heard.
     fn heard(&self) -> Vec<(Origin, u64)> {
         let in_reach = self.known.values().filter(|other| other.gone_since.is_none());
-        let heard = in_reach.map(|other| (other.state.origin, other.lines_since));
+        let heard = in_reach.map(|other| (other.state.origin, other.named_since));
         heard.take(fau3_election::ROUTERS_MAX).collect()
     }
 
@@ -187,7 +207,7 @@ impl Others {
     pub(super) fn lines(&self, now: Time, led_since: Time, of: impl Fn(RouterId) -> bool) -> usize {
         let counted =
             self.known.iter().filter(|((router, _), other)| of(*router) && other.counts(now, led_since));
-        counted.map(|(_, other)| other.lines.len()).sum()
+        counted.map(|(_, other)| other.count()).sum()
     }
 }
 
@@ -207,27 +227,32 @@ impl Router {
         upstream.others.tell_at = None;
         // What is not held here yet may come: others do not tell again what they have told.
         upstream.pushed.keep_origins(|origin| tops.contains_key(origin));
-        let lines = upstream.clients.iter().filter(|(_, carried)| carried.may_be_there());
+        let names = |is_it: fn(&Carried) -> bool| {
+            let clients = upstream.clients.iter().filter(|(_, carried)| is_it(carried));
+            clients.map(|(client_id, _)| client_id.clone()).take(UPSTREAM_LINES_MAX).collect()
+        };
         let state = UpstreamState {
             origin: self.origin,
             revision: upstream.others.revision + 1,
             gone_ms: None,
-            lines: lines.map(|(client_id, _)| client_id.clone()).take(UPSTREAM_LINES_MAX).collect(),
+            lines: names(Carried::may_be_connected),
+            claims: names(|carried| carried.may_be_there() && !carried.may_be_connected()),
             heard: if is_deputy { upstream.others.heard() } else { Vec::new() },
             pushed: if mutated!(self.settings, PushedNotTold) { Vec::new() } else { upstream.pushed.runs() },
         };
         let last = upstream.others.own.as_ref();
-        if last.is_none_or(|last| last.lines != state.lines) {
-            upstream.others.lines_since = state.revision;
+        if last.is_none_or(|last| named(last) != named(&state)) {
+            upstream.others.named_since = state.revision;
         }
         for (client_id, carried) in &mut upstream.clients {
-            if carried.claim.told(upstream.others.lines_since) {
+            if carried.claim.told(upstream.others.named_since) {
                 upstream.looks.insert(client_id.clone());
             }
         }
         // A try that has changed nothing is no news.
         if last.is_some_and(|last| {
-            (&last.lines, &last.heard, &last.pushed) == (&state.lines, &state.heard, &state.pushed)
+            let told = |state: &UpstreamState| (state.lines.clone(), state.claims.clone());
+            told(last) == told(&state) && (&last.heard, &last.pushed) == (&state.heard, &state.pushed)
         }) {
             return;
         }
@@ -298,17 +323,17 @@ impl Router {
         let known = others.known.remove(&life);
         // Of one that was missed it is not known whom it named.
         let follows = known.as_ref().is_some_and(|known| state.revision == known.state.revision + 1);
-        let (before, lines_since, gone_since, has_ended) = known.map_or_else(Default::default, |known| {
-            (known.lines, known.lines_since, known.gone_since, known.has_ended)
+        let (before, named_since, gone_since, has_ended) = known.map_or_else(Default::default, |known| {
+            (known.named, known.named_since, known.gone_since, known.has_ended)
         });
         let gone_at = now.as_millis().saturating_sub(state.gone_ms.unwrap_or(0));
         let gone_since = (!is_there).then(|| gone_since.unwrap_or(Time::from_millis(gone_at)));
         let was_unheard = others.unheard.remove(&life).is_some();
-        let lines: BTreeSet<ClientId> = state.lines.iter().cloned().collect();
-        let names_others = before != lines || !follows;
-        let lines_since = if names_others { state.revision } else { lines_since };
-        self.upstream.looks.extend(before.symmetric_difference(&lines).cloned());
-        let other = Other { state, lines, lines_since, gone_since, has_ended, is_over: false };
+        let named = named(&state);
+        let names_others = before != named || !follows;
+        let named_since = if names_others { state.revision } else { named_since };
+        self.upstream.looks.extend(before.symmetric_difference(&named).cloned());
+        let other = Other { state, named, named_since, gone_since, has_ended, is_over: false };
         self.upstream.others.known.insert(life, other);
         if was_unheard || !is_there {
             self.upstream_members_changed();
@@ -352,7 +377,7 @@ impl Router {
             if is_there == other.gone_since.is_some() {
                 other.gone_since = (!is_there).then_some(now);
                 other.has_ended &= !is_there;
-                upstream.looks.extend(other.lines.iter().cloned());
+                upstream.looks.extend(other.named.iter().cloned());
                 if is_there {
                     upstream.others.came_at = now;
                 }

@@ -69,7 +69,7 @@ fn size_hint(message: &Message) -> usize {
             playlist.records.iter().map(|(record, _)| record.payload.len() + 256).sum::<usize>() + 64
         }
         Message::Upstream(state) => {
-            256 + (state.lines.len() + state.heard.len()) * 24 + state.pushed.len() * 32
+            256 + (state.lines.len() + state.claims.len() + state.heard.len()) * 24 + state.pushed.len() * 32
         }
         Message::State(state) => {
             512 + (state.holdings.len() + state.reach.as_ref().map_or(0, Vec::len)) * 48
@@ -203,7 +203,8 @@ fn upstream_frame<'a>(state: &'a UpstreamState, origins: &mut Origins) -> Frame<
     Frame {
         message_type: "Upstream".into(),
         id: Some((origins.place(&state.origin), state.revision)),
-        client_ids: state.lines.iter().map(|client_id| client_id.as_str().into()).collect(),
+        client_ids: state.lines.iter().chain(&state.claims).map(|id| id.as_str().into()).collect(),
+        claims: Some(state.claims.len() as u16).filter(|claims| *claims > 0),
         gone_ms: state.gone_ms,
         heard: state.heard.iter().map(|(origin, revision)| (origins.place(origin), *revision)).collect(),
         holdings: holdings_raw(&state.pushed, origins),
@@ -332,7 +333,9 @@ fn holdings(raw: &[(u16, u64, u64)], origins: &Places) -> Result<Vec<Holding>, F
 }
 
 fn upstream(raw: Frame<'static>, origins: &Places) -> Result<UpstreamState, Fault> {
-    if raw.client_ids.len() > UPSTREAM_LINES_MAX {
+    let connected = raw.client_ids.len().checked_sub(raw.claims.unwrap_or(0).into());
+    let connected = connected.ok_or(fault("Upstream: more claims than clients"))?;
+    if connected.max(raw.client_ids.len() - connected) > UPSTREAM_LINES_MAX {
         return Err(fault("Upstream: too many clients"));
     }
     if raw.heard.len() > fau3_election::ROUTERS_MAX {
@@ -341,12 +344,15 @@ fn upstream(raw: Frame<'static>, origins: &Places) -> Result<UpstreamState, Faul
     let id = origins.name(raw.id)?.ok_or(fault("Upstream without Id"))?;
     let heard = raw.heard.iter().map(|(place, revision)| Ok((origins.origin(*place)?, *revision)));
     let line = |client_id: &std::borrow::Cow<'_, str>| ClientId::new(client_id);
-    let lines = raw.client_ids.iter().map(line).collect::<Result<_, _>>();
+    let clients: Result<Vec<ClientId>, _> = raw.client_ids.iter().map(line).collect();
+    let mut lines = clients.map_err(|_| fault("Upstream: bad client id"))?;
+    let claims = lines.split_off(connected);
     Ok(UpstreamState {
         origin: id.origin,
         revision: id.sequence.min(COUNT_MAX),
         gone_ms: raw.gone_ms.map(|gone_ms| gone_ms.min(COUNT_MAX)),
-        lines: lines.map_err(|_| fault("Upstream: bad client id"))?,
+        lines,
+        claims,
         heard: heard.collect::<Result<_, _>>()?,
         pushed: holdings(&raw.holdings, origins)?,
     })

@@ -215,8 +215,12 @@ pub struct UpstreamState {
     pub revision: u64,
     /// For how long that life has been out of reach of whoever passes this on, in ms.
     pub gone_ms: Option<u64>,
-    /// In whose names it is connected there: nobody else may be meanwhile.
+    /// In whose names it is connected there, or the server may think so: nobody else may be
+    /// meanwhile.
     pub lines: Vec<ClientId>,
+    /// In whose names it is about to connect. Nobody else may be meanwhile, as long as it
+    /// lives.
+    pub claims: Vec<ClientId>,
     /// Of the deputy: up to which revision it has heard whom, where that named other
     /// clients than the one before.
     pub heard: Vec<(Origin, u64)>,

@@ -60,6 +60,9 @@ pub(super) struct Frame<'a> {
     // Upstream
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) client_ids: Vec<Cow<'a, str>>,
+    /// So many of the last of these are claims.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) claims: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) gone_ms: Option<u64>,
     /// Places among the origins, revision.

@@ -130,6 +130,7 @@ fn examples() -> Vec<Message> {
             revision: 7,
             gone_ms: Some(9_000),
             lines: ["a", "b"].map(|name| ClientId::new(name).unwrap()).to_vec(),
+            claims: ["c"].map(|name| ClientId::new(name).unwrap()).to_vec(),
             heard: vec![(id(2, 1).origin, 3), (id(1, 1).origin, 7)],
             pushed: vec![Holding { origin: id(2, 1).origin, floor: 1, top: 5 }],
         }),

@@ -292,8 +292,9 @@ fn what_expires_in_flight_is_not_sent_again_where_another_router_has_heard_that_
         net.run(ms(4_500));
         let [origin, other] = [R(0), R(1)].map(|at| net.router(at).origin);
         let pushed = vec![Holding { origin, floor: 1, top: 1 }];
-        let (lines, heard) = (Vec::new(), Vec::new());
-        let told = UpstreamState { origin: other, revision: 1_000, gone_ms: None, lines, heard, pushed };
+        let (lines, claims, heard) = (Vec::new(), Vec::new(), Vec::new());
+        let (revision, gone_ms) = (1_000, None);
+        let told = UpstreamState { origin: other, revision, gone_ms, lines, claims, heard, pushed };
         let message = FromServer::Confirm { message_uuid: uuid, status: Status::STORED };
         let confirm = Input::Upstream(UpstreamInput::Says { conn: UpConn(1), message });
         let told = Input::FromPeer { router: MeshNet::id(R(1)), message: Ok(Message::Upstream(told)) };
