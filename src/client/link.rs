@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use super::args::Url;
 use super::core::{Client, Event, Input, Output, Settings};
 use super::error::Error;
-use crate::upstream::dial::{self, ReadBuffer, refusal, upgrade};
+use crate::upstream::dial::{self, Caller, ReadBuffer, refusal, upgrade};
 use crate::wire::{ClientId, RoomId};
 
 /// The close code of a connection whose id has connected again (PROTOCOLS.md,
@@ -278,5 +278,7 @@ impl Link {
 
 async fn dial(url: Url, client_id: ClientId) -> Result<Socket, tungstenite::Error> {
     let stream = TcpStream::connect((url.host(), url.port())).await?;
-    Ok(Box::new(upgrade(stream, &url.uri().to_string(), &client_id, ReadBuffer::Large).await?))
+    Ok(Box::new(
+        upgrade(stream, &url.uri().to_string(), &client_id, ReadBuffer::Large, Caller::Client).await?,
+    ))
 }

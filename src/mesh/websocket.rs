@@ -10,9 +10,13 @@ use bytes::{Buf as _, Bytes};
 use futures_util::{Sink as _, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, accept_async_with_config, client_async_with_config};
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
+
+use crate::wire::fau3d::{NO_SERVER_OF_ROUTERS, RELAY_HEADER};
 
 /// What tells a WebSocket from a raw connection, which begins at random.
 pub(super) const REQUEST: &[u8; 4] = b"GET ";
@@ -40,8 +44,19 @@ fn config() -> WebSocketConfig {
 
 /// Upgrades a connection that the other side opened.
 pub(super) async fn accept(socket: TcpStream) -> io::Result<WebSocket> {
-    let accepted = Box::pin(accept_async_with_config(socket, Some(config()))).await;
+    let accepted = Box::pin(accept_hdr_async_with_config(socket, answer, Some(config()))).await;
     accepted.map(WebSocket::new).map_err(io_error)
+}
+
+/// Whoever takes this port for that of a server of FAU3VOM-D is told better.
+#[expect(clippy::result_large_err, reason = "the library's")]
+fn answer(request: &Request, response: Response) -> Result<Response, ErrorResponse> {
+    if !request.headers().contains_key(RELAY_HEADER) {
+        return Ok(response);
+    }
+    let mut refusal = ErrorResponse::new(Some(NO_SERVER_OF_ROUTERS.to_owned()));
+    *refusal.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+    Err(refusal)
 }
 
 /// What a router without a name is asked for.

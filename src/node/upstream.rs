@@ -20,7 +20,7 @@ pub struct UpstreamSide {
     is_in_mesh: bool,
     /// This router is the one of its component that looks.
     is_deputy: bool,
-    /// `None`: the configuration names no server, or one that is a node.
+    /// `None`: the configuration has named no server so far, or one that is a node.
     upstream: Option<Upstream>,
     /// Whether the component reaches the server, and since when it is so;
     /// `None`: nobody has said it yet.
@@ -66,7 +66,7 @@ impl UpstreamSide {
     }
 
     fn look(&mut self) {
-        let look = self.is_deputy || !self.is_in_mesh;
+        let look = legacy(&self.config).is_some() && (self.is_deputy || !self.is_in_mesh);
         self.upstream.iter_mut().for_each(|upstream| upstream.look(look));
     }
 
@@ -88,8 +88,11 @@ impl UpstreamSide {
         self.reachable = None;
         match (&mut self.upstream, legacy(&self.config)) {
             (Some(upstream), Some(url)) => upstream.turn_to(url.clone()),
-            _ => self.open(),
+            // Its connections have yet to end, and the router to hear so.
+            (Some(upstream), None) => upstream.turn_away(),
+            (None, _) => self.open(),
         }
+        self.look();
         // What was known of the server before is void.
         let none = [UpstreamInput::Reach(None), UpstreamInput::Configure(None)].map(Input::Upstream);
         none.into_iter().chain([self.configured()]).collect()
@@ -140,6 +143,11 @@ impl UpstreamSide {
         }
     }
 
+    /// The server that is looked for here.
+    fn watched(&self) -> Option<&Upstream> {
+        self.upstream.as_ref().filter(|_| legacy(&self.config).is_some())
+    }
+
     /// What people are shown; with what the mesh has seen of one that is a node.
     pub(super) fn report(&self, node: Option<WatchReport>) -> DefaultServerReport {
         let node = node.filter(|_| self.config.url.is_some());
@@ -148,7 +156,7 @@ impl UpstreamSide {
             url: self.config.url.as_ref().map(ToString::to_string),
             kind: self.config.url.as_ref().map(kind),
             reachable: self.reachable.map(|(reaches, since)| (reaches, since.elapsed())),
-            watch: self.upstream.as_ref().map(Upstream::report).or(node).unwrap_or_default(),
+            watch: self.watched().map(Upstream::report).or(node).unwrap_or_default(),
             streams_dropped: self.upstream.as_ref().map_or(0, Upstream::streams_dropped),
         }
     }

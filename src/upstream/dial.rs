@@ -13,7 +13,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::text::TextAsBinary;
 use crate::wire::ClientId;
-use crate::wire::fau3d::FRAME_BYTES_MAX;
+use crate::wire::fau3d::{FRAME_BYTES_MAX, RELAY_HEADER};
 
 /// How a client names itself (seed 000).
 const CLIENT_ID_HEADER: &str = "fau3-client-id";
@@ -33,6 +33,16 @@ pub(crate) enum ReadBuffer {
     Small = 2 * 1024,
 }
 
+/// In whose name a server is dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// A client itself.
+    Client,
+    /// A router for its client, or for itself. It says so, since other routers are no server for it:
+    /// each would take its own clients over, and relay them on.
+    Relay,
+}
+
 /// Makes a connection a WebSocket. `uri` is `ws://HOST:PORT/PATH`.
 ///
 /// # Errors
@@ -43,6 +53,7 @@ pub(crate) async fn upgrade(
     uri: &str,
     client_id: &ClientId,
     buffer: ReadBuffer,
+    caller: Caller,
 ) -> Result<Socket, Error> {
     // 20 ms of voice shall not wait for the next 20 ms.
     stream.set_nodelay(true)?;
@@ -52,14 +63,17 @@ pub(crate) async fn upgrade(
         .max_message_size(Some(RECEIVED_BYTES_MAX))
         .max_frame_size(Some(RECEIVED_BYTES_MAX));
     let stream = TextAsBinary::new(stream);
-    let upgrade = client_async_with_config(request(uri, client_id)?, stream, Some(config));
+    let upgrade = client_async_with_config(request(uri, client_id, caller)?, stream, Some(config));
     Ok(Box::pin(upgrade).await?.0)
 }
 
-fn request(uri: &str, client_id: &ClientId) -> Result<Request, Error> {
+fn request(uri: &str, client_id: &ClientId, caller: Caller) -> Result<Request, Error> {
     let mut request = uri.into_client_request()?;
     let value = HeaderValue::from_str(client_id.as_str()).map_err(http::Error::from)?;
     request.headers_mut().insert(CLIENT_ID_HEADER, value);
+    if caller == Caller::Relay {
+        request.headers_mut().insert(RELAY_HEADER, HeaderValue::from_static("1"));
+    }
     Ok(request)
 }
 

@@ -16,12 +16,14 @@ use tracing::{debug, warn};
 
 use super::dial::{ReadBuffer, Socket, refusal, within};
 use super::says;
+use super::side::EVENTS_MAX;
 use super::target::Target;
 use crate::router::{ToServer, UpConn, UpstreamInput};
 use crate::wire::ClientId;
 
-/// Frames that wait for a server that does not read. One more ends the connection.
-const WAITING_MAX: usize = 256;
+/// Frames that wait for a server that does not read. One more ends the connection. All that the
+/// router can be told at once is answered within it.
+const WAITING_MAX: usize = EVENTS_MAX + 256;
 /// Live audio behind more frames than this is too old to be heard: dropped.
 const STREAM_WAITS_BEHIND_MAX: usize = 4;
 /// A connection that has not come to stand after this long is let go.

@@ -17,7 +17,7 @@ use crate::wire::ClientId;
 
 /// What waits between the default server and the router. A connection whose
 /// event finds no place reads no more until there is one.
-const EVENTS_MAX: usize = 1_024;
+pub(super) const EVENTS_MAX: usize = 1_024;
 /// Connections at a time: more than a legacy server takes.
 const SESSIONS_MAX: usize = 256;
 
@@ -85,6 +85,12 @@ impl Upstream {
         self.target = Arc::new(Target::new(url));
         self.sessions.values_mut().for_each(Session::close);
         self.command(Command::Target(self.target.clone()));
+    }
+
+    /// Turns to no server: connections say goodbye.
+    pub fn turn_away(&mut self) {
+        self.look(false);
+        self.sessions.values_mut().for_each(Session::close);
     }
 
     fn command(&self, command: Command) {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error;
 
-use super::dial::{ReadBuffer, Socket, upgrade};
+use super::dial::{Caller, ReadBuffer, Socket, upgrade};
 use crate::config::ServerUrl;
 use crate::wire::ClientId;
 
@@ -86,7 +86,8 @@ impl Target {
     /// As [`upgrade`].
     pub(super) async fn dial(&self, client_id: &ClientId, buffer: ReadBuffer) -> Result<Socket, Error> {
         let stream = self.connect().await?;
-        upgrade(stream, &format!("ws://{}{}", self.authority(), self.url.path), client_id, buffer).await
+        let uri = format!("ws://{}{}", self.authority(), self.url.path);
+        upgrade(stream, &uri, client_id, buffer, Caller::Relay).await
     }
 
     /// The server does not answer: its name may lead elsewhere by now.

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use crate::common::desktop::Desktop;
-use crate::common::{Node, wait_for};
+use crate::common::{Node, TempDir, wait_for};
 use crate::legacy::{Answer, Legacy, Quirks};
 use crate::{PATIENCE, below, said, until_reachable};
 
@@ -109,4 +109,33 @@ fn what_it_says_to_who_only_looks_is_borne() {
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!((&said(&node)["reachable"], &said(&node)["outages"]), (&true.into(), &0.into()));
     wait_for("the same connection", PATIENCE, || server.connected().len() == 1);
+}
+
+#[test]
+fn another_router_is_no_such_server_and_neither_takes_clients_over() {
+    let server = Node::start();
+    let mut listener = Desktop::connect(server.address(), "AA:01");
+    listener.subscribe("hall");
+    let is_told = |node: &Node| said(node)["trouble"].to_string().contains("fau3://");
+    let node = below_address(server.address());
+    wait_for("told what it is", PATIENCE, || is_told(&node));
+    let mut client = Desktop::connect(node.address(), "AA:01");
+    assert_eq!(client.say("hall", "u", b"x"), 3);
+    let mut other = Desktop::connect(server.address(), "AA:02");
+    assert_eq!(other.say("hall", "here", b"x"), 3);
+    assert!(listener.hear(PATIENCE).is_some(), "it was taken over");
+}
+
+#[test]
+fn a_router_is_not_its_own_server() {
+    let dir = TempDir::new("own");
+    let file = dir.path().join("fau3");
+    std::fs::write(&file, "").unwrap();
+    let node = Node::with(&[]).configured_by(&file).start();
+    let mut client = Desktop::connect(node.address(), "AA:01");
+    std::fs::write(&file, format!("config default_server\n\toption url '{}'\n", node.url())).unwrap();
+    node.hang_up();
+    wait_for("told what it is", PATIENCE, || said(&node)["trouble"].to_string().contains("fau3://"));
+    assert_eq!(client.say("hall", "u", b"x"), 3);
+    assert!(!node.log().contains("connected again"), "{}", node.log());
 }

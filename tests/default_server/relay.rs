@@ -457,3 +457,26 @@ fn an_outage_and_a_killed_deputy_lose_nothing_of_what_was_confirmed() {
     assert_eq!(there(), all);
     assert_eq!(server.crashes(), ["asked to"]);
 }
+
+#[test]
+fn a_server_that_the_configuration_names_again_after_a_while_without_one_has_its_clients_back() {
+    let server = Legacy::start(Quirks::default());
+    let dir = TempDir::new("and-back");
+    let file = dir.path().join("fau3");
+    let named = format!("config default_server\n\toption url '{}'\n", server.url());
+    std::fs::write(&file, &named).unwrap();
+    let node = Node::with(&[]).configured_by(&file).start();
+    until_reachable(&node, true);
+    let mut client = carried(&node, &server, "AA:01", "hall");
+    for without in ["", "config default_server\n\toption name 'main'\n\toption url 'fau3://127.0.0.1:9'\n"] {
+        std::fs::write(&file, without).unwrap();
+        node.hang_up();
+        wait_for("nobody is carried", PATIENCE, || server.clients().is_empty());
+        std::fs::write(&file, &named).unwrap();
+        node.hang_up();
+        until_there(&server, "AA:01", "hall");
+    }
+    say_all(&mut client, "hall", &numbered("m", 3));
+    wait_for("three upstream", PATIENCE, || server.propogates().len() == 3);
+    assert!(server.crashes().is_empty());
+}

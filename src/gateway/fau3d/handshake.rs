@@ -23,6 +23,7 @@ use super::socket::Socket;
 use crate::gateway::Event;
 use crate::router::{Input, Refusal};
 use crate::wire::ClientId;
+use crate::wire::fau3d::{NO_SERVER_OF_ROUTERS, RELAY_HEADER};
 
 /// What a client calls itself by.
 const CLIENT_ID: HeaderName = HeaderName::from_static("fau3-client-id");
@@ -70,6 +71,9 @@ fn classify(request: &Request<Incoming>) -> Asked {
 }
 
 async fn upgrade(door: Arc<Door>, address: IpAddr, mut request: Request<Incoming>) -> Result<Answer, Answer> {
+    if request.headers().contains_key(RELAY_HEADER) {
+        return Err(line(StatusCode::MISDIRECTED_REQUEST, NO_SERVER_OF_ROUTERS));
+    }
     let client_id = client_id(&request).map_err(|reason| line(StatusCode::BAD_REQUEST, &reason))?;
     let accept = accept_key(request.headers()).map_err(|answer| *answer)?;
     let (decision, decided) = oneshot::channel();

@@ -166,6 +166,11 @@ impl Router {
         self.tell_all(router);
     }
 
+    /// Whether two routers hear each other.
+    pub(in crate::router) fn are_neighbours(&self, one: RouterId, other: RouterId) -> bool {
+        self.mesh.as_ref().is_some_and(|mesh| mesh.election.map().two_way(one, other))
+    }
+
     /// Whether one is heard that is not connected.
     pub(in crate::router) fn has_unconnected_neighbour(&self) -> bool {
         self.mesh.as_ref().is_some_and(|mesh| {

@@ -105,9 +105,11 @@ impl Router {
     /// The server has been in reach for long enough to know which connections are none.
     pub(super) fn suspicion_due(&mut self, client_id: &ClientId) {
         let (leads, led_since) = (self.upstream.leads, self.upstream.led_since);
+        // Without that server here nobody knows when it is there.
+        let has_server = self.upstream.is_legacy();
         let Some(carried) = self.upstream.clients.get_mut(client_id) else { return };
-        let Some(since) = carried.suspect_since.filter(|_| leads) else { return };
-        let found_at = since.max(led_since) + LINGER;
+        let Some(since) = carried.suspect_since.filter(|_| leads || !has_server) else { return };
+        let found_at = if has_server { since.max(led_since) } else { since } + LINGER;
         if self.now < found_at {
             return self.wake_at(client_id, found_at);
         }

@@ -209,7 +209,8 @@ impl Router {
     /// is asked for it.
     fn lease_of(&mut self, key: SessionKey) -> Option<Time> {
         let now = self.now;
-        if !self.upstream.others.has_missing(now) || mutated!(self.settings, LeaseForgotten) {
+        let missing_since = self.upstream.others.missing_since(now)?;
+        if mutated!(self.settings, LeaseForgotten) {
             return None;
         }
         let link = self.sessions[key].link.as_ref()?;
@@ -219,7 +220,8 @@ impl Router {
             self.probe(key);
         }
         let client_id = self.sessions[key].client_id.clone();
-        let lapses_at = heard_at + LEASE;
+        // One that was quiet before nobody asked it is asked twice first.
+        let lapses_at = (heard_at + LEASE).max(missing_since + 2 * ASKED_EVERY);
         let again_at = if ask_at > now { ask_at } else { now + ASKED_EVERY };
         self.wake_at(&client_id, if lapses_at > now { again_at.min(lapses_at) } else { again_at });
         Some(lapses_at)

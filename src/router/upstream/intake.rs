@@ -22,6 +22,8 @@ const FROM_SERVER: &str = "from-server-";
 const HELD_BACK: Duration = Duration::from_secs(2);
 /// Copies that wait; beyond it the oldest is taken in at once.
 const HELD_BACK_MAX: usize = 256;
+/// The router that has told the server of a message says so within this, if it lives.
+const TOLD_BY_ANOTHER_WITHIN: Duration = Duration::from_millis(100);
 /// For how long a Playlist that the server sends again is known.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 /// Playlists known of one connection.
@@ -81,15 +83,16 @@ impl Router {
     ) {
         let Some(receiver) = self.upstream.by_conn.get(&conn).cloned() else { return };
         let mut status = Status::STORED;
-        if self.is_known_playlist(&receiver, &message_uuid, &records) {
-            return self.confirm_to_server(conn, message_uuid, status);
-        }
         let line = self.upstream.clients.get(&receiver).and_then(|carried| carried.line.as_ref());
         let subscribed = line.and_then(|line| {
             let leaving = line.leaving.as_ref().map(|(_, room)| room.clone());
             Some((leaving, line.subscribed.clone()?.0, line.since))
         });
+        // It is sent again until the client is in a room.
         let Some((leaving, room, since)) = subscribed else { return };
+        if self.is_known_playlist(&receiver, &message_uuid, &records) {
+            return self.confirm_to_server(conn, message_uuid, status);
+        }
         for (client_id, payload) in records {
             if client_id == receiver {
                 continue;
@@ -198,7 +201,10 @@ impl Router {
         if let Some(record) =
             record.map(|(record, _)| record.clone()).filter(|record| !is_from_server(record))
         {
-            self.server_has(&record);
+            // Each router whose clients hear it finds so: one that told it says it first.
+            if self.note_server_has(&record) {
+                self.tell_upstream_within(TOLD_BY_ANOTHER_WITHIN);
+            }
         }
     }
 

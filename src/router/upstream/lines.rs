@@ -365,7 +365,7 @@ impl Router {
         if line.stage == Stage::Opening {
             (line.stage, line.since, line.alive_at) = (Stage::Up, now, now);
             if let Some(carried) = self.upstream.clients.get_mut(&client_id) {
-                (carried.failures, carried.suspect_since) = (0, None);
+                carried.suspect_since = None;
             }
             self.upstream.looks.insert(client_id);
         }
@@ -387,7 +387,9 @@ impl Router {
             carried.retry_at = carried.retry_at.max(now + ABORTED_PAUSE);
         }
         if line.stage != Stage::Closing {
-            carried.failures = carried.failures.saturating_add(1);
+            // A server that lets in and closes at once is none to be called often.
+            let has_stood = line.stage == Stage::Up && now.since(line.since) >= RETRY_MAX;
+            carried.failures = if has_stood { 1 } else { carried.failures.saturating_add(1) };
             let pause = (RETRY_FIRST * (1 << (carried.failures - 1).min(8))).min(RETRY_MAX);
             // Not all at the same moment.
             let share = xxh3_64(client_id.as_str().as_bytes()) % 256;

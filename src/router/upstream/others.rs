@@ -9,6 +9,7 @@ use fau3_election::{Incarnation, RouterId, Time};
 
 use super::claim::SILENT_FOR;
 use super::lines::Carried;
+use super::pushed::Pushed;
 use crate::router::Router;
 use crate::router::mutants::mutated;
 use crate::wire::fau3e::{Holding, Message, UPSTREAM_LINES_MAX, UpstreamState};
@@ -53,6 +54,10 @@ pub(super) struct Others {
     named_since: u64,
     /// When they are told.
     tell_at: Option<Time>,
+    /// A router has come back. It hears of this one anew, and so that it has heard all.
+    tells_anew: bool,
+    /// Pushed records of which others have told since.
+    heard_pushed: Pushed,
     /// What was told last, for routers that come later.
     own: Option<UpstreamState>,
 }
@@ -67,6 +72,8 @@ struct Other {
     named_since: u64,
     /// Since when it is out of reach.
     gone_since: Option<Time>,
+    /// When it closed its last connection to this router, while the server led.
+    closed_at: Option<Time>,
     /// Its process has ended, and its kernel could tell the server.
     has_ended: bool,
     /// The router is in reach in another life: this one is over.
@@ -81,7 +88,8 @@ impl Other {
         let (lines, claims, heard, pushed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let state = UpstreamState { origin, revision: 0, gone_ms: None, lines, claims, heard, pushed };
         let (named, gone_since) = (BTreeSet::new(), Some(now));
-        Self { state, named, named_since: 0, gone_since, has_ended: false, is_over: false }
+        let (closed_at, has_ended, is_over) = (None, false, false);
+        Self { state, named, named_since: 0, gone_since, closed_at, has_ended, is_over }
     }
 
     /// Until when its connections count; `None`: as long as it is there. The
@@ -164,6 +172,12 @@ impl Others {
         self.known.values().any(|other| other.is_silent(now))
     }
 
+    /// Since when one is.
+    pub(super) fn missing_since(&self, now: Time) -> Option<Time> {
+        let missing = self.known.values().filter(|other| other.is_missing(now));
+        missing.filter_map(|other| other.gone_since).min()
+    }
+
     /// Whether a router is not in reach.
     pub(super) fn has_missing(&self, now: Time) -> bool {
         self.known.values().any(|other| other.is_missing(now))
@@ -214,8 +228,14 @@ impl Others {
 impl Router {
     /// Something that the others should know has changed.
     pub(super) fn tell_upstream_soon(&mut self) {
-        let at = self.now + COALESCE;
-        self.upstream.others.tell_at.get_or_insert(at);
+        self.tell_upstream_within(COALESCE);
+    }
+
+    /// The same, of what others may tell first.
+    pub(super) fn tell_upstream_within(&mut self, span: Duration) {
+        let at = self.now + span;
+        let tell_at = &mut self.upstream.others.tell_at;
+        *tell_at = Some(tell_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     pub(super) fn tell_upstream_if_due(&mut self) {
@@ -240,6 +260,7 @@ impl Router {
             heard: if is_deputy { upstream.others.heard() } else { Vec::new() },
             pushed: if mutated!(self.settings, PushedNotTold) { Vec::new() } else { upstream.pushed.runs() },
         };
+        let tells_anew = std::mem::take(&mut upstream.others.tells_anew);
         let last = upstream.others.own.as_ref();
         if last.is_none_or(|last| named(last) != named(&state)) {
             upstream.others.named_since = state.revision;
@@ -249,30 +270,45 @@ impl Router {
                 upstream.looks.insert(client_id.clone());
             }
         }
+        // Of what is pushed only what is new: all of it is told to who comes, or has lost something.
+        let mut told = std::mem::take(&mut upstream.others.heard_pushed);
+        last.iter().flat_map(|last| &last.pushed).for_each(|run| {
+            told.join(run);
+        });
+        let pushed: Vec<Holding> = state.pushed.iter().filter(|run| !told.covers(run)).copied().collect();
+        let says_the_same = |last: &UpstreamState| {
+            (&last.lines, &last.claims, &last.heard) == (&state.lines, &state.claims, &state.heard)
+        };
         // A try that has changed nothing is no news.
-        if last.is_some_and(|last| {
-            let told = |state: &UpstreamState| (state.lines.clone(), state.claims.clone());
-            told(last) == told(&state) && (&last.heard, &last.pushed) == (&state.heard, &state.pushed)
-        }) {
+        if let Some(own) = upstream.others.own.as_mut().filter(|own| says_the_same(own))
+            && pushed.is_empty()
+            && !tells_anew
+        {
+            own.pushed = state.pushed;
             return;
         }
-        // Of what is pushed only what is new: all of it is told to who comes, or has lost something.
-        let is_told = |run: &Holding| last.is_some_and(|last| last.pushed.contains(run));
-        let pushed = state.pushed.iter().filter(|run| !is_told(run)).copied().collect();
         let news = UpstreamState { pushed, ..state.clone() };
         upstream.others.revision = state.revision;
         upstream.others.own = Some(state);
-        self.spread_upstream(news, None);
+        self.spread_upstream(news, |_| true);
     }
 
-    /// To all neighbours: it is small, and comes seldom.
-    fn spread_upstream(&mut self, state: UpstreamState, via: Option<RouterId>) {
+    fn spread_upstream(&mut self, state: UpstreamState, to: impl Fn(RouterId) -> bool) {
         let message = Arc::new(Message::Upstream(state));
-        for router in self.neighbours() {
-            if Some(router) != via {
-                self.tell_peer(router, message.clone());
-            }
+        for router in self.neighbours().into_iter().filter(|router| to(*router)) {
+            self.tell_peer(router, message.clone());
         }
+    }
+
+    /// What came from one router goes on to those that its origin is not connected to itself. The
+    /// deputy passes on to all in whose names a router is connected: its word vouches for the order.
+    fn pass_on_upstream(&mut self, state: UpstreamState, via: RouterId, names_others: bool) {
+        let origin = state.origin.router;
+        let to_all = names_others && self.is_deputy();
+        let neighbours = self.neighbours().into_iter().filter(|to| *to != via && *to != origin);
+        let is_next = |to: &RouterId| to_all || !self.are_neighbours(origin, *to);
+        let targets: BTreeSet<RouterId> = neighbours.filter(is_next).collect();
+        self.spread_upstream(state, |to| targets.contains(&to));
     }
 
     /// A neighbour is connected: it may tell what it has not yet told anybody in reach.
@@ -288,7 +324,12 @@ impl Router {
             self.upstream.others.tell_at = Some(now);
             self.tell_upstream_if_due();
         }
-        let known = self.upstream.others.known.values().filter(|other| other.state.revision > 0);
+        let led_since = self.upstream.led_since;
+        // Who has ended is waited for by nobody who comes later.
+        let matters = |other: &&Other| {
+            other.state.revision > 0 && (other.counts(now, led_since) || other.is_silent(now))
+        };
+        let known = self.upstream.others.known.values().filter(matters);
         let known = known.map(|other| other.to_tell(now));
         let all: Vec<UpstreamState> = known.chain(self.upstream.others.own.clone()).collect();
         for state in all {
@@ -320,12 +361,14 @@ impl Router {
             }
             return;
         }
+        pushed.iter().for_each(|run| {
+            others.heard_pushed.join(run);
+        });
         let known = others.known.remove(&life);
         // Of one that was missed it is not known whom it named.
         let follows = known.as_ref().is_some_and(|known| state.revision == known.state.revision + 1);
-        let (before, named_since, gone_since, has_ended) = known.map_or_else(Default::default, |known| {
-            (known.named, known.named_since, known.gone_since, known.has_ended)
-        });
+        let Other { named: before, named_since, gone_since, closed_at, has_ended, .. } =
+            known.unwrap_or_else(|| Other::unheard(life, now));
         let gone_at = now.as_millis().saturating_sub(state.gone_ms.unwrap_or(0));
         let gone_since = (!is_there).then(|| gone_since.unwrap_or(Time::from_millis(gone_at)));
         let was_unheard = others.unheard.remove(&life).is_some();
@@ -333,7 +376,8 @@ impl Router {
         let names_others = before != named || !follows;
         let named_since = if names_others { state.revision } else { named_since };
         self.upstream.looks.extend(before.symmetric_difference(&named).cloned());
-        let other = Other { state, named, named_since, gone_since, has_ended, is_over: false };
+        let is_over = false;
+        let other = Other { state, named, named_since, gone_since, closed_at, has_ended, is_over };
         self.upstream.others.known.insert(life, other);
         if was_unheard || !is_there {
             self.upstream_members_changed();
@@ -348,16 +392,16 @@ impl Router {
         // One that is over was forgotten at once: told on, it would go round for ever.
         if let Some(other) = self.upstream.others.known.get(&life) {
             let state = UpstreamState { pushed, ..other.to_tell(now) };
-            self.spread_upstream(state, Some(via));
+            self.pass_on_upstream(state, via, names_others);
         }
     }
 
     /// A router has closed its last connection.
     pub(in crate::router) fn upstream_peer_closed(&mut self, router: RouterId) {
-        let leads = self.upstream.leads;
+        let closed_at = self.upstream.leads.then_some(self.now);
         let lives = self.upstream.others.known.range_mut((router, 0)..=(router, u64::MAX));
         for (_, other) in lives.filter(|(_, other)| other.gone_since.is_none()) {
-            other.has_ended = leads;
+            other.closed_at = closed_at;
         }
     }
 
@@ -376,10 +420,15 @@ impl Router {
             let is_there = lives.contains(life);
             if is_there == other.gone_since.is_some() {
                 other.gone_since = (!is_there).then_some(now);
-                other.has_ended &= !is_there;
+                // It closes all, and is gone: else it was only that connection.
+                let has_closed = other.closed_at.take().is_some_and(|at| now < at + CLOSED_LINGER);
+                other.has_ended = !is_there && has_closed;
                 upstream.looks.extend(other.named.iter().cloned());
                 if is_there {
                     upstream.others.came_at = now;
+                    // What it did meanwhile it has yet to tell.
+                    upstream.others.unheard.insert(*life, now);
+                    upstream.others.tells_anew = true;
                 }
             }
             other.is_over = !is_there && lives.range((life.0, 0)..=(life.0, u64::MAX)).next().is_some();
@@ -391,7 +440,7 @@ impl Router {
         for life in gone {
             others.unheard.remove(&life);
             let is_over = lives.range((life.0, 0)..=(life.0, u64::MAX)).next().is_some();
-            if !is_over && others.have_place_for(&life) {
+            if !is_over && !others.known.contains_key(&life) && others.have_place_for(&life) {
                 others.known.insert(life, Other::unheard(life, now));
             }
         }
@@ -400,6 +449,9 @@ impl Router {
                 others.unheard.insert(life, now);
                 others.came_at = now;
             }
+        }
+        if self.upstream.others.tells_anew && self.upstream.is_legacy() {
+            self.tell_upstream_soon();
         }
         self.look_at_all_carried();
     }

@@ -200,6 +200,13 @@ impl Router {
 
     /// The server has taken it in, or never will.
     pub(super) fn server_has(&mut self, record: &Record) {
+        if self.note_server_has(record) {
+            self.tell_upstream_soon();
+        }
+    }
+
+    /// The same, without telling the others. True if it is news.
+    pub(super) fn note_server_has(&mut self, record: &Record) -> bool {
         let ids: Vec<_> = self.log.ids_of(record).copied().collect();
         let mut is_news = false;
         for id in &ids {
@@ -207,10 +214,10 @@ impl Router {
         }
         if is_news {
             self.upstream.echoes.is_there(record, self.now);
-            self.tell_upstream_soon();
             self.save_pushed();
             self.forget_what_was_pushed_of(&record.client_id.clone());
         }
+        is_news
     }
 
     /// All records that the server has, for the disk.

@@ -27,10 +27,10 @@ impl Pushed {
         if run.floor > run.top {
             return false;
         }
-        let runs = self.0.entry(run.origin).or_default();
-        if runs.iter().any(|(floor, top)| *floor <= run.floor && run.top <= *top) {
+        if self.covers(run) {
             return false;
         }
+        let runs = self.0.entry(run.origin).or_default();
         let (mut floor, mut top) = (run.floor, run.top);
         runs.retain(|(from, to)| {
             let touches = *from <= top.saturating_add(1) && floor <= to.saturating_add(1);
@@ -42,9 +42,15 @@ impl Pushed {
         let at = runs.partition_point(|(from, _)| *from < floor);
         runs.insert(at, (floor, top));
         while self.0.values().map(Vec::len).sum::<usize>() > STATE_HOLDINGS_MAX {
-            self.drop_lowest();
+            self.drop_lowest(&run.origin);
         }
         true
+    }
+
+    /// Whether all of a run is known.
+    pub(super) fn covers(&self, run: &Holding) -> bool {
+        let runs = self.0.get(&run.origin).into_iter().flatten();
+        runs.into_iter().any(|(floor, top)| *floor <= run.floor && run.top <= *top)
     }
 
     /// Forgets all others.
@@ -62,10 +68,16 @@ impl Pushed {
         self.0.iter().flat_map(run).collect()
     }
 
-    fn drop_lowest(&mut self) {
-        let longest = self.0.iter().max_by_key(|(_, runs)| runs.len()).map(|(origin, _)| *origin);
-        if let Some(runs) = longest.and_then(|origin| self.0.get_mut(&origin)) {
+    /// Of the origin that has most of them; of those that have as many not of the one that is
+    /// being told of, or each time the same would be news.
+    fn drop_lowest(&mut self, told: &Origin) {
+        let by_length = |(origin, runs): &(&Origin, &Vec<_>)| (runs.len(), *origin != told);
+        let Some(longest) = self.0.iter().max_by_key(by_length).map(|(origin, _)| *origin) else { return };
+        if let Some(runs) = self.0.get_mut(&longest) {
             runs.remove(0);
+            if runs.is_empty() {
+                self.0.remove(&longest);
+            }
         }
     }
 }
