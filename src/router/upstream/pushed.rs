@@ -124,4 +124,19 @@ mod tests {
         }
         assert_eq!(pushed.runs().len(), STATE_HOLDINGS_MAX);
     }
+
+    #[test]
+    fn however_many_lives_are_told_of_the_table_is_bounded_and_what_is_told_last_is_news_once() {
+        let mut pushed = Pushed::default();
+        let run = |life: u64| {
+            let incarnation = Incarnation { random: life, ..Incarnation::default() };
+            let origin = Origin { router: RouterId([1; 16]), incarnation };
+            Holding { origin, floor: 1, top: 1 }
+        };
+        for life in 0..20_000 {
+            assert!(pushed.join(&run(life)));
+            assert!(!pushed.join(&run(life)), "{life}");
+        }
+        assert_eq!((pushed.0.len(), pushed.runs().len()), (STATE_HOLDINGS_MAX, STATE_HOLDINGS_MAX));
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::super::harness::{ms, secs};
 use super::super::mesh::net::{D, MeshNet, R};
-use crate::router::ToClient;
+use crate::router::{FromServer, ToClient, UpConn, UpstreamInput};
+use crate::wire::ClientId;
 
 fn heard(net: &MeshNet, device: D) -> Vec<&str> {
     net[device].heard.iter().map(String::as_str).collect()
@@ -275,4 +276,23 @@ fn audio_of_the_room_that_a_client_leaves_is_not_heard_in_the_next_one() {
     net.stream_there("new", b"F3SBnewF3FN");
     net.run(secs(1));
     assert_eq!(net[b].streams().len(), before + 1);
+}
+
+#[test]
+fn what_the_server_says_before_the_client_is_in_a_room_is_taken_in_when_it_says_it_again() {
+    let mut net = MeshNet::new(1).with_server();
+    let a = net.device("a");
+    net.attach(a, R(0));
+    net.run(ms(100));
+    assert_eq!(net.connected_there(), ["a"]);
+    let records = || vec![(ClientId::new("main-1").unwrap(), b"hi"[..].into())];
+    let says = || FromServer::Playlist { message_uuid: "m".into(), records: records() };
+    let conn = UpConn(1);
+    net.upstream(R(0), UpstreamInput::Says { conn, message: says() });
+    net.run(secs(1));
+    net.subscribe(a, "r");
+    net.run(secs(2));
+    net.upstream(R(0), UpstreamInput::Says { conn, message: says() });
+    net.run(secs(3));
+    assert_eq!(heard(&net, a), ["hi"]);
 }

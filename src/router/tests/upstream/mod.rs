@@ -10,11 +10,13 @@
 //! | another server in the configuration gets what no server has yet, and nothing else | `another` |
 //! | one connection a client, never two, wherever it roams; 17 characters, 250 clients | `lines` |
 //! | the same where routers do not hear each other, or not yet: claims and leases | `claim` |
+//! | routers that go and come back: who is waited for, and who is not | `reach` |
 
 mod another;
 mod claim;
 mod intake;
 mod lines;
 mod push;
+mod reach;
 mod rest;
 pub(super) mod server;
