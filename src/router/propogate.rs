@@ -310,6 +310,7 @@ impl Router {
         } else if is_own {
             self.stats.records_refused += 1;
             self.origins.remove(&record.id);
+            self.upstream_never_had(&record);
             // Whoever took it in as well has the only one.
             let twin = self.uncommitted.iter_mut().find(|waiting| waiting.record.key() == record.key());
             twin.into_iter().for_each(|twin| twin.is_twin = false);

@@ -128,6 +128,17 @@ impl Echoes {
         }
     }
 
+    /// It never was held.
+    pub(super) fn discard(&mut self, record: &Record) {
+        let key = echo_key(&record.room, &record.client_id, &record.payload);
+        let Some(echoes) = self.by_key.get_mut(&key) else { return };
+        echoes.iter_mut().for_each(|echo| echo.ids.retain(|id| *id != record.id));
+        echoes.retain(|echo| echo.message != record.key() || !echo.ids.is_empty());
+        if echoes.is_empty() {
+            self.by_key.remove(&key);
+        }
+    }
+
     /// It is held no more. The server may tell of it yet: that is no news.
     pub(super) fn remove(&mut self, record: &Record, now: Time) {
         let key = echo_key(&record.room, &record.client_id, &record.payload);
@@ -256,6 +267,19 @@ mod tests {
         echoes.insert(&theirs, Some(Time::from_secs(20)), true, BTreeSet::new());
         assert_eq!(echoes.pair(&theirs, true), Some((ours.key(), None)));
         assert_eq!(echoes.pair(&theirs, true), None, "once");
+    }
+
+    #[test]
+    fn what_the_disk_refused_leaves_nothing_behind() {
+        let (mut echoes, refused, held) = (Echoes::default(), record(1), record(2));
+        echoes.insert(&refused, None, false, BTreeSet::new());
+        echoes.insert(&held, None, false, BTreeSet::new());
+        echoes.discard(&refused);
+        let key = echo_key(&held.room, &held.client_id, &held.payload);
+        assert_eq!(echoes.told(key, UpConn(1), Time::ZERO), Some(Some(held.id)));
+        assert_eq!(echoes.told(key, UpConn(1), Time::ZERO), None, "the refused one is no message");
+        echoes.discard(&held);
+        assert!(echoes.by_key.is_empty() && echoes.gone.is_empty());
     }
 
     #[test]

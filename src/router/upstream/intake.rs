@@ -310,6 +310,11 @@ impl Router {
         !mutated!(self.settings, ServerTwinDelivered)
     }
 
+    /// It was not taken in after all.
+    pub(in crate::router) fn upstream_never_had(&mut self, record: &Record) {
+        self.upstream.echoes.discard(record);
+    }
+
     pub(in crate::router) fn upstream_forgets(&mut self, record: &Record) {
         self.upstream.echoes.remove(record, self.now);
         self.push_expired(record);

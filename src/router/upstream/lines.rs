@@ -42,6 +42,8 @@ pub(super) struct Carried {
     pub(super) line: Option<Line>,
     /// What the server does not have, in the order in which it was said.
     pub(super) waiting: BTreeMap<(u64, RecordId), Arc<Record>>,
+    /// Records of its backlog that have gone.
+    pub(super) turns: u32,
     pub(super) audio: Audio,
     /// Playlists of the server that were taken in lately: when, and their hash.
     pub(super) known: VecDeque<(Time, u64)>,
@@ -196,7 +198,10 @@ impl Router {
     /// Brings one client's connection to where it should be.
     pub(super) fn carry(&mut self, client_id: &ClientId) {
         self.suspicion_due(client_id);
-        match self.want(client_id) {
+        let want = self.want(client_id);
+        // Of one that is here it is known which live audio it has heard.
+        let is_here = matches!(want, Want::Serve(_));
+        match want {
             Want::Serve(key) => {
                 let may = self.may_serve(key);
                 self.have_line_if(client_id, may);
@@ -218,7 +223,7 @@ impl Router {
             self.push_up(client_id);
             self.probe_line(client_id);
         }
-        if self.upstream.clients.get(client_id).is_some_and(Carried::is_needless) {
+        if !is_here && self.upstream.clients.get(client_id).is_some_and(Carried::is_needless) {
             self.upstream.clients.remove(client_id);
         }
     }

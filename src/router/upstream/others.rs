@@ -405,6 +405,11 @@ impl Router {
         }
     }
 
+    /// Whether a life of another router is.
+    pub(super) fn is_in_reach(&self, origin: &Origin) -> bool {
+        self.lives_in_reach().contains(&life_of(origin))
+    }
+
     fn lives_in_reach(&self) -> BTreeSet<Life> {
         let members = self.members_in_life().into_iter();
         let lives = members.map(|(router, incarnation)| (router, incarnation.random));

@@ -20,6 +20,9 @@ const LIVE_AGE: Duration = Duration::from_secs(5);
 /// each that is 4 Mbit/s of base64, less than a weak link's whole.
 const BACKLOG_INTERVAL: Duration = Duration::from_millis(25);
 
+/// Turns of one client that make a difference: a microsecond each, less than an interval together.
+const TURNS_MAX: u32 = 10_000;
+
 /// A record that was sent and is not confirmed.
 #[derive(Debug)]
 pub(super) struct Flight {
@@ -85,13 +88,23 @@ impl Router {
         if line.flight.is_some() {
             return self.flight_due(client_id);
         }
-        let Some(next) = self.next_to_push(carried) else { return };
+        let Some(next) = self.next_to_push(carried) else {
+            if let Some(carried) = self.upstream.clients.get_mut(client_id) {
+                carried.turns = 0;
+            }
+            return;
+        };
         let age = self.origins.position(&next.id).and_then(|at| self.log.get(at, now)).map(|(_, age)| age);
         if age.is_some_and(|age| age >= LIVE_AGE) {
-            if now < self.upstream.backlog_at {
-                return self.wake_at(client_id, self.upstream.backlog_at);
+            // Who has had fewer turns goes first, whoever has how much.
+            let turn = Duration::from_micros(carried.turns.min(TURNS_MAX).into());
+            if now < self.upstream.backlog_at + turn {
+                return self.wake_at(client_id, self.upstream.backlog_at + turn);
             }
             self.upstream.backlog_at = now + BACKLOG_INTERVAL;
+            if let Some(carried) = self.upstream.clients.get_mut(client_id) {
+                carried.turns += 1;
+            }
         }
         let wait = FlightWait::Until(now);
         self.fly(client_id, Flight { record: next, sent: 0, wait });
@@ -117,13 +130,14 @@ impl Router {
     /// Sends a record, for the first time or again.
     fn fly(&mut self, client_id: &ClientId, flight: Flight) {
         let until = self.now + self.settings.retry_interval;
+        // Who took it in and is gone, an earlier life of this router maybe, may have told the
+        // server, and nobody else of it.
+        let origin = flight.record.id.origin;
+        let is_of_gone = origin != self.origin && !self.is_in_reach(&origin);
         let carried = self.upstream.clients.get_mut(client_id);
         let Some(line) = carried.and_then(|carried| carried.line.as_mut()) else { return };
         let (conn, record) = (line.conn, flight.record.clone());
-        // An earlier life's Confirm may not have reached the disk.
-        let is_of_earlier_life =
-            record.id.origin.router == self.origin.router && record.id.origin != self.origin;
-        self.stats.upstream_unsure += u64::from(flight.sent == 0 && is_of_earlier_life);
+        self.stats.upstream_unsure += u64::from(flight.sent == 0 && is_of_gone);
         line.flight = Some(Flight { sent: flight.sent + 1, wait: FlightWait::Until(until), ..flight });
         let send = UpstreamOutput::Send { conn, frame: ToServer::Propogate(record) };
         self.outputs.push_back(Output::Upstream(send));

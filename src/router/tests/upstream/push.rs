@@ -398,3 +398,40 @@ fn what_was_pushed_is_told_again_to_a_router_that_has_lost_it() {
     net.run(secs(30));
     assert_eq!(texts(&net), ["one"]);
 }
+
+#[test]
+fn what_waits_for_long_goes_in_turns_whoever_has_how_much() {
+    let mut net = MeshNet::new(1).with_server();
+    let (a, z) = (net.listener("a", R(0), "r"), net.listener("z", R(0), "r"));
+    net.server_ends();
+    net.say(z, "r", "z old");
+    net.run(secs(1));
+    for nth in 0..400 {
+        net.say(a, "r", &format!("a {nth}"));
+    }
+    net.run(secs(10));
+    net.server_returns();
+    net.run(secs(1));
+    net.say(z, "r", "z now");
+    net.run(secs(30));
+    let at = |text: &str| texts(&net).iter().position(|told| *told == text).unwrap();
+    assert!(at("z old") < 5 && at("z now") < 60, "{} and {}", at("z old"), at("z now"));
+    assert_eq!(texts(&net).len(), 402);
+}
+
+#[test]
+fn what_a_router_may_have_told_the_server_before_it_died_is_counted() {
+    let mut net = MeshNet::new(3).with_server();
+    let a = net.listener("a", R(2), "r");
+    net.run(secs(2));
+    // Given: it dies after the server has the message, and before it tells.
+    net.say(a, "r", "hello");
+    net.run(ms(10));
+    assert_eq!(texts(&net), ["hello"]);
+    net.kill(R(2));
+    net.attach(a, R(1));
+    net.subscribe(a, "r");
+    net.run(secs(60));
+    let counted: u64 = [R(0), R(1)].iter().map(|at| net.router(*at).stats().upstream_unsure).sum();
+    assert!(texts(&net).len() as u64 <= 1 + counted, "{:?}, {counted} counted", texts(&net));
+}
