@@ -110,7 +110,7 @@ pub fn sweep_of<T: Sum>(
 fn take(next: &Mutex<u64>, until: u64) -> Option<std::ops::Range<u64>> {
     let mut next = next.lock().ok()?;
     let from = *next;
-    *next = (from + BATCH_SEEDS).min(until);
+    *next = from.saturating_add(BATCH_SEEDS).min(until);
     (from < until).then_some(from..*next)
 }
 

@@ -28,7 +28,10 @@ fn every_command_has_help_with_an_example() {
 
 #[test]
 fn wrong_usage_is_said_and_ends_with_2() {
-    for arguments in [&["sweep", "--seeds", "9..3"][..], &["run"], &["dance"], &["run", "--seed", "x"]] {
+    let none = ["mesh", "mutants", "--seeds", "0"];
+    for arguments in
+        [&["sweep", "--seeds", "9..3"][..], &["run"], &["dance"], &["run", "--seed", "x"], &none, &none[1..]]
+    {
         let output = fau3_sim(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(!output.stderr.is_empty());
@@ -94,4 +97,20 @@ fn whoever_closes_the_output_has_seen_enough_and_a_full_disk_is_an_error() {
     let said = String::from_utf8(ended.stderr).unwrap();
     assert_eq!((ended.status.code(), said.lines().count()), (Some(1), 1), "{said}");
     assert!(said.contains("cannot write to standard output"), "{said}");
+}
+
+#[test]
+fn the_last_seeds_there_are_can_be_swept_and_a_picture_ends_where_its_run_does() {
+    let sweep = fau3_sim(&["sweep", "--seeds", "18446744073709551614..18446744073709551615"]);
+    assert_eq!(sweep.status.code(), Some(0), "{}", String::from_utf8_lossy(&sweep.stderr));
+    let file = std::env::temp_dir().join(format!("fau3-sim-end-{}.svg", std::process::id()));
+    let draw = |from: &str, until: &str| {
+        let svg = file.to_str().unwrap();
+        fau3_sim(&["replay", "--seed", "0", "--svg", svg, "--from", from, "--until", until]).status.code()
+    };
+    assert_eq!(draw("0", "18446744073709551615"), Some(0));
+    assert!(std::fs::metadata(&file).unwrap().len() < 5_000_000);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!((draw("99999999", "999999999"), draw("20", "10")), (Some(1), Some(1)));
+    assert!(!file.exists());
 }

@@ -202,8 +202,14 @@ impl Replay {
 
     fn draw(&self, world: &World, outcome: &Outcome) -> bool {
         let Some(file) = &self.svg else { return true };
-        let until = self.until.map_or(outcome.ended, Time::from_secs);
-        let from = Time::from_secs(self.from);
+        // No more than there is.
+        let ended = outcome.ended;
+        let second = |second: u64| Time::from_secs(second.min(ended.as_millis() / 1_000 + 1)).min(ended);
+        let (from, until) = (second(self.from), self.until.map_or(ended, second));
+        if from >= until {
+            eprintln!("there is nothing to draw between {from} and {until} s: the run ends at {ended} s");
+            return false;
+        }
         let setup = world.setup();
         let picture = svg::draw(world.timeline(), &setup.faults, setup.routers, from, until);
         match std::fs::write(file, picture) {

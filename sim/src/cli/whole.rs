@@ -116,7 +116,7 @@ struct Outages {
 #[derive(Debug, Args)]
 struct Mutants {
     /// A variant that survives so many seeds has survived
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 }
 

@@ -8,7 +8,7 @@ use super::output::say;
 #[derive(Debug, Args)]
 pub(crate) struct Mutants {
     /// A variant that survives so many seeds has survived
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 }
 
