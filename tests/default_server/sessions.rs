@@ -119,15 +119,17 @@ async fn live_audio_behind_more_than_four_frames_is_dropped_and_nothing_else_is(
 async fn a_server_that_does_not_read_loses_the_connection_rather_than_frames_in_between() {
     let server = Legacy::start(Quirks::default());
     let mut upstream = connected(&server).await;
-    // One more than wait at most, while nothing of the connection's runs.
-    for number in 0..=256 {
+    // One more than wait at most, while nothing of the connection's runs: all that a router can
+    // be told at once, and some.
+    const WAITING_MAX: usize = 1_024 + 256;
+    for number in 0..=WAITING_MAX {
         send(
             &mut upstream,
             ToServer::Confirm { message_uuid: number.to_string().into(), status: Status::OK },
         );
     }
     assert!(matches!(next(&mut upstream).await, UpstreamInput::Down { conn: CONN, .. }));
-    wait_for("all that was taken", PATIENCE, || server.confirms().len() == 256);
+    wait_for("all that was taken", PATIENCE, || server.confirms().len() == WAITING_MAX);
 }
 
 #[tokio::test]
