@@ -231,16 +231,37 @@ enum Failed {
 fn wait_until_listening(program: &mut Program, address: SocketAddr) -> Result<(), Failed> {
     let since = Instant::now();
     while since.elapsed() < START_MAX {
-        // Its end first: another program may listen where it wanted to.
         if program.has_ended() {
             return Err(Failed::Ended);
         }
-        if TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok() {
+        // Another program may listen where it wanted to, and this one not have ended yet.
+        if listens(program.pid(), address.port()) {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(5));
     }
     Err(Failed::Silent)
+}
+
+/// Whether this process itself listens on a port, as proc(5) says.
+fn listens(pid: u32, port: u16) -> bool {
+    const LISTENING: &str = "0A";
+    let tables = ["tcp", "tcp6"].map(|table| std::fs::read_to_string(format!("/proc/{pid}/net/{table}")));
+    let lines: Vec<String> = tables.into_iter().flatten().flat_map(|table| lines_of(&table)).collect();
+    let inodes = lines.iter().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (local, state, inode) = (fields.get(1)?, fields.get(3)?, fields.get(9)?);
+        let is_it = local.ends_with(&format!(":{port:04X}")) && *state == LISTENING;
+        is_it.then(|| format!("socket:[{inode}]"))
+    });
+    let inodes: Vec<String> = inodes.collect();
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    let mut targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    targets.any(|target| inodes.iter().any(|inode| target.as_os_str() == inode.as_str()))
+}
+
+fn lines_of(table: &str) -> Vec<String> {
+    table.lines().map(str::to_owned).collect()
 }
 
 fn free_address() -> SocketAddr {

@@ -367,10 +367,11 @@ impl Router {
         let known = others.known.remove(&life);
         // Of one that was missed it is not known whom it named.
         let follows = known.as_ref().is_some_and(|known| state.revision == known.state.revision + 1);
+        let gone_at = Time::from_millis(now.as_millis().saturating_sub(state.gone_ms.unwrap_or(0)));
         let Other { named: before, named_since, gone_since, closed_at, has_ended, .. } =
-            known.unwrap_or_else(|| Other::unheard(life, now));
-        let gone_at = now.as_millis().saturating_sub(state.gone_ms.unwrap_or(0));
-        let gone_since = (!is_there).then(|| gone_since.unwrap_or(Time::from_millis(gone_at)));
+            known.unwrap_or_else(|| Other::unheard(life, gone_at));
+        // Others may have had it in reach for longer.
+        let gone_since = (!is_there).then(|| gone_since.map_or(gone_at, |since| since.max(gone_at)));
         let was_unheard = others.unheard.remove(&life).is_some();
         let named = named(&state);
         let names_others = before != named || !follows;

@@ -6,8 +6,7 @@ use crate::router::{Input, ServerKind, UpstreamInput};
 use crate::wire::fau3e::Message;
 
 /// How long it takes until a client is connected to the server.
-fn connected_after(net: &mut MeshNet, at: R) -> u64 {
-    let name = "somebody new";
+fn connected_after(net: &mut MeshNet, at: R, name: &str) -> u64 {
     net.listener(name, at, "r");
     for tenth in 0..400 {
         if net.connected_there().contains(&name.to_owned()) {
@@ -115,7 +114,27 @@ fn nobody_waits_for_a_router_that_has_ended_long_ago() {
     net.upstream(R(0), UpstreamInput::Configure(Some(ServerKind::Legacy)));
     net.upstream(R(0), UpstreamInput::Reach(Some(true)));
     net.run(secs(60));
-    let after = connected_after(&mut net, R(0));
+    let after = connected_after(&mut net, R(0), "a");
+    assert!(after <= 2_000, "{after} ms");
+}
+
+#[test]
+fn one_that_is_gone_is_waited_for_since_it_went_and_not_since_one_heard_of_it() {
+    // Given: a router that has never met the others, one of which goes without a word.
+    let mut net = MeshNet::new(3);
+    net.cut(R(0), R(1));
+    net.cut(R(0), R(2));
+    let mut net = net.with_server();
+    net.run(secs(300));
+    net.cut(R(1), R(2));
+    net.run(secs(400));
+    // When: it meets the other one, and hears of that.
+    net.mend(R(0), R(1));
+    net.run(secs(100));
+    let after = connected_after(&mut net, R(0), "early");
+    assert!(after > 20_000, "it may be at work: {after} ms");
+    net.run(secs(110));
+    let after = connected_after(&mut net, R(0), "late");
     assert!(after <= 2_000, "{after} ms");
 }
 
