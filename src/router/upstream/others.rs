@@ -23,6 +23,9 @@ pub(super) const LINGER: Duration = Duration::from_secs(15);
 /// The same where its process has ended: then its kernel has closed them.
 const CLOSED_LINGER: Duration = Duration::from_secs(1);
 
+/// Words of a router that came so long before its beacons are of the same coming.
+const HEARD_LATELY: Duration = Duration::from_secs(2);
+
 /// Lives of routers that are kept track of: each router's that is in reach, and as
 /// many that are not.
 const LIVES_MAX: usize = 2 * fau3_election::ROUTERS_MAX;
@@ -70,6 +73,8 @@ struct Other {
     named: BTreeSet<ClientId>,
     /// Its revision since which they are these.
     named_since: u64,
+    /// When anything of it came last.
+    heard_at: Time,
     /// Since when it is out of reach.
     gone_since: Option<Time>,
     /// When it closed its last connection to this router, while the server led.
@@ -88,8 +93,8 @@ impl Other {
         let (lines, claims, heard, pushed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let state = UpstreamState { origin, revision: 0, gone_ms: None, lines, claims, heard, pushed };
         let (named, gone_since) = (BTreeSet::new(), Some(now));
-        let (closed_at, has_ended, is_over) = (None, false, false);
-        Self { state, named, named_since: 0, gone_since, closed_at, has_ended, is_over }
+        let (heard_at, closed_at, has_ended, is_over) = (Time::ZERO, None, false, false);
+        Self { state, named, named_since: 0, heard_at, gone_since, closed_at, has_ended, is_over }
     }
 
     /// Until when its connections count; `None`: as long as it is there. The
@@ -200,6 +205,14 @@ impl Others {
     /// Until when one in reach may tell of its connections for the first time.
     pub(super) fn unheard_until(&self, now: Time) -> Option<Time> {
         self.unheard.values().max().map(|since| *since + LINGER).filter(|until| *until > now)
+    }
+
+    /// A router itself says what it has said before: it has done nothing since. True if that was waited for.
+    fn is_heard_again(&mut self, life: Life, now: Time) -> bool {
+        if let Some(other) = self.known.get_mut(&life) {
+            other.heard_at = now;
+        }
+        self.unheard.remove(&life).is_some()
     }
 
     /// Beyond the bound, who is gone for longest is forgotten.
@@ -359,6 +372,9 @@ impl Router {
             if is_news {
                 self.tell_upstream_soon();
             }
+            if life.0 == via && self.upstream.others.is_heard_again(life, now) {
+                self.look_at_all_carried();
+            }
             return;
         }
         pushed.iter().for_each(|run| {
@@ -378,7 +394,8 @@ impl Router {
         let named_since = if names_others { state.revision } else { named_since };
         self.upstream.looks.extend(before.symmetric_difference(&named).cloned());
         let is_over = false;
-        let other = Other { state, named, named_since, gone_since, closed_at, has_ended, is_over };
+        let heard_at = now;
+        let other = Other { state, named, named_since, heard_at, gone_since, closed_at, has_ended, is_over };
         self.upstream.others.known.insert(life, other);
         if was_unheard || !is_there {
             self.upstream_members_changed();
@@ -432,8 +449,10 @@ impl Router {
                 upstream.looks.extend(other.named.iter().cloned());
                 if is_there {
                     upstream.others.came_at = now;
-                    // What it did meanwhile it has yet to tell.
-                    upstream.others.unheard.insert(*life, now);
+                    // What it did meanwhile it has yet to tell, unless its connection came first.
+                    if other.heard_at + HEARD_LATELY < now {
+                        upstream.others.unheard.insert(*life, now);
+                    }
                     upstream.others.tells_anew = true;
                 }
             }
