@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::common::desktop::Desktop;
 use crate::common::trio::{SETTLED_MAX, Trio};
 use crate::common::{Node, wait_for};
@@ -106,7 +108,14 @@ fn of_three_routers_the_deputy_alone_looks_and_all_follow() {
     let url = format!("default_server.url={}", server.url());
     let mut trio = Trio::start(&[&url, SHORT_HOLD], |_, setup| setup);
     let all = |nodes: &[Node], mode: &str| nodes.iter().all(|node| node.status()["mode"] == mode);
-    wait_for("all follow it", SETTLED_MAX, || all(&trio.nodes, "default"));
+    // Before they have met, each follows it by itself.
+    wait_for("all follow it together", SETTLED_MAX, || {
+        let statuses: Vec<Value> = trio.nodes.iter().map(Node::status).collect();
+        let deputy = &statuses[0]["deputy"];
+        let has_met_all = |status: &Value| status["routers"].as_array().is_some_and(|all| all.len() == 3);
+        let agrees = |status: &Value| status["deputy"] == *deputy && has_met_all(status);
+        statuses.iter().all(|status| agrees(status) && status["mode"] == "default")
+    });
     wait_for("one looks", PATIENCE, || server.watchers() == 1);
     let deputy = trio.nodes[0].status()["deputy"].as_str().unwrap().to_owned();
     let watches = |node: &Node| said(node)["watched_here"] == true;

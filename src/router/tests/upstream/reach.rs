@@ -139,22 +139,6 @@ fn one_that_is_gone_is_waited_for_since_it_went_and_not_since_one_heard_of_it() 
 }
 
 #[test]
-fn whoever_has_told_just_before_its_beacons_came_need_not_tell_again() {
-    for (near, far) in [(0, 1), (1, 0)] {
-        // Given: connections that stand before beacons pass, over which one hears the other and is not heard.
-        let mut net = MeshNet::new(2);
-        net.silent = true;
-        net.deaf.insert(R(far));
-        let mut net = net.with_server();
-        net.deaf.clear();
-        net.silent = false;
-        net.run(secs(2));
-        let after = connected_after(&mut net, R(near), "a");
-        assert!(after <= 2_000, "{after} ms");
-    }
-}
-
-#[test]
 fn what_a_message_costs_in_words_of_the_server_grows_with_the_routers_and_not_with_their_cube() {
     let told = |routers: usize| {
         let mut net = MeshNet::new(routers).with_server();
