@@ -119,10 +119,12 @@ fn of_three_routers_the_deputy_alone_looks_and_all_follow() {
     wait_for("one looks", PATIENCE, || server.watchers() == 1);
     let deputy = trio.nodes[0].status()["deputy"].as_str().unwrap().to_owned();
     let watches = |node: &Node| said(node)["watched_here"] == true;
-    for node in &trio.nodes {
-        assert_eq!(watches(node), node.status()["name"] == deputy);
-        assert_eq!(said(node)["reachable"], true);
-    }
+    wait_for("the deputy alone looks, and all know it there", PATIENCE, || {
+        let is_right = |node: &Node| {
+            watches(node) == (node.status()["name"] == deputy) && said(node)["reachable"] == true
+        };
+        trio.nodes.iter().all(is_right)
+    });
     // When it goes, the deputy leads; when it is back, all follow it again.
     server.crash();
     wait_for("a router leads", PATIENCE, || {
