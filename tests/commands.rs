@@ -4,13 +4,11 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 
-use common::{Finished, Node, Program, TempDir, fau3, finish};
+use crate::common::{Finished, Node, Program, TempDir, fau3, finish};
 
 /// The commands that the program's own help lists.
 fn commands() -> Vec<String> {

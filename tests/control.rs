@@ -3,15 +3,13 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use common::http::{Answer, http};
-use common::{Node, Program, fau3, finish, wait_for};
+use crate::common::http::{Answer, http};
+use crate::common::{Node, Program, fau3, finish, wait_for};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(20);

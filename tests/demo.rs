@@ -3,14 +3,10 @@
 #![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-#[path = "common/readme.rs"]
-mod readme;
-
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Program, TempDir, fau3, finish, wait_for};
+use crate::common::{Program, TempDir, fau3, finish, readme, wait_for};
 
 /// The demonstration with a folder of its own for what it makes.
 fn demo(arguments: &[&str], dir: &TempDir) -> Program {

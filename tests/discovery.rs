@@ -3,15 +3,13 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use common::Net;
+use crate::common::Net;
 use fau3::config::{Config, Mesh, Surroundings};
 use fau3::discovery::{ADDRESSES_MAX, Discovery, Hint, News, Own, mdns};
 use libp2p_identity::Keypair;

@@ -5,15 +5,13 @@
 #![cfg(feature = "disk")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use common::desktop::{Desktop, Got, Heard, confirm, propogate};
-use common::{Node, wait_for};
+use crate::common::desktop::{Desktop, Got, Heard, confirm, propogate};
+use crate::common::{Node, wait_for};
 use fau3::store::GROUP_INTERVAL;
 
 const PATIENCE: Duration = Duration::from_secs(20);

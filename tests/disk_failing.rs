@@ -4,14 +4,12 @@
 #![cfg(feature = "disk")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use common::desktop::{Desktop, Got, confirm, propogate};
-use common::{Disk, Node, TempDir, wait_for};
+use crate::common::desktop::{Desktop, Got, confirm, propogate};
+use crate::common::{Disk, Node, TempDir, wait_for};
 use fau3::router::UNCOMMITTED_MAX;
 
 const PATIENCE: Duration = Duration::from_secs(20);

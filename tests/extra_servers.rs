@@ -3,15 +3,13 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use common::http::http;
-use common::trio::{SETTLED_MAX, Trio};
-use common::{Node, TempDir, wait_for};
+use crate::common::http::http;
+use crate::common::trio::{SETTLED_MAX, Trio};
+use crate::common::{Node, TempDir, wait_for};
 use fau3_election::{ServerEntry, ServerList};
 use serde_json::{Value, json};
 

@@ -3,12 +3,10 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::fs;
 use std::time::Duration;
 
-use common::{Net, Program, TempDir, wait_for};
+use crate::common::{Net, Program, TempDir, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -2,14 +2,12 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::time::Duration;
 
-use common::desktop::Desktop;
-use common::http::http;
-use common::trio::{SETTLED_MAX, Trio};
-use common::{Node, fau3, finish, wait_for};
+use crate::common::desktop::Desktop;
+use crate::common::http::http;
+use crate::common::trio::{SETTLED_MAX, Trio};
+use crate::common::{Node, fau3, finish, wait_for};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(20);

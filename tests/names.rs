@@ -3,13 +3,11 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::fs;
 use std::time::Duration;
 
-use common::trio::{SETTLED_MAX, Trio};
-use common::{Node, wait_for};
+use crate::common::trio::{SETTLED_MAX, Trio};
+use crate::common::{Node, wait_for};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -2,13 +2,11 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
-use common::Net;
+use crate::common::Net;
 
 const PORT: u16 = 7;
 /// ARP that has asked in vain asks again after a second, and what was sent waits.

@@ -3,11 +3,9 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::process::Command;
 
-use common::{Node, PYTHON, finish, python_can, skipped};
+use crate::common::{Node, PYTHON, finish, python_can, skipped};
 
 const CLIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/websockets_client.py");
 

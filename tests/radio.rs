@@ -4,12 +4,10 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::Node;
-use common::radio::{BINARY, CLOSE, Heard, PATIENCE, REMEMBERED_FOR, Radio, SPEEX, TEXT, marked};
+use crate::common::Node;
+use crate::common::radio::{BINARY, CLOSE, Heard, PATIENCE, REMEMBERED_FOR, Radio, SPEEX, TEXT, marked};
 use serde_json::json;
 
 #[test]

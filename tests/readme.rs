@@ -4,15 +4,11 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-#[path = "common/readme.rs"]
-mod readme;
-
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use common::{Node, Program, TempDir, fau3, finish};
-use readme::{README, arguments_of, blocks, commands};
+use crate::common::readme::{README, arguments_of, blocks, commands};
+use crate::common::{Node, Program, TempDir, fau3, finish};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 

@@ -3,15 +3,13 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::fs;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::desktop::Desktop;
-use common::{Node, TempDir, wait_for};
+use crate::common::desktop::Desktop;
+use crate::common::{Node, TempDir, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

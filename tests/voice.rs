@@ -3,14 +3,12 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Finished, Node, PYTHON, Program, TempDir};
-use common::{fau3, finish, finish_with_input, python_can, skipped, wait_for};
+use crate::common::{Finished, Node, PYTHON, Program, TempDir};
+use crate::common::{fau3, finish, finish_with_input, python_can, skipped, wait_for};
 
 const VOICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/voice/voice.speex");
 const DECODER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/voice/decode.py");

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::bystanders::undisturbed;
+use crate::bad_input::bystanders::undisturbed;
 use crate::common::Node;
 use crate::common::http::{exchange, http};
 use crate::common::radio::PATIENCE;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::bystanders::undisturbed;
+use crate::bad_input::bystanders::undisturbed;
+use crate::bad_input::{ELSEWHERE, assert_hears_only_its_pong, count, resident_kib};
 use crate::common::Node;
 use crate::common::http::{exchange, upgrade};
 use crate::common::radio::{BINARY, Heard, PATIENCE, PING, Radio, TEXT, marked};
-use crate::{ELSEWHERE, assert_hears_only_its_pong, count, resident_kib};
 
 /// How much a node may grow under a flood, beyond what it may store.
 const GROWTH_MAX_KIB: u64 = 8 * 1024;

@@ -4,10 +4,10 @@ use std::io::Write;
 
 use serde_json::json;
 
-use crate::bystanders::undisturbed;
+use crate::bad_input::bystanders::undisturbed;
+use crate::bad_input::{A_WHILE, assert_hears_only_its_pong, goodbye};
 use crate::common::Node;
 use crate::common::radio::{BINARY, CLOSE, CONTINUATION, PATIENCE, PING, Radio, SPEEX, TEXT, marked};
-use crate::{A_WHILE, assert_hears_only_its_pong, goodbye};
 
 const MIB: usize = 1024 * 1024;
 

@@ -1,10 +1,10 @@
 //! Client ids and upgrades that are not as they should be.
 
-use crate::bystanders::undisturbed;
+use crate::bad_input::bystanders::undisturbed;
+use crate::bad_input::{ELSEWHERE, assert_hears_only_its_pong, count, goodbye};
 use crate::common::Node;
 use crate::common::http::{Answer, http, upgrade};
 use crate::common::radio::Radio;
-use crate::{ELSEWHERE, assert_hears_only_its_pong, count, goodbye};
 
 /// One line that says what to do.
 fn assert_one_line(answer: &Answer, what: &str) {

@@ -4,10 +4,10 @@
 
 use serde_json::{Value, json};
 
-use crate::bystanders::undisturbed;
+use crate::bad_input::bystanders::undisturbed;
+use crate::bad_input::{A_WHILE, assert_hears_only_its_pong, count};
 use crate::common::Node;
 use crate::common::radio::{Heard, PATIENCE, Radio, SPEEX, TEXT};
-use crate::{A_WHILE, assert_hears_only_its_pong, count};
 
 /// FAU3_INVALID for `uuid`, and nothing else.
 fn assert_invalid(radio: &mut Radio, frame: &[u8], uuid: &str) {

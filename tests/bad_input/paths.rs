@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::bystanders::undisturbed;
+use crate::bad_input::bystanders::undisturbed;
 use crate::common::radio::{Heard, PATIENCE, Radio, TEXT};
 use crate::common::{Node, Program, TempDir, fau3, finish, wait_for};
 

@@ -4,11 +4,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::bystanders::undisturbed;
+use crate::bad_input::bystanders::undisturbed;
+use crate::bad_input::{ELSEWHERE, assert_hears_only_its_pong};
 use crate::common::http::{exchange, upgrade};
 use crate::common::radio::Radio;
 use crate::common::{Node, wait_for};
-use crate::{ELSEWHERE, assert_hears_only_its_pong};
 
 /// For how long a connection may be there without being a client's.
 const SILENCE_MAX: Duration = Duration::from_secs(10);

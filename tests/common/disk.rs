@@ -1,7 +1,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{TempDir, skipped};
+use fau3_skipped::{excused, skipped};
+
+use super::TempDir;
 
 /// A small file system in memory, of the test's own.
 pub(crate) struct Disk(TempDir);
@@ -16,8 +18,8 @@ impl Disk {
             return Some(Self(dir));
         }
         // A container's root may be forbidden to; whoever starts the tests says so.
-        if std::env::var_os("FAU3_NO_MOUNT").is_some_and(|value| value == "1") {
-            eprintln!("SKIPPED, NOT TESTED: nothing can be mounted here");
+        if fau3_skipped::is_set("FAU3_NO_MOUNT") {
+            excused("nothing can be mounted here");
         } else {
             skipped("the right to mount a small disk (root)");
         }

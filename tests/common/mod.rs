@@ -17,6 +17,7 @@ mod netns;
 mod process;
 #[cfg(feature = "net")]
 pub(crate) mod radio;
+pub(crate) mod readme;
 mod temp;
 pub(crate) mod trio;
 
@@ -26,6 +27,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 pub(crate) use disk::Disk;
+pub(crate) use fau3_skipped::skipped;
 pub(crate) use netns::{Net, batch, feed};
 pub(crate) use process::{Finished, Program, finish, finish_with_input};
 pub(crate) use temp::TempDir;
@@ -40,18 +42,6 @@ pub(crate) fn fau3(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fau3"));
     command.args(args);
     command
-}
-
-/// Says aloud that a test is left out since this machine lacks something; with
-/// `FAU3_REQUIRE_ALL=1`, which CI sets, that is a failure. Always `true`, so
-/// that a test reads `if missing_program && skipped("...") { return; }`.
-pub(crate) fn skipped(lacking: &str) -> bool {
-    assert!(
-        std::env::var_os("FAU3_REQUIRE_ALL").is_none_or(|value| value != "1"),
-        "FAU3_REQUIRE_ALL is set, and this machine lacks {lacking}"
-    );
-    eprintln!("SKIPPED, NOT TESTED: this machine lacks {lacking}");
-    true
 }
 
 /// Whether Debian's Python runs `code` without an error: `import websockets`.

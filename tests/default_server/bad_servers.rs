@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::common::desktop::Desktop;
 use crate::common::{Node, TempDir, wait_for};
+use crate::default_server::{PATIENCE, below, said, until_reachable};
 use crate::legacy::{Answer, Legacy, Quirks};
-use crate::{PATIENCE, below, said, until_reachable};
 
 /// A router below whatever is at this address.
 fn below_address(address: SocketAddr) -> Node {

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::common::desktop::Desktop;
 use crate::common::wait_for;
+use crate::default_server::relay::{
+    carried, doubled_upstream, hear_all, numbered, once, payloads, say_all, upstream_of,
+};
+use crate::default_server::{PATIENCE, below, said, until_reachable};
 use crate::legacy::{Answer, Legacy, Quirks};
-use crate::relay::{carried, doubled_upstream, hear_all, numbered, once, payloads, say_all, upstream_of};
-use crate::{PATIENCE, below, said, until_reachable};
 
 /// Of those who only speak, each its own.
 const ROOMS: [&str; 3] = ["hall", "kitchen", "garden"];

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::common::trio::{SETTLED_MAX, Trio};
 use crate::common::{Node, wait_for};
+use crate::default_server::{PATIENCE, below, said, until_reachable};
 use crate::legacy::{Answer, Legacy, Quirks};
-use crate::{PATIENCE, below, said, until_reachable};
 
 fn list(version: u64, names: &[&str]) -> Answer {
     let servers: Vec<_> = names.iter().map(|name| json!({"Name": name})).collect();

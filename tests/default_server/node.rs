@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::common::trio::own_address;
 use crate::common::{Node, Setup, wait_for};
-use crate::{PATIENCE, said, until_reachable};
+use crate::default_server::{PATIENCE, said, until_reachable};
 
 /// A node of this name in a mesh with the well-known key, which calls nobody.
 fn node(name: &str, options: &[&str]) -> (Setup, String) {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::PATIENCE;
 use crate::common::desktop::{Desktop, Got, confirm, playlist, propogate};
 use crate::common::http::{exchange, http, upgrade};
 use crate::common::wait_for;
+use crate::default_server::PATIENCE;
 use crate::legacy::{Answer, Legacy, Quirks};
 
 fn pair(server: &Legacy) -> (Desktop, Desktop) {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::common::desktop::{Desktop, Got, Heard, playlist, propogate};
 use crate::common::trio::{SETTLED_MAX, Trio};
 use crate::common::{Node, TempDir, wait_for};
+use crate::default_server::{PATIENCE, below, said, until_reachable};
 use crate::legacy::{Legacy, Quirks};
-use crate::{PATIENCE, below, said, until_reachable};
 
 /// Where more would come, it comes within this.
 const QUIET: Duration = Duration::from_millis(1_500);

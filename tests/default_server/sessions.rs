@@ -9,8 +9,8 @@ use fau3::upstream::watch::Settings;
 use fau3::wire::fau3d::Status;
 use fau3::wire::{ClientId, RoomId, Uuid};
 
-use crate::PATIENCE;
 use crate::common::wait_for;
+use crate::default_server::PATIENCE;
 use crate::legacy::{Answer, Legacy, Quirks};
 
 const CONN: UpConn = UpConn(7);

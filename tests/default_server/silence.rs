@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::common::{Net, Program, TempDir, fau3, finish, wait_for};
-use crate::legacy::{Legacy, Quirks};
-use crate::{PATIENCE, legacy};
+use crate::default_server::PATIENCE;
+use crate::legacy::{self, Legacy, Quirks};
 
 /// A router on host 0, below a server on host 1.
 struct Pair {

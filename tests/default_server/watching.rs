@@ -8,8 +8,8 @@ use serde_json::Value;
 use crate::common::desktop::Desktop;
 use crate::common::trio::{SETTLED_MAX, Trio};
 use crate::common::{Node, wait_for};
+use crate::default_server::{PATIENCE, below, said, until_reachable};
 use crate::legacy::{Legacy, Quirks};
-use crate::{PATIENCE, below, said, until_reachable};
 
 /// A quick return, for tests that need several.
 const SHORT_HOLD: &str = "default_server.hold_ms=500";

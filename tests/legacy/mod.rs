@@ -11,6 +11,7 @@
 //! ```
 //!
 //! Like its model it does one thing at a time: while it oversleeps, everything waits.
+#![allow(clippy::unwrap_used)]
 #![allow(dead_code)]
 
 mod connection;

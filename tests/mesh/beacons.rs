@@ -7,7 +7,7 @@ use fau3::mesh::{BEACON_MAX_BYTES, BeaconTarget, MeshEvent, MeshSettings};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::routers::{Router, SOON, key, life, pair, settings};
+use crate::mesh::routers::{Router, SOON, key, life, pair, settings};
 
 #[tokio::test]
 async fn beacons_reach_neighbours_those_suspected_and_one_alone() {

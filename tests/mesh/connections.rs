@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use fau3::mesh::{Down, FRAME_MAX_BYTES, Frame, MeshEvent, MeshSettings, SendOutcome, Transport};
 use libp2p_identity::Keypair;
 
-use crate::peer::{self, Peer};
-use crate::routers::{Router, id_of, identities, key, life, pair, settings};
+use crate::mesh::peer::{self, Peer};
+use crate::mesh::routers::{Router, id_of, identities, key, life, pair, settings};
 
 const PROTOCOL: &str = "/fau3/e/1";
 

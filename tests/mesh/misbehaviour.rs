@@ -10,8 +10,8 @@ use fau3::mesh::{
 use libp2p_identity::Keypair;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::peer::{self, Peer};
-use crate::routers::{Router, settings};
+use crate::mesh::peer::{self, Peer};
+use crate::mesh::routers::{Router, settings};
 
 const PROTOCOL: &str = "/fau3/e/1";
 

@@ -8,8 +8,8 @@ use libp2p_identity::Keypair;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::peer::Peer;
-use crate::routers::{Router, key, settings};
+use crate::mesh::peer::Peer;
+use crate::mesh::routers::{Router, key, settings};
 
 async fn refusal(router: &mut Router) -> Refusal {
     router

@@ -7,7 +7,7 @@ use std::process::Command;
 use fau3::mesh::{BeaconTarget, MeshSettings};
 
 use crate::common::skipped;
-use crate::routers::{Router, settings};
+use crate::mesh::routers::{Router, settings};
 
 const SCRIPT: &str = "set -e
     ip link set lo up

@@ -11,9 +11,9 @@ use fau3::identity::MeshKey;
 use fau3::mesh::{Frame, Key, Mesh as Door, MeshEvent, MeshSettings, PROTOCOLS, Transport};
 use libp2p_identity::Keypair;
 
-use crate::clients::{Ear, Mouth, Sayings};
-use crate::moment::Moment;
-use crate::routers::Mesh;
+use crate::mesh_net::clients::{Ear, Mouth, Sayings};
+use crate::mesh_net::moment::Moment;
+use crate::mesh_net::routers::Mesh;
 
 const ROUTERS: [usize; 3] = [0, 1, 2];
 /// Where the bad input comes from.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::common::{Net, Program, TempDir};
-use crate::routers::Mesh;
-use crate::{HEARD_MAX, START_MAX};
+use crate::mesh_net::routers::Mesh;
+use crate::mesh_net::{HEARD_MAX, START_MAX};
 
 const VOICE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/voice/voice.speex");
 

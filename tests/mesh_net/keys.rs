@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::clients::{Ear, Mouth, Sayings};
 use crate::common::Net;
-use crate::routers::{Mesh, new_key};
-use crate::{HEARD_MAX, START_MAX};
+use crate::mesh_net::clients::{Ear, Mouth, Sayings};
+use crate::mesh_net::routers::{Mesh, new_key};
+use crate::mesh_net::{HEARD_MAX, START_MAX};
 
 /// Strangers try again and again meanwhile.
 const A_WHILE: Duration = Duration::from_secs(10);

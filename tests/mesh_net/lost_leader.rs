@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use crate::clients::{Ear, Mouth, Sayings};
-use crate::moment::Moment;
-use crate::routers::Mesh;
-use crate::{CLOSED_MAX, HEAL_MAX, HEARD_MAX, SILENT_MAX, TWO_LEADERS_MAX};
+use crate::mesh_net::clients::{Ear, Mouth, Sayings};
+use crate::mesh_net::moment::Moment;
+use crate::mesh_net::routers::Mesh;
+use crate::mesh_net::{CLOSED_MAX, HEAL_MAX, HEARD_MAX, SILENT_MAX, TWO_LEADERS_MAX};
 
 /// Three routers with a coordinator, and a pair of clients at the others.
 struct Led {

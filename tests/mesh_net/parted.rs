@@ -3,10 +3,10 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::clients::{Ear, Mouth, Sayings};
-use crate::moment::Moment;
-use crate::routers::Mesh;
-use crate::{HEAL_MAX, HEARD_MAX, SILENT_MAX, TWO_LEADERS_MAX};
+use crate::mesh_net::clients::{Ear, Mouth, Sayings};
+use crate::mesh_net::moment::Moment;
+use crate::mesh_net::routers::Mesh;
+use crate::mesh_net::{HEAL_MAX, HEARD_MAX, SILENT_MAX, TWO_LEADERS_MAX};
 
 #[test]
 fn halves_have_a_leader_each_and_after_the_heal_all_hear_all_once_and_in_order() {

@@ -1,8 +1,8 @@
 //! Clients that move from router to router.
 
-use crate::clients::{Ear, Mouth, Sayings};
-use crate::routers::Mesh;
-use crate::{HEAL_MAX, HEARD_MAX, SILENT_MAX, START_MAX};
+use crate::mesh_net::clients::{Ear, Mouth, Sayings};
+use crate::mesh_net::routers::Mesh;
+use crate::mesh_net::{HEAL_MAX, HEARD_MAX, SILENT_MAX, START_MAX};
 
 #[test]
 fn a_client_that_roams_hears_all_once_whether_it_closed_or_not() {

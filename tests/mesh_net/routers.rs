@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::START_MAX;
+use super::START_MAX;
+use super::moment::Moment;
 use crate::common::{Net, Program, TempDir, fau3, finish};
-use crate::moment::Moment;
 
 /// A router that does not serve clients after this long is broken, not slow.
 const SERVES_MAX: Duration = Duration::from_secs(20);

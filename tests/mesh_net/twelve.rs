@@ -3,10 +3,10 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::clients::{Ear, Mouth, Sayings};
 use crate::common::{Net, finish};
-use crate::routers::Mesh;
-use crate::{HEARD_MAX, START_MAX};
+use crate::mesh_net::clients::{Ear, Mouth, Sayings};
+use crate::mesh_net::routers::Mesh;
+use crate::mesh_net::{HEARD_MAX, START_MAX};
 
 const ROUTERS: usize = 12;
 /// While this long nothing happens.

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::clients::{Ear, Mouth, Sayings};
 use crate::common::{Net, batch, feed, wait_for};
-use crate::moment::Moment;
-use crate::routers::{Mesh, Router, new_key};
-use crate::{CLOSED_MAX, HEARD_MAX, START_MAX};
+use crate::mesh_net::clients::{Ear, Mouth, Sayings};
+use crate::mesh_net::moment::Moment;
+use crate::mesh_net::routers::{Mesh, Router, new_key};
+use crate::mesh_net::{CLOSED_MAX, HEARD_MAX, START_MAX};
 
 /// Where the main server is, seen from behind the NATs (TEST-NET-2, RFC 5737).
 const MAIN: &str = "198.51.100.1";

@@ -1,9 +1,9 @@
 //! Routers that come back without what they knew.
 
-use crate::clients::{Ear, Mouth, Sayings};
 use crate::common::wait_for;
-use crate::routers::Mesh;
-use crate::{HEAL_MAX, HEARD_MAX, START_MAX};
+use crate::mesh_net::clients::{Ear, Mouth, Sayings};
+use crate::mesh_net::routers::Mesh;
+use crate::mesh_net::{HEAL_MAX, HEARD_MAX, START_MAX};
 
 #[test]
 fn a_router_whose_disk_is_wiped_gets_everything_and_is_somebody_else() {

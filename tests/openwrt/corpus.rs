@@ -11,7 +11,7 @@ use fau3::config::uci::{self, Entry, Section};
 use fau3::config::{Config, Places, Surroundings};
 
 use crate::common::{TempDir, finish};
-use crate::root::real_uci;
+use crate::openwrt::root::real_uci;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openwrt/uci");
 const EXPECT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openwrt/host/expect-uci");

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::common::Finished;
-use crate::root::Root;
+use crate::openwrt::root::Root;
 
 const SCRIPT: &str = "etc/uci-defaults/80_fau3";
 

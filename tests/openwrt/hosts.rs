@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use crate::common::{Program, wait_for};
-use crate::root::Root;
+use crate::openwrt::root::Root;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

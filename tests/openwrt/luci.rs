@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::common::desktop::Desktop;
 use crate::common::{Finished, Node, TempDir, finish, skipped};
-use crate::validation::{long_samples, program_accepts};
+use crate::openwrt::validation::{long_samples, program_accepts};
 
 const APP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openwrt/luci-app-fau3");
 /// Where pictures of the pages are left for people.

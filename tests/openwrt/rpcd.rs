@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::common::desktop::Desktop;
 use crate::common::{Finished, Node, finish_with_input};
-use crate::root::Root;
+use crate::openwrt::root::Root;
 
 const SCRIPT: &str = "usr/libexec/rpcd/fau3";
 

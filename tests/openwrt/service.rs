@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
 use crate::common::{Program, wait_for};
-use crate::root::Root;
+use crate::openwrt::root::Root;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const COMMAND: &str = "param command [/usr/bin/fau3] [node] [--config] [/etc/config/fau3] [--syslog]";

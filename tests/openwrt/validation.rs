@@ -7,7 +7,7 @@ use std::path::Path;
 use fau3::config::{Config, Places, SECTIONS, Shape, Surroundings};
 
 use crate::common::finish_with_input;
-use crate::root::Root;
+use crate::openwrt::root::Root;
 
 /// Options whose type is "any text": the program alone judges them, which
 /// `check-config` asks it to do in the same script.

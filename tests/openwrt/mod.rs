@@ -4,9 +4,6 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod corpus;
 mod defaults;
 mod files;

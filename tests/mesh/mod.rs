@@ -3,9 +3,6 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod beacons;
 mod connections;
 mod misbehaviour;

@@ -3,11 +3,6 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../legacy/mod.rs"]
-mod legacy;
-
 mod bad_servers;
 mod half_open;
 mod killed;
@@ -21,8 +16,8 @@ mod watching;
 
 use std::time::{Duration, Instant};
 
-use common::{Node, wait_for};
-use legacy::Legacy;
+use crate::common::{Node, wait_for};
+use crate::legacy::Legacy;
 use serde_json::Value;
 
 /// Longer than anything takes on a busy machine.

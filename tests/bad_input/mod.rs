@@ -4,9 +4,6 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod bystanders;
 mod doors;
 mod floods;
@@ -19,8 +16,8 @@ mod silence;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use common::Node;
-use common::radio::{CLOSE, PATIENCE, Radio, TEXT};
+use crate::common::Node;
+use crate::common::radio::{CLOSE, PATIENCE, Radio, TEXT};
 use serde_json::{Value, json};
 
 /// An address of this machine's from which nothing bad has come.

@@ -8,9 +8,6 @@
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod annoyances;
 mod clients;
 mod finding;
