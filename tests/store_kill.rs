@@ -48,7 +48,7 @@ fn what_was_answered_is_there_after_kill_9_at_any_moment() {
 /// Runs a child, kills it some time after its first answer, and says which
 /// commit was answered last.
 fn kill_after(dir: &Path, moment: Duration) -> u64 {
-    let name = "what_was_answered_is_there_after_kill_9_at_any_moment";
+    let name = "store_kill::what_was_answered_is_there_after_kill_9_at_any_moment";
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
         .env(DIR, dir)

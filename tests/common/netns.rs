@@ -20,7 +20,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,11 +31,42 @@ use super::{skipped, wait_for};
 /// Hosts of one network, so that a number fits a byte of an address.
 const HOSTS_MAX: usize = 100;
 
+/// Hosts of all networks at once: routers that share their processors with two dozen
+/// others are too slow for what is asked of a mesh. A larger network stands alone.
+const HOSTS_AT_ONCE: usize = 12;
+
 /// Hosts 0 to n-1, all on one switch.
 pub(crate) struct Net {
     name: String,
     len: usize,
     faults: Mutex<Faults>,
+    /// Given back once all is removed.
+    _places: Places,
+}
+
+/// How many hosts there are now.
+static HOSTS: Mutex<usize> = Mutex::new(0);
+static FEWER_HOSTS: Condvar = Condvar::new();
+
+/// Places among [`HOSTS_AT_ONCE`].
+struct Places(usize);
+
+impl Places {
+    /// Waits for them, behind other tests of this process.
+    fn wait_for(hosts: usize) -> Self {
+        let taken = hosts.min(HOSTS_AT_ONCE);
+        let now = HOSTS.lock().unwrap();
+        let mut now = FEWER_HOSTS.wait_while(now, |now| *now + taken > HOSTS_AT_ONCE).unwrap();
+        *now += taken;
+        Self(taken)
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        *HOSTS.lock().unwrap() -= self.0;
+        FEWER_HOSTS.notify_all();
+    }
 }
 
 /// What the switch drops.
@@ -66,8 +97,12 @@ impl Net {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         // From here on, dropped means removed, also halfway.
-        let net =
-            Self { name: format!("fau3-{}-{number}", std::process::id()), len, faults: Mutex::default() };
+        let net = Self {
+            name: format!("fau3-{}-{number}", std::process::id()),
+            len,
+            faults: Mutex::default(),
+            _places: Places::wait_for(len),
+        };
         net.build();
         Some(net)
     }

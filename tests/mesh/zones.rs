@@ -18,7 +18,7 @@ const SCRIPT: &str = "set -e
     done
     ip addr add fe80::1/64 dev west nodad
     ip addr add fe80::2/64 dev east nodad
-    exec \"$0\" --ignored --exact zones::within_the_namespace";
+    exec \"$0\" --ignored --exact mesh::zones::within_the_namespace";
 
 #[test]
 fn link_local_addresses_keep_their_zone() {
