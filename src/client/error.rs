@@ -3,6 +3,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::SPEEX_FRAME_BYTES;
 use super::args::Url;
 use crate::config::Errors;
 
@@ -62,6 +63,22 @@ pub enum Error {
     Empty {
         /// What was to be sent.
         what: String,
+    },
+    /// Something else than frames of Speex.
+    NoVoice {
+        /// What was to be sent.
+        what: String,
+        /// What it is.
+        is: String,
+        /// What to do.
+        next: String,
+    },
+    /// Live audio in pieces that are no frames.
+    NotFrames {
+        /// What was to be sent.
+        what: String,
+        /// How much it holds.
+        bytes: u64,
     },
     /// A file or folder.
     File {
@@ -134,6 +151,15 @@ impl fmt::Display for Error {
                  split it into smaller files, or send it live with --stream"
             ),
             Self::Empty { what } => write!(f, "{what} is empty: there is nothing to send"),
+            Self::NoVoice { what, is, next } => {
+                write!(f, "{what} is {is}, and radios play Speex only (narrowband, quality 8)\n{next}")
+            }
+            Self::NotFrames { what, bytes } => write!(
+                f,
+                "{what} has {bytes} bytes, which is not a whole number of {SPEEX_FRAME_BYTES}-byte frames: it is no \
+                 Speex of quality 8, or it is cut off\n\
+                 send it as it is, as one record, without --stream"
+            ),
             Self::File { what, path, error } => write!(f, "cannot {what} {}: {error}", path.display()),
             Self::Control { path, reason } => write!(
                 f,

@@ -30,7 +30,12 @@ const CONFIGURATION: &str = "configuration";
 /// # Errors
 /// Why it cannot start.
 pub fn run(args: &NodeArgs) -> Result<(), Failure> {
-    let (config, warnings) = Config::load(args.config.as_deref(), &args.set).map_err(Failure::usage)?;
+    let (config, warnings) = Config::load_all(args.config.as_deref(), &args.set);
+    let config = config.map_err(|errors| {
+        // A mistyped name is often why something else is missing.
+        let warnings = warnings.iter().map(|warning| format!("\nwarning: {warning}"));
+        Failure::usage(format!("{errors}{}", warnings.collect::<String>()))
+    })?;
     let log = LogFilter::start(config.node.log, args.syslog);
     tell(&warnings);
     if !config.node.enabled {
@@ -205,8 +210,10 @@ struct Reload<'a> {
 impl Reload<'_> {
     /// A file with errors changes nothing: the router goes on as it was.
     async fn run(&self, config: &mut Config) {
-        let (new, warnings) = match Config::load(self.args.config.as_deref(), &self.args.set) {
-            Ok(read) => read,
+        let (new, warnings) = Config::load_all(self.args.config.as_deref(), &self.args.set);
+        tell(&warnings);
+        let new = match new {
+            Ok(new) => new,
             Err(errors) => {
                 errors.0.iter().for_each(|error| error!("{error}"));
                 let text = "the configuration has errors and is not applied: going on with the old one. Mend \
@@ -215,7 +222,6 @@ impl Reload<'_> {
                 return self.control.set_warning(CONFIGURATION, Some(text.into()));
             }
         };
-        tell(&warnings);
         let mut changes = config.diff(&new);
         let was_default_server = config.is_default_server();
         config.apply_live(&new);
