@@ -26,6 +26,13 @@ pub enum Error {
         /// How long was waited.
         waited: Duration,
     },
+    /// Something else listens there.
+    NoDoor {
+        /// Where.
+        url: Url,
+        /// Its words.
+        reason: String,
+    },
     /// The router will not have this client.
     Rejected {
         /// Who says so.
@@ -96,6 +103,11 @@ pub enum Error {
         /// What went wrong with it.
         reason: String,
     },
+    /// No node where one would be.
+    Nobody {
+        /// The sockets that were asked, and what is wrong with each.
+        asked: Vec<(PathBuf, String)>,
+    },
     /// A node is there, and cannot say how it is.
     Unanswered {
         /// Its control socket.
@@ -114,14 +126,18 @@ impl fmt::Display for Error {
         match self {
             Self::CannotConnect { url, reason } => write!(
                 f,
-                "cannot connect to {url}: {reason}\n\
-                 is a router running? start one with: fau3 node"
+                "cannot connect to {url}: {reason}"
             ),
             Self::Lost { url, reason, waited } => write!(
                 f,
                 "the connection to {url} is lost and did not come back within {} s: {reason}\n\
                  look whether the router is up (fau3 status there), or wait longer with --timeout-s",
                 waited.as_secs()
+            ),
+            Self::NoDoor { url, reason } => write!(
+                f,
+                "{url} is not where clients connect: {reason}\n\
+                 try the port of clients.listen, 8901 by default"
             ),
             Self::Rejected { url, reason } => write!(
                 f,
@@ -163,10 +179,20 @@ impl fmt::Display for Error {
             Self::File { what, path, error } => write!(f, "cannot {what} {}: {error}", path.display()),
             Self::Control { path, reason } => write!(
                 f,
-                "cannot ask the node at {}: {reason}\n\
-                 is a node running? start one with: fau3 node, or name its socket with --control",
+                "cannot ask the node at {}: {reason}",
                 path.display()
             ),
+            Self::Nobody { asked } => {
+                f.write_str("no router answers on this machine:\n")?;
+                for (path, reason) in asked {
+                    let first = reason.lines().next().unwrap_or_default();
+                    writeln!(f, "  {}: {first}", path.display())?;
+                }
+                f.write_str(
+                    "start one with: fau3 node, or name the one that runs with --control SOCKET, --config FILE or \
+                     --instance N, as it was started",
+                )
+            }
             Self::Unanswered { path, error } => {
                 write!(f, "the node at {} has no answer: {error}", path.display())
             }

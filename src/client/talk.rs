@@ -73,8 +73,8 @@ pub async fn talk(args: TalkArgs) -> Result<(), Error> {
     let room = args.stream.then(|| args.server.room.clone());
     let settings = Settings { room, listens: false, seed };
     let mut talk = Talk {
-        link: Link::new(args.server.url.clone(), client_id, settings),
-        url: args.server.url,
+        link: Link::new(args.server.url(), client_id, settings),
+        url: args.server.url(),
         room: args.server.room,
         timeout: Duration::from_secs(args.timeout_s.into()),
         limit,
@@ -207,11 +207,10 @@ impl Talk {
                     && let Some(error) = self.no_connection()
                 {
                     let seconds = self.timeout.as_secs();
-                    let first_line = error.to_string().lines().next().unwrap_or_default().to_owned();
                     let text = if self.was_up {
                         format!("the connection to {} is lost: {reason}", self.url)
                     } else {
-                        format!("{first_line}\nis a router running? start one with: fau3 node")
+                        error.to_string()
                     };
                     self.progress.notice(&format!("{text}\ntrying again for up to {seconds} s"));
                 }

@@ -42,7 +42,7 @@ impl<R: Read> OggSpeex<R> {
             };
             let old = self.packet.len();
             self.packet.resize(old + usize::from(length), 0);
-            self.input.read_exact(&mut self.packet[old..])?;
+            exactly(&mut self.input, &mut self.packet[old..])?;
             if length < u8::MAX {
                 return Ok(true);
             }
@@ -62,7 +62,7 @@ impl<R: Read> OggSpeex<R> {
             return Err(wrong("it is cut off, or something else follows"));
         }
         self.segments.resize(usize::from(head[PAGE_HEAD_BYTES - 1]), 0);
-        self.input.read_exact(&mut self.segments)?;
+        exactly(&mut self.input, &mut self.segments)?;
         self.segments.reverse();
         Ok(true)
     }
@@ -116,6 +116,13 @@ fn check_head(packet: &[u8]) -> io::Result<u32> {
         )));
     }
     Ok(more.saturating_add(1))
+}
+
+fn exactly(input: &mut impl Read, bytes: &mut [u8]) -> io::Result<()> {
+    input.read_exact(bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => wrong("it is cut off"),
+        _ => error,
+    })
 }
 
 fn wrong(text: &str) -> io::Error {
