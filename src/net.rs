@@ -1,6 +1,8 @@
 //! What all doors ask of the system: sockets that listen, and which interface
 //! is which. Knows nothing of what is said on them.
 
+mod refused;
+
 use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -11,13 +13,16 @@ use rustix::net::{AddressFamily, SocketType, netdevice, sockopt};
 use tokio::net::TcpSocket;
 use tracing::warn;
 
+pub(crate) use refused::refused;
+
 /// Opens what listens on `wanted`, or, where a kernel without IPv6 is asked for
-/// any address, on any of IPv4. `who` listens, on what people know as `shown`.
+/// any address, on any of IPv4. `who` listens, on what people know as `shown` and `option` names.
 ///
 /// # Errors
 /// What went wrong, and what to do about it.
 pub(crate) fn open_listening<T>(
     who: &str,
+    option: &str,
     shown: &dyn Display,
     wanted: SocketAddr,
     open: impl Fn(SocketAddr) -> io::Result<T>,
@@ -27,16 +32,7 @@ pub(crate) fn open_listening<T>(
         warn!("no IPv6 on this machine: {who} listens on IPv4 only");
         opened = open(SocketAddr::from((Ipv4Addr::UNSPECIFIED, wanted.port())));
     }
-    opened.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "{who} cannot listen on {shown}: the port is taken. Is another router running? \
-             Stop it, or choose another port"
-        ),
-        io::ErrorKind::PermissionDenied => {
-            format!("{who} cannot listen on {shown}: not allowed. Choose a port from 1024 up, or run as root")
-        }
-        _ => format!("{who} cannot listen on {shown}: {error}"),
-    })
+    opened.map_err(|error| refused(who, option, &shown.to_string(), wanted, &error))
 }
 
 /// A TCP socket that has its address, and takes nobody in yet.
@@ -104,18 +100,8 @@ mod tests {
             true => Err(Errno::AFNOSUPPORT.into()),
             false => Ok(address.to_string()),
         };
-        let opened = |wanted: &str| open_listening("it", &wanted, wanted.parse().unwrap(), open);
+        let opened = |wanted: &str| open_listening("it", "x.listen", &wanted, wanted.parse().unwrap(), open);
         assert_eq!(opened("[::]:8901").unwrap(), "0.0.0.0:8901");
-        assert!(opened("[fd00::1]:8901").unwrap_err().starts_with("it cannot listen on [fd00::1]:8901: "));
-    }
-
-    #[test]
-    fn a_port_that_is_taken_or_forbidden_is_told_with_what_to_do() {
-        let told = |kind: io::ErrorKind| {
-            let wanted = SocketAddr::from(([127, 0, 0, 1], 80));
-            open_listening("it", &wanted, wanted, |_| Err::<(), _>(kind.into())).unwrap_err()
-        };
-        assert!(told(io::ErrorKind::AddrInUse).ends_with("Stop it, or choose another port"));
-        assert!(told(io::ErrorKind::PermissionDenied).ends_with("or run as root"));
+        assert!(opened("[fd00::1]:8901").unwrap_err().starts_with("it cannot listen on [fd00::1]:8901 (x.listen): "));
     }
 }

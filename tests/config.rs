@@ -117,7 +117,7 @@ fn the_design_s_file_names_every_option_there_is() {
         section.options.iter().map(|option| format!("{}.{}", section.name, option.name)).collect::<Vec<_>>()
     });
     // and what was added to it since.
-    const ADDED: [&str; 2] = ["clients.hosts_file", "mesh.interface"];
+    const ADDED: [&str; 3] = ["clients.hosts_file", "mesh.interface", "node.instance"];
     let known = known.filter(|name| !ADDED.contains(&&**name));
     assert_eq!(given.collect::<Vec<_>>(), known.collect::<Vec<_>>());
 }
@@ -193,6 +193,7 @@ fn booleans_are_the_words_of_uci() {
 #[test]
 fn every_number_keeps_its_bounds() {
     let numbers = [
+        ("node.instance", bounds::INSTANCE),
         ("clients.max_clients", bounds::MAX_CLIENTS),
         ("clients.retry_interval_s", bounds::RETRY_INTERVAL_S),
         ("clients.retry_count", bounds::RETRY_COUNT),
@@ -718,4 +719,66 @@ fn what_is_printed_is_read_back() {
         }
         assert_eq!(read, sections);
     }
+}
+
+#[test]
+fn a_second_router_on_one_machine_is_one_option() {
+    // Given the instance in the file or on the command line,
+    let (first, second) = (read("", &[]), read("", &["node.instance=2"]));
+    assert_eq!(read("config node\noption instance '2'\n", &[]), second);
+    // then everything that only one can have is another one's by default,
+    let shown = |config: &Config| {
+        let console = config.node.console.as_ref().unwrap().to_string();
+        let ports = [&config.clients.listen[0], &config.mesh.listen[0]].map(ToString::to_string);
+        (ports, console, config.node.name.clone(), config.node.control.clone())
+    };
+    let (ports, console, name, control) = shown(&second);
+    assert_eq!((ports, &*console, &*name), (["[::]:8911".into(), "[::]:8912".into()], "127.0.0.1:8913", "host-2"));
+    assert_eq!(control, Path::new("/var/run/fau3/fau3-2.sock"));
+    assert_ne!((&first.node.identity, &first.node.data_dir), (&second.node.identity, &second.node.data_dir));
+    // the command line counts more than the file, and what is given more than the default.
+    let third = read("config node\noption instance '2'\n", &["node.instance=3", "node.name=mine"]);
+    assert_eq!((third.clients.listen[0].port, &*third.node.name), (8921, "mine"));
+    assert_eq!(errors("", &["node.instance=10"]), ["--set: node.instance: '10' is not a whole number from 1 to 9"]);
+}
+
+#[test]
+fn addresses_of_which_one_is_every_address_need_one_socket_and_two_doors_need_two_ports() {
+    let told = warnings("config clients\nlist listen '0.0.0.0:8901'\nlist listen '[::]:8901'\n");
+    assert_eq!(
+        told,
+        ["f:3: clients.listen: '0.0.0.0:8901' is left out: [::]:8901 is every address, it too"],
+        "and check-config says so"
+    );
+    for (given, left) in [
+        (&["0.0.0.0:8901", "[::]:8901"][..], &["[::]:8901"][..]),
+        (&["[::]:8901", "192.168.1.1:8901", "[fe80::1%br-lan]:8901"], &["[::]:8901"]),
+        (&["0.0.0.0:8901", "10.0.0.1:8901", "[fd00::1]:8901"], &["0.0.0.0:8901", "[fd00::1]:8901"]),
+        (&["0.0.0.0:8901", "[::]:8911"], &["0.0.0.0:8901", "[::]:8911"]),
+    ] {
+        for option in ["clients.listen", "mesh.listen"] {
+            let other = if option == "mesh.listen" { "clients.listen=[::]:1" } else { "mesh.listen=[::]:1" };
+            let sets: Vec<_> = given.iter().map(|address| format!("{option}={address}")).collect();
+            let sets: Vec<_> = sets.iter().map(String::as_str).chain([other]).collect();
+            let config = read("", &sets);
+            let list = if option == "mesh.listen" { config.mesh.listen } else { config.clients.listen };
+            assert_eq!(list, left.iter().map(|text| address(text)).collect::<Vec<_>>(), "{option}");
+        }
+    }
+    assert_eq!(
+        errors("", &["clients.listen=0.0.0.0:8902"]),
+        ["--set: mesh.listen: '[::]:8902' is taken by 0.0.0.0:8902 of clients.listen already; give one another port"]
+    );
+}
+
+#[test]
+fn a_name_that_is_not_known_is_told_also_where_something_is_wrong() {
+    let folder = std::env::temp_dir().join(format!("fau3-both-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("fau3");
+    std::fs::write(&file, "config clients\n\toption max_client '9'\n\toption copies '0'\n").unwrap();
+    let (read, warnings) = Config::load_all(Some(&file), &[]);
+    assert_eq!(read.unwrap_err().0.len(), 1);
+    assert!(warnings[0].to_string().contains("did you mean 'max_clients'?"), "{warnings:?}");
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -29,6 +29,8 @@ pub enum Input<'a> {
     DefaultServerUnwatched,
     /// The UCI file's list was read again; gets number 0.
     ListConfigured(&'a [ServerEntry]),
+    /// This router has another name from now on.
+    Renamed(&'a str),
     /// The default server's list was fetched. Only the deputy gives it the
     /// next number, if it differs; elsewhere it is ignored.
     ListFetched(&'a [ServerEntry]),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio_tungstenite::tungstenite::http::Uri;
 
+use crate::config::{bounds, port_of_instance};
 use crate::wire::fau3d::STREAM_BYTES_MAX;
 use crate::wire::{ClientId, RoomId};
 
@@ -30,9 +31,26 @@ pub struct ServerArgs {
     /// Router to connect to: `ws://HOST[:PORT][/PATH]`
     #[arg(long, short, value_name = "URL", default_value = "ws://127.0.0.1:8901")]
     pub url: Url,
+
+    /// Connect to this one of several routers on this machine (node.instance)
+    #[arg(long, value_name = "N", conflicts_with = "url", value_parser = instance())]
+    pub instance: Option<u32>,
+}
+
+/// Which router of a machine: `node.instance`.
+pub(super) fn instance() -> clap::builder::RangedI64ValueParser<u32> {
+    let bounds::Number { min, max } = bounds::INSTANCE;
+    clap::value_parser!(u32).range(i64::from(min)..=i64::from(max))
 }
 
 impl ServerArgs {
+    /// Where to connect.
+    pub(super) fn url(&self) -> Url {
+        let Some(instance) = self.instance else { return self.url.clone() };
+        let text = format!("ws://127.0.0.1:{}", port_of_instance(PORT, instance));
+        text.parse().unwrap_or_else(|error| unreachable!("{text}: {error}"))
+    }
+
     /// The id asked for, or one of this run's own from `chance`.
     pub(super) fn client_id_or(&self, chance: u128) -> ClientId {
         self.client_id.clone().unwrap_or_else(|| {
@@ -85,13 +103,18 @@ impl FromStr for Url {
 
     fn from_str(text: &str) -> Result<Self, String> {
         const EXAMPLE: &str = "write it like ws://192.168.1.1:8901";
-        if text.starts_with("wss:") || text.starts_with("https:") {
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        let is = |known: &str| scheme.eq_ignore_ascii_case(known);
+        if is("wss") || is("https") {
             return Err(format!("encrypted connections are not spoken by FAU3VOM-D; {EXAMPLE}"));
         }
-        if !text.starts_with("ws://") {
+        if !is("ws") {
             return Err(format!("the address of a router begins with ws://; {EXAMPLE}"));
         }
-        let uri: Uri = text.parse().map_err(|error| format!("{error}; {EXAMPLE}"))?;
+        if rest.split('/').next().is_some_and(|authority| authority.contains('@')) {
+            return Err(format!("FAU3VOM-D knows no user and no password: leave them away; {EXAMPLE}"));
+        }
+        let uri: Uri = format!("ws://{rest}").parse().map_err(|error| format!("{error}; {EXAMPLE}"))?;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         // The parser takes "host:" and "host:99999" for a host without a port.
         let written = uri.authority().map_or("", |authority| authority.as_str());
@@ -101,7 +124,7 @@ impl FromStr for Url {
             (None, false) => PORT,
             _ => return Err(format!("a port is a number from 1 to 65535; {EXAMPLE}")),
         };
-        if host.is_empty() || written.contains('@') {
+        if host.is_empty() {
             return Err(format!("that names no host; {EXAMPLE}"));
         }
         Ok(Self(Arc::new(Parts { uri, host, port })))
@@ -128,12 +151,22 @@ mod tests {
             ("ws://router-a", "router-a", 8901),
             ("ws://[::1]:99/x", "::1", 99),
             ("ws://[fe80::1]", "fe80::1", 8901),
+            ("WS://Router-A:8911", "Router-A", 8911),
         ] {
             let url: Url = text.parse().unwrap();
             assert_eq!((url.host(), url.port()), (host, port), "{text}");
         }
         assert_eq!("ws://[::1]:99/x".parse::<Url>().unwrap().to_string(), "ws://[::1]:99/x");
         assert_eq!("ws://a".parse::<Url>().unwrap().to_string(), "ws://a:8901");
+    }
+
+    #[test]
+    fn a_user_and_a_password_are_refused_and_not_shown() {
+        for text in ["ws://me:secret@router-a:8901", "WS://me@router-a", "ws://me:secret@[::1]:8901/x"] {
+            let error = text.parse::<Url>().unwrap_err();
+            assert!(error.contains("no user and no password") && !error.contains("secret"), "{error}");
+        }
+        assert!("ws://router-a/@home".parse::<Url>().is_ok(), "a path may have such a sign");
     }
 
     #[test]

@@ -3,6 +3,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::SPEEX_FRAME_BYTES;
 use super::args::Url;
 use crate::config::Errors;
 
@@ -24,6 +25,13 @@ pub enum Error {
         reason: String,
         /// How long was waited.
         waited: Duration,
+    },
+    /// Something else listens there.
+    NoDoor {
+        /// Where.
+        url: Url,
+        /// Its words.
+        reason: String,
     },
     /// The router will not have this client.
     Rejected {
@@ -63,6 +71,22 @@ pub enum Error {
         /// What was to be sent.
         what: String,
     },
+    /// Something else than frames of Speex.
+    NoVoice {
+        /// What was to be sent.
+        what: String,
+        /// What it is.
+        is: String,
+        /// What to do.
+        next: String,
+    },
+    /// Live audio in pieces that are no frames.
+    NotFrames {
+        /// What was to be sent.
+        what: String,
+        /// How much it holds.
+        bytes: u64,
+    },
     /// A file or folder.
     File {
         /// What was to be done: `read`, `write`.
@@ -78,6 +102,11 @@ pub enum Error {
         path: PathBuf,
         /// What went wrong with it.
         reason: String,
+    },
+    /// No node where one would be.
+    Nobody {
+        /// The sockets that were asked, and what is wrong with each.
+        asked: Vec<(PathBuf, String)>,
     },
     /// A node is there, and cannot say how it is.
     Unanswered {
@@ -97,14 +126,18 @@ impl fmt::Display for Error {
         match self {
             Self::CannotConnect { url, reason } => write!(
                 f,
-                "cannot connect to {url}: {reason}\n\
-                 is a router running? start one with: fau3 node"
+                "cannot connect to {url}: {reason}"
             ),
             Self::Lost { url, reason, waited } => write!(
                 f,
                 "the connection to {url} is lost and did not come back within {} s: {reason}\n\
                  look whether the router is up (fau3 status there), or wait longer with --timeout-s",
                 waited.as_secs()
+            ),
+            Self::NoDoor { url, reason } => write!(
+                f,
+                "{url} is not where clients connect: {reason}\n\
+                 try the port of clients.listen, 8901 by default"
             ),
             Self::Rejected { url, reason } => write!(
                 f,
@@ -134,13 +167,32 @@ impl fmt::Display for Error {
                  split it into smaller files, or send it live with --stream"
             ),
             Self::Empty { what } => write!(f, "{what} is empty: there is nothing to send"),
+            Self::NoVoice { what, is, next } => {
+                write!(f, "{what} is {is}, and radios play Speex only (narrowband, quality 8)\n{next}")
+            }
+            Self::NotFrames { what, bytes } => write!(
+                f,
+                "{what} has {bytes} bytes, which is not a whole number of {SPEEX_FRAME_BYTES}-byte frames: it is no \
+                 Speex of quality 8, or it is cut off\n\
+                 send it as it is, as one record, without --stream"
+            ),
             Self::File { what, path, error } => write!(f, "cannot {what} {}: {error}", path.display()),
             Self::Control { path, reason } => write!(
                 f,
-                "cannot ask the node at {}: {reason}\n\
-                 is a node running? start one with: fau3 node, or name its socket with --control",
+                "cannot ask the node at {}: {reason}",
                 path.display()
             ),
+            Self::Nobody { asked } => {
+                f.write_str("no router answers on this machine:\n")?;
+                for (path, reason) in asked {
+                    let first = reason.lines().next().unwrap_or_default();
+                    writeln!(f, "  {}: {first}", path.display())?;
+                }
+                f.write_str(
+                    "start one with: fau3 node, or name the one that runs with --control SOCKET, --config FILE or \
+                     --instance N, as it was started",
+                )
+            }
             Self::Unanswered { path, error } => {
                 write!(f, "the node at {} has no answer: {error}", path.display())
             }

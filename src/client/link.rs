@@ -2,6 +2,7 @@
 //! the clock. Decides nothing.
 
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -22,6 +23,15 @@ use crate::wire::{ClientId, RoomId};
 /// The close code of a connection whose id has connected again (PROTOCOLS.md,
 /// section 1).
 const TAKEN_OVER: u16 = 4001;
+/// With what a port where clients connect refuses one; all else is no such port.
+const IS_FROM_A_DOOR: [StatusCode; 6] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::CONFLICT,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::SERVICE_UNAVAILABLE,
+];
 /// The last frames and the goodbye take this long at most.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
 
@@ -266,13 +276,35 @@ impl Link {
         let reason = refusal(error);
         if let tungstenite::Error::Http(response) = error {
             let status = response.status();
+            if !IS_FROM_A_DOOR.contains(&status) {
+                return Err(Error::NoDoor { url: self.url.clone(), reason });
+            }
             let later = [StatusCode::CONFLICT, StatusCode::TOO_MANY_REQUESTS];
             if status.is_client_error() && !later.contains(&status) {
                 return Err(Error::Rejected { url: self.url.clone(), reason });
             }
         }
-        self.give(Input::Down(reason));
+        self.give(Input::Down(format!("{reason}\n{}", advice(error))));
         Ok(())
+    }
+}
+
+/// What to do about a connection that there is not, by the reason.
+fn advice(error: &tungstenite::Error) -> &'static str {
+    let tungstenite::Error::Io(error) = error else {
+        return "is it a router? clients connect to the port of clients.listen, 8901 by default";
+    };
+    match error.kind() {
+        // It has a text of its own, from the name server's side.
+        _ if error.raw_os_error().is_none() && error.to_string().contains("lookup") => {
+            "nobody knows this name: is it right? an address does, too, such as ws://192.168.1.1:8901"
+        }
+        ErrorKind::ConnectionRefused => "is a router running? start one with: fau3 node",
+        ErrorKind::PermissionDenied => "this machine does not allow it: look at its firewall, and at who you are",
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::TimedOut => {
+            "nobody answers at this address: is it right, and are both machines in one network?"
+        }
+        _ => "is it a router? clients connect to the port of clients.listen, 8901 by default",
     }
 }
 

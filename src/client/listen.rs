@@ -59,6 +59,7 @@ pub struct ListenArgs {
 pub async fn listen(args: ListenArgs) -> Result<(), Error> {
     let seed = seed()?;
     let client_id = args.server.client_id_or(seed);
+    let url = args.server.url();
     let room = args.server.room;
     let settings = Settings { room: Some(room.clone()), listens: true, seed };
     let mut listen = Listen {
@@ -67,13 +68,13 @@ pub async fn listen(args: ListenArgs) -> Result<(), Error> {
         clock: WallClock::new(),
         notices: Notices {
             greeting: format!("listening in room {room} as {client_id} at"),
-            ..Notices::new(args.server.url.clone())
+            ..Notices::new(url.clone())
         },
         stream: StreamWatch::default(),
         left: args.count,
         room,
     };
-    let mut link = Link::new(args.server.url, client_id, settings);
+    let mut link = Link::new(url, client_id, settings);
     let outcome = listen.run(&mut link).await;
     listen.notices.progress.clear();
     let ended = listen.end_stream();

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::Path;
 
 use serde::Deserialize;
 
-use super::control::{Answer, harmless};
+use super::control::{Answer, ControlArgs, harmless};
 use super::error::Error;
 use super::output::print;
 
@@ -19,6 +19,7 @@ use super::output::print;
     verbatim_doc_comment,
     after_help = "Examples:\n  \
     fau3 status\n  \
+    fau3 status --instance 2\n  \
     fau3 status --json --control /var/run/fau3/fau3.sock"
 )]
 pub struct StatusArgs {
@@ -26,13 +27,11 @@ pub struct StatusArgs {
     #[arg(long)]
     json: bool,
 
-    /// The node's control socket [default: where `fau3 node` without arguments
-    /// puts it]
-    #[arg(long, value_name = "SOCKET")]
-    control: Option<PathBuf>,
+    #[command(flatten)]
+    control: ControlArgs,
 }
 
-/// Asks the node at `--control`, else where a node without arguments would be,
+/// Asks the node that is meant, else each place where one may be,
 /// and prints its answer.
 ///
 /// # Errors
@@ -40,12 +39,12 @@ pub struct StatusArgs {
 /// [`Error::Config`] if the socket is to be found in a configuration that
 /// cannot be read.
 pub async fn status(args: StatusArgs) -> Result<(), Error> {
-    let answer = Answer::ask(args.control).await?;
+    let answer = Answer::ask(&args.control).await?;
     let text = if args.json {
         answer.read::<serde::de::IgnoredAny>()?;
         answer.line()
     } else {
-        render(&answer.read()?)
+        render(&answer.read()?, answer.path())
     };
     print(&text)
 }
@@ -148,13 +147,14 @@ struct Mesh {
     held_down: bool,
 }
 
-fn render(status: &Status) -> String {
+fn render(status: &Status, socket: &Path) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<12} {}", harmless(value));
     };
     line("name", &status.name);
     line("peer id", &status.peer_id);
+    line("socket", &socket.display().to_string());
     line("version", &status.version);
     line("up for", &span(status.uptime_s));
     line("mode", &status.mode);
@@ -309,7 +309,7 @@ mod tests {
             "records":{"count":3,"bytes":1025},"warnings":["no console"]}"#,
         )
         .unwrap();
-        let text = render(&status);
+        let text = render(&status, Path::new("/s"));
         let wanted = "\
 CLIENT             ROOM   ROUTER    ALIVE
 AA:BB:CC:DD:EE:FF  кухня  router-a  59 s
@@ -324,7 +324,7 @@ b                  -      router-a  1 h 0 min
 
     #[test]
     fn the_default_server_is_shown_where_there_is_one() {
-        let text = |json: &str| render(&serde_json::from_str(json).unwrap());
+        let text = |json: &str| render(&serde_json::from_str(json).unwrap(), Path::new("/s"));
         assert!(!text(r#"{"default_server":{"name":"main","url":null}}"#).contains("default"));
         let gone = text(
             r#"{"default_server":{"name":"main","url":"ws://a:1/","reachable":false,"since_s":61,"trouble":"refused"}}"#,
@@ -369,7 +369,7 @@ b                  -      router-a  1 h 0 min
                 router(one, "aa"),
                 router(other, "bb")
             );
-            render(&serde_json::from_str(&json).unwrap())
+            render(&serde_json::from_str(&json).unwrap(), Path::new("/s"))
         };
         let text = mesh(["a", "b"]);
         for line in [

@@ -8,9 +8,8 @@ mod map;
 mod svg;
 mod text;
 
-use std::path::PathBuf;
 
-use super::control::Answer;
+use super::control::{Answer, ControlArgs};
 use super::error::Error;
 use super::output::print;
 use map::Map;
@@ -42,19 +41,17 @@ pub struct TopologyArgs {
     #[arg(long, group = "format")]
     json: bool,
 
-    /// The node's control socket [default: where `fau3 node` without arguments
-    /// puts it]
-    #[arg(long, value_name = "SOCKET")]
-    control: Option<PathBuf>,
+    #[command(flatten)]
+    control: ControlArgs,
 }
 
-/// Asks the node at `--control`, else where a node without arguments would be,
+/// Asks the node that is meant, else each place where one may be,
 /// and prints the mesh.
 ///
 /// # Errors
 /// As [`status`](super::status()).
 pub async fn topology(args: TopologyArgs) -> Result<(), Error> {
-    let answer = Answer::ask(args.control).await?;
+    let answer = Answer::ask(&args.control).await?;
     let map = Map::new(answer.read()?);
     let text = match (args.dot, args.svg, args.json) {
         (true, ..) => dot::draw(&map),

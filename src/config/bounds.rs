@@ -2,6 +2,10 @@
 
 pub use super::kind::Number;
 
+/// Which router of this machine it is, `node.instance`.
+pub const INSTANCE: Number = Number { min: 1, max: 9 };
+/// How far apart the default ports of two instances are.
+pub const INSTANCE_PORTS: u16 = 10;
 /// Clients connected at once, `clients.max_clients`.
 pub const MAX_CLIENTS: Number = Number { min: 1, max: 10_000 };
 /// Seconds until an unconfirmed Playlist is sent again, `clients.retry_interval_s`.

@@ -46,6 +46,9 @@ pub struct Config {
 pub struct Node {
     /// Whether the service starts at boot.
     pub enabled: bool,
+    /// Which router of this machine it is, from 1: default ports, folder, socket and name
+    /// of each are its own.
+    pub instance: u32,
     /// This router's name: 1 to 64 letters, digits, `.`, `_` and `-`.
     pub name: String,
     /// Folder for what may be lost with the power.
@@ -176,19 +179,27 @@ impl Config {
     /// What holds where nothing is said.
     #[must_use]
     pub fn defaults(around: &Surroundings) -> Self {
-        let places = around.places.clone();
+        Self::defaults_of(around, 1)
+    }
+
+    /// What holds where nothing else is said for one of several routers on a machine.
+    #[must_use]
+    pub fn defaults_of(around: &Surroundings, instance: u32) -> Self {
+        let Surroundings { host_name, places } = around.of_instance(instance);
+        let port = |port| port_of_instance(port, instance);
         Self {
             node: Node {
                 enabled: true,
-                name: around.host_name.clone(),
+                instance,
+                name: host_name,
                 data_dir: places.data_dir,
                 identity: places.identity,
                 control: places.control,
-                console: Some(Address::loopback(8903)),
+                console: Some(Address::loopback(port(8903))),
                 log: LogLevel::Info,
             },
             clients: Clients {
-                listen: vec![Address::any(8901)],
+                listen: vec![Address::any(port(8901))],
                 max_clients: 256,
                 retry_interval_s: 5,
                 retry_count: 3,
@@ -202,7 +213,7 @@ impl Config {
             },
             mesh: Mesh {
                 enabled: true,
-                listen: vec![Address::any(8902)],
+                listen: vec![Address::any(port(8902))],
                 key: places.mesh_key,
                 beacon_ms: 250,
                 discovery: vec![Discovery::Mdns],
@@ -226,10 +237,19 @@ impl Config {
     /// # Errors
     /// Everything that is wrong in the file and in `sets`.
     pub fn load(file: Option<&Path>, sets: &[String]) -> Result<(Self, Vec<Warning>), Errors> {
-        let found = file::choose(file, sets, Path::new(DEFAULT_FILE))?;
+        let (config, warnings) = Self::load_all(file, sets);
+        config.map(|config| (config, warnings))
+    }
+
+    /// As [`Self::load`], with the warnings also where there are errors.
+    pub fn load_all(file: Option<&Path>, sets: &[String]) -> (Result<Self, Errors>, Vec<Warning>) {
+        let found = match file::choose(file, sets, Path::new(DEFAULT_FILE)) {
+            Ok(found) => found,
+            Err(errors) => return (Err(errors), Vec::new()),
+        };
         let around = Surroundings::of_this_process(found.is_some());
         let file = found.as_ref().map(|(path, text)| (path.as_path(), text.as_str()));
-        Self::read(file, sets, &around)
+        read::read(file, sets, &around)
     }
 
     /// As [`Self::load`], of a file's path and text that are given.
@@ -241,7 +261,8 @@ impl Config {
         sets: &[String],
         around: &Surroundings,
     ) -> Result<(Self, Vec<Warning>), Errors> {
-        read::read(file, sets, around)
+        let (config, warnings) = read::read(file, sets, around);
+        config.map(|config| (config, warnings))
     }
 
     /// What differs in `new`, by what it asks for. To be asked on SIGHUP.
@@ -273,6 +294,13 @@ impl Config {
     pub fn sections(&self) -> Vec<uci::Section> {
         SECTIONS.iter().flat_map(|spec| sections_of(spec, self)).collect()
     }
+}
+
+/// The default port of one of several routers on a machine.
+#[must_use]
+pub fn port_of_instance(port: u16, instance: u32) -> u16 {
+    let further = u16::try_from(instance.saturating_sub(1)).unwrap_or(u16::MAX);
+    port.saturating_add(further.saturating_mul(bounds::INSTANCE_PORTS))
 }
 
 /// What a new configuration changes: `SECTION.OPTION` in the order of the file.

@@ -4,7 +4,7 @@
 use super::diagnostic::{Diagnostic, Errors, Origin, Warning, nearest};
 use super::table::{OptionSpec, SECTIONS, SectionSpec, Shape, options};
 use super::uci::{self, Section, shown};
-use super::{Config, Scheme, Surroundings};
+use super::{Address, Config, Scheme, Surroundings};
 use std::path::Path;
 
 /// The most errors, and the most warnings, that are told; of the rest only the number.
@@ -33,24 +33,21 @@ impl Gathered {
 }
 
 /// Reads `file` (its path, for messages, and its text) and then `sets` on top of the defaults.
-///
-/// # Errors
-/// Everything that is wrong in either, not only the first.
+/// What is wrong in either is told, all of it, and the warnings beside it.
 pub(super) fn read(
     file: Option<(&Path, &str)>,
     sets: &[String],
     around: &Surroundings,
-) -> Result<(Config, Vec<Warning>), Errors> {
+) -> (Result<Config, Errors>, Vec<Warning>) {
     let mut reader = Reader::new(around);
-    if let Some((path, text)) = file {
-        let gathered = reader.gather_file(path, text);
-        reader.assign(&gathered);
-    }
-    let gathered = reader.gather_sets(sets);
-    reader.assign(&gathered);
+    let in_file = file.map(|(path, text)| reader.gather_file(path, text)).unwrap_or_default();
+    let in_sets = reader.gather_sets(sets);
+    reader.choose_instance(around, &[&in_file, &in_sets]);
+    reader.assign(&in_file);
+    reader.assign(&in_sets);
     reader.check_whole();
     let (errors, warnings) = (reader.errors.sorted(), reader.warnings.sorted());
-    if errors.is_empty() { Ok((reader.config, warnings)) } else { Err(Errors(errors)) }
+    (if errors.is_empty() { Ok(reader.config) } else { Err(Errors(errors)) }, warnings)
 }
 
 /// What is told, up to [`TOLD_MAX`], and how much more there was.
@@ -222,6 +219,20 @@ impl Reader {
         given.values.push((value, origin));
     }
 
+    /// All other defaults follow from which router of the machine it is.
+    fn choose_instance(&mut self, around: &Surroundings, gathered: &[&Gathered]) {
+        let given = gathered.iter().flat_map(|gathered| &gathered.0);
+        let given = given.filter(|given| subject(given.section, given.option) == "node.instance");
+        let mut read = self.defaults.clone();
+        for (value, _) in given.filter_map(|given| given.values.last()) {
+            // What is wrong in it is said where it is assigned.
+            let option = options().find(|(section, option)| subject(section, option) == "node.instance");
+            let _ = option.is_some_and(|(_, option)| (option.take)(&mut read, value));
+        }
+        self.defaults = Config::defaults_of(around, read.node.instance);
+        self.config = self.defaults.clone();
+    }
+
     fn assign(&mut self, gathered: &Gathered) {
         for given in &gathered.0 {
             let subject = subject(given.section, given.option);
@@ -276,8 +287,32 @@ impl Reader {
         found.map_or(Origin::Default, |(_, origin)| origin.clone())
     }
 
+    /// An address beside one that is every address, its own included, needs no socket, and
+    /// could have none.
+    fn leave_out_covered(&mut self) {
+        let lists = [
+            ("clients.listen", &mut self.config.clients.listen),
+            ("mesh.listen", &mut self.config.mesh.listen),
+        ];
+        let mut left_out = Vec::new();
+        for (option, list) in lists {
+            let all = list.clone();
+            list.retain(|address| match all.iter().find(|other| covers(other, address)) {
+                Some(other) => {
+                    left_out.push((option, format!("'{address}' is left out: {other} is every address, it too")));
+                    false
+                }
+                None => true,
+            });
+        }
+        for (option, message) in left_out {
+            self.warn(&self.origin_of(option), option, message);
+        }
+    }
+
     /// What no option is wrong in by itself.
     fn check_whole(&mut self) {
+        self.leave_out_covered();
         let Config { node, clients, mesh, default_server, .. } = &self.config;
         let console = node.console.iter().map(|address| (address, "node.console"));
         let clients = clients.listen.iter().map(|address| (address, "clients.listen"));
@@ -286,10 +321,14 @@ impl Reader {
         let listened: Vec<_> = console.chain(clients).chain(mesh).filter(|(a, _)| a.port != 0).collect();
         let mut failures = Vec::new();
         for (at, (address, option)) in listened.iter().enumerate() {
-            if let Some((_, other)) = listened[..at].iter().find(|(other, _)| other == address) {
+            let is_taken = |(other, of): &&(&Address, &str)| {
+                other == address || of != option && (covers(other, address) || covers(address, other))
+            };
+            if let Some((taken, other)) = listened[..at].iter().find(is_taken) {
                 let given = [option, other].into_iter().find(|of| self.origin_of(of) != Origin::Default);
                 let origin = given.map_or(Origin::Default, |of| self.origin_of(of));
-                let message = format!("'{address}' is taken by {other} already; give one another port");
+                let by = if taken == address { String::new() } else { format!(" {taken} of") };
+                let message = format!("'{address}' is taken by{by} {other} already; give one another port");
                 failures.push((origin, *option, message));
             }
         }
@@ -317,6 +356,13 @@ impl Reader {
             self.warn(&origin, "default_server", message.to_owned());
         }
     }
+}
+
+/// Whether a socket on `any` takes what comes to `address`, too: `0.0.0.0` all of IPv4, `[::]`
+/// everything.
+fn covers(any: &Address, address: &Address) -> bool {
+    let is_within = any.ip.is_ipv6() || address.ip.is_ipv4();
+    any != address && any.port == address.port && any.port != 0 && any.ip.is_unspecified() && is_within
 }
 
 fn subject(section: &SectionSpec, option: &OptionSpec) -> String {

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// as a user who can write nowhere else in `/var/run`.
 const RUN_FOLDER: &str = "/var/run/fau3";
 
+/// What an instance's number takes in a name: `-2`.
+const INSTANCE_BYTES: usize = 2;
+
 /// Where files go when nothing else is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
@@ -62,6 +65,35 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// The same for one of several routers on this machine: what only one of them can have
+    /// is its own, and the mesh's key is the same, so that they meet.
+    pub(super) fn of_instance(&self, instance: u32) -> Self {
+        if instance <= 1 {
+            return self.clone();
+        }
+        // Before the ending, and where the whole folder is one router's beside that.
+        let own = |path: &Path| {
+            let of = |name: Option<&OsStr>| name.unwrap_or_default().to_string_lossy().into_owned();
+            let ending = path.extension().map_or(String::new(), |it| format!(".{}", it.to_string_lossy()));
+            path.with_file_name(format!("{}-{instance}{ending}", of(path.file_stem())))
+        };
+        let places = &self.places;
+        // A name has bytes enough for the number only if it is cut.
+        let cut: String =
+            self.host_name.chars().take(super::kind::ROUTER_NAME.len_max - INSTANCE_BYTES).collect();
+        Self {
+            host_name: format!("{cut}-{instance}"),
+            places: Places {
+                data_dir: own(&places.data_dir),
+                identity: own(&places.identity),
+                control: own(&places.control),
+                mesh_key: places.mesh_key.clone(),
+                // One answers for the name that clients look up.
+                hosts_file: None,
+            },
+        }
+    }
+
     /// This host's; with the user's places, or the system's where a file is read.
     #[must_use]
     pub fn of_this_process(reads_file: bool) -> Self {
@@ -115,6 +147,25 @@ mod tests {
         assert_eq!(folder("", "", 0), Path::new("/var/lib/fau3"));
         assert_eq!(folder("", "/", 0), Path::new("/var/lib/fau3"));
         assert_eq!(folder("", "", 1000), env::temp_dir().join("fau3-1000"));
+    }
+
+    #[test]
+    fn a_second_router_shares_nothing_but_the_key_with_the_first_one() {
+        for places in [Places::of_system(), Places::inside(Path::new("/home/u/.local/state/fau3"))] {
+            let first = Surroundings { host_name: "h".repeat(64), places };
+            let second = first.of_instance(2);
+            assert_eq!(first.of_instance(1), first);
+            assert_eq!(second.host_name, format!("{}-2", "h".repeat(62)));
+            assert_eq!(second.places.mesh_key, first.places.mesh_key, "so that they meet");
+            assert_eq!(second.places.hosts_file, None);
+            let paths = |of: &Surroundings| {
+                let Places { data_dir, identity, control, .. } = of.places.clone();
+                [data_dir, identity, control]
+            };
+            let both = paths(&first).into_iter().zip(paths(&second));
+            both.for_each(|(one, other)| assert!(one != other && one.parent() == other.parent(), "{other:?}"));
+            assert!(paths(&second)[2].ends_with("fau3-2.sock"));
+        }
     }
 
     #[test]

@@ -123,6 +123,7 @@ pub static SECTIONS: &[SectionSpec] = &[
         is_repeated: false,
         options: &[
             one!(node.enabled, Restart, FLAG),
+            one!(node.instance, Restart, bounds::INSTANCE),
             one!(node.name, Restart, ROUTER_NAME),
             one!(node.data_dir, Restart, PATH),
             one!(node.identity, Restart, PATH),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY, UPGRADE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
@@ -30,6 +30,7 @@ use tracing::{info, warn};
 
 use super::{Control, Status, Unanswered, metrics, page};
 use crate::config::Address;
+use crate::net::refused;
 use crate::node::Report;
 
 /// Connections served at once; the next ones wait until one of them ends.
@@ -50,6 +51,10 @@ const LOCAL_DOMAINS: [&str; 4] = ["lan", "local", "home.arpa", "internal"];
 const NO_CONSOLE: &str = "console";
 /// What it calls one that strangers may reach.
 const OPEN_CONSOLE: &str = "console open";
+
+/// What a client is told that takes this port for its own.
+const NO_DOOR: &str =
+    "this port is the console's (node.console), for browsers; clients connect to another one (clients.listen), 8901 by default";
 
 type Answer = Response<Full<Bytes>>;
 
@@ -89,11 +94,7 @@ async fn bind(control: &Control, address: &Address) -> TcpListener {
             }
             Err(error) => error,
         };
-        let text = format!(
-            "no console on {address}: {error}; free the address or choose another with node.console \
-             (tried again every {} s)",
-            BIND_INTERVAL.as_secs()
-        );
+        let text = format!("{error} (tried again every {} s)", BIND_INTERVAL.as_secs());
         if !warned {
             warn!("{text}");
             warned = true;
@@ -103,14 +104,17 @@ async fn bind(control: &Control, address: &Address) -> TcpListener {
     }
 }
 
-async fn try_bind(address: &Address) -> std::io::Result<TcpListener> {
+async fn try_bind(address: &Address) -> Result<TcpListener, String> {
     let interface = |name: &str| {
         let socket = std::net::UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).ok()?;
         rustix::net::netdevice::name_to_index(&socket, name).ok()
     };
     let found = address.socket_addr(interface);
-    let found = found.ok_or_else(|| std::io::Error::other("there is no such interface"))?;
-    TcpListener::bind(found).await
+    let found = found.ok_or_else(|| {
+        format!("the console cannot listen on {address} (node.console): there is no such interface now")
+    })?;
+    let bound = TcpListener::bind(found).await;
+    bound.map_err(|error| refused("the console", "node.console", &address.to_string(), found, &error))
 }
 
 async fn accept(console: Arc<Console>, listener: TcpListener) {
@@ -155,6 +159,9 @@ impl Console {
     async fn answer(&self, request: &Parts) -> Answer {
         if let Err(why) = check_host(request, &self.name) {
             return line(StatusCode::MISDIRECTED_REQUEST, &why);
+        }
+        if request.headers.contains_key(UPGRADE) {
+            return line(StatusCode::MISDIRECTED_REQUEST, NO_DOOR);
         }
         let answered = match asked(request) {
             Asked::Page => self.control.report().await.map(|report| self.page(&report)),

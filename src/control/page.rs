@@ -143,7 +143,7 @@ fn routers(page: &mut String, status: &Status<'_>) -> fmt::Result {
         return Ok(());
     }
     page.push_str(
-        "<h2>Routers</h2>\n<table><tr><th>Router<th class=\"text\">Mode<th>Priority<th>Clients\
+        "<h2>Routers</h2>\n<div class=\"wide\"><table><tr><th>Router<th class=\"text\">Mode<th>Priority<th>Clients\
          <th class=\"text\">Hears</tr>\n",
     );
     for router in status.routers.iter().take(ROWS_MAX) {
@@ -169,7 +169,7 @@ fn rooms(page: &mut String, status: &Status<'_>) -> fmt::Result {
         );
         return Ok(());
     }
-    page.push_str("<h2>Rooms</h2>\n<table><tr><th>Room<th>Clients<th>Records</tr>\n");
+    page.push_str("<h2>Rooms</h2>\n<div class=\"wide\"><table><tr><th>Room<th>Clients<th>Records</tr>\n");
     for room in status.rooms.iter().take(ROWS_MAX) {
         writeln!(
             page,
@@ -188,7 +188,7 @@ fn clients(page: &mut String, status: &Status<'_>) -> fmt::Result {
         return Ok(());
     }
     page.push_str(
-        "<h2>Clients</h2>\n<table><tr><th>Client<th class=\"text\">Room<th class=\"text\">Router\
+        "<h2>Clients</h2>\n<div class=\"wide\"><table><tr><th>Client<th class=\"text\">Room<th class=\"text\">Router\
          <th>Connected for</tr>\n",
     );
     for client in status.clients.iter().take(ROWS_MAX) {
@@ -205,7 +205,7 @@ fn clients(page: &mut String, status: &Status<'_>) -> fmt::Result {
 }
 
 fn end_of_table(page: &mut String, rows: usize) -> fmt::Result {
-    page.push_str("</table>\n");
+    page.push_str("</table></div>\n");
     if rows > ROWS_MAX {
         writeln!(page, "<p class=\"faint\">and {} more: see /status</p>", rows - ROWS_MAX)?;
     }

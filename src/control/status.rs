@@ -109,6 +109,7 @@ pub struct ClientStatus<'a> {
 #[allow(missing_docs, reason = "as in Status")]
 pub struct RoomStatus<'a> {
     pub room: &'a str,
+    /// Of all routers.
     pub clients: usize,
     pub records: usize,
 }
@@ -205,6 +206,7 @@ impl<'a> Status<'a> {
         warnings.extend(storage_warning(report));
         warnings.extend(list_warning(report));
         let leading = Leading::of(report);
+        let rooms = rooms(report, &leading.clients);
         Self {
             name: &report.identity.name,
             peer_id: &report.identity.peer_id,
@@ -219,7 +221,7 @@ impl<'a> Status<'a> {
             routers: leading.routers,
             clients: leading.clients,
             detached: router.detached,
-            rooms: rooms(report),
+            rooms,
             records: records(report),
             deliveries: deliveries(&router.stats),
             streams: streams(&router.stats),
@@ -246,13 +248,18 @@ impl<'a> Status<'a> {
     }
 }
 
-fn rooms(report: &Report) -> Vec<RoomStatus<'_>> {
-    let rooms = report.router.rooms.iter().map(|room| RoomStatus {
-        room: room.room.as_str(),
-        clients: room.clients,
-        records: room.records,
-    });
-    rooms.collect()
+/// With the clients of all routers, as the table of clients has them.
+fn rooms<'a>(report: &'a Report, clients: &[ClientStatus<'a>]) -> Vec<RoomStatus<'a>> {
+    let empty = |room| RoomStatus { room, clients: 0, records: 0 };
+    let mut rooms = BTreeMap::new();
+    for held in &report.router.rooms {
+        let room = held.room.as_str();
+        rooms.insert(room, RoomStatus { records: held.records, ..empty(room) });
+    }
+    for room in clients.iter().filter_map(|client| client.room).filter(|room| !room.is_empty()) {
+        rooms.entry(room).or_insert_with(|| empty(room)).clients += 1;
+    }
+    rooms.into_values().collect()
 }
 
 fn records(report: &Report) -> RecordsStatus {

@@ -192,12 +192,15 @@ impl Story {
     pub(super) async fn keep_running(&mut self) -> Result<(), Flop> {
         let urls = (0..ROUTERS).map(|router| format!("  {}  {}", self.name(router), self.fleet.url(router)));
         let urls: Vec<_> = urls.collect();
+        let socket = |router| format!("  fau3 status --control {}", self.fleet.control(router).display());
+        let asking: Vec<_> = (0..ROUTERS).map(socket).collect();
         let (first, last) = (self.fleet.url(0), self.fleet.url(ROUTERS - 1));
         self.screen.say(&format!(
             "\nThe routers keep running until Ctrl-C:\n{}\nTry, in two other terminals:\n  \
              fau3 listen --room {ROOM} --url {first}\n  \
-             fau3 talk --room {ROOM} --url {last} message.speex",
-            urls.join("\n")
+             fau3 talk --room {ROOM} --url {last} message.speex\nHow they are, each by its socket:\n{}",
+            urls.join("\n"),
+            asking.join("\n")
         ));
         loop {
             match self.turn().await {

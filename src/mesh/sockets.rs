@@ -23,7 +23,7 @@ pub(super) struct Sockets {
 /// Opens both sockets, also where the address is not on any interface yet: at
 /// boot it may come later.
 pub(super) fn open(wanted: SocketAddr) -> Result<Sockets, String> {
-    open_listening("the mesh", &wanted, wanted, open_both)
+    open_listening("the mesh", "mesh.listen", &wanted, wanted, open_both)
 }
 
 fn open_both(wanted: SocketAddr) -> io::Result<Sockets> {

@@ -16,10 +16,13 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
 
-use crate::wire::fau3d::{NO_SERVER_OF_ROUTERS, RELAY_HEADER};
+use crate::wire::fau3d::{NO_DOOR_FOR_CLIENTS, NO_SERVER_OF_ROUTERS, RELAY_HEADER};
 
 /// What tells a WebSocket from a raw connection, which begins at random.
 pub(super) const REQUEST: &[u8; 4] = b"GET ";
+
+/// By which a client of FAU3VOM-D is known, in the header or the query.
+const CLIENT_ID_FIELD: &str = "fau3-client-id";
 
 /// Longest message that is taken, in bytes: four of noise's.
 const MESSAGE_MAX_BYTES: usize = 256 * 1_024;
@@ -51,10 +54,14 @@ pub(super) async fn accept(socket: TcpStream) -> io::Result<WebSocket> {
 /// Whoever takes this port for that of a server of FAU3VOM-D is told better.
 #[expect(clippy::result_large_err, reason = "the library's")]
 fn answer(request: &Request, response: Response) -> Result<Response, ErrorResponse> {
-    if !request.headers().contains_key(RELAY_HEADER) {
-        return Ok(response);
-    }
-    let mut refusal = ErrorResponse::new(Some(NO_SERVER_OF_ROUTERS.to_owned()));
+    let names_itself = request.headers().contains_key(CLIENT_ID_FIELD)
+        || request.uri().query().is_some_and(|query| query.contains(CLIENT_ID_FIELD));
+    let why = match request.headers().contains_key(RELAY_HEADER) {
+        true => NO_SERVER_OF_ROUTERS,
+        false if names_itself => NO_DOOR_FOR_CLIENTS,
+        false => return Ok(response),
+    };
+    let mut refusal = ErrorResponse::new(Some(why.to_owned()));
     *refusal.status_mut() = StatusCode::MISDIRECTED_REQUEST;
     Err(refusal)
 }

@@ -11,13 +11,14 @@ use crate::identity::{self, KeyFile};
 /// # Errors
 /// What is wrong.
 pub fn check_config(args: &CheckConfigArgs) -> Result<(), Failure> {
-    let (config, warnings) = Config::load(Some(&args.file), &[]).map_err(|errors| {
-        errors.0.iter().for_each(|error| eprintln!("error: {error}"));
-        Failure::new(format!("{}: a router would not start with it", args.file.display()))
-    })?;
+    let (config, warnings) = Config::load_all(Some(&args.file), &[]);
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
+    let config = config.map_err(|errors| {
+        errors.0.iter().for_each(|error| eprintln!("error: {error}"));
+        Failure::new(format!("{}: a router would not start with it", args.file.display()))
+    })?;
     let text = if args.print {
         uci::print(&config.sections())
     } else {

@@ -69,5 +69,5 @@ pub(super) fn bind(address: &Address) -> Result<Bound, String> {
     let wanted = address
         .socket_addr(interface_number)
         .ok_or_else(|| format!("cannot listen on {address}: there is no such interface now"))?;
-    open_listening("this router", address, wanted, bind_tcp).map(Bound)
+    open_listening("this router", "clients.listen", address, wanted, bind_tcp).map(Bound)
 }

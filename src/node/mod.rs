@@ -318,9 +318,10 @@ impl Node {
             Output::Told { by, contact } => mesh.told(by, contact),
             Output::Uplink { keep } => mesh.keep_uplink(keep),
             Output::View(view) => {
-                info!("{}", view_text(&view));
+                let mesh_now = self.router.snapshot(self.clock.now()).mesh;
+                info!("{}", view_text(&view, mesh_now.as_ref()));
                 self.upstream.view(&view);
-                self.shown.mesh(&self.router, self.clock.now(), mesh);
+                self.show_mesh();
             }
             Output::Warning(warning) => self.shown.warning(warning),
             _ => {}
@@ -378,6 +379,10 @@ impl Node {
     fn show_mesh(&mut self) {
         if let Some(mesh) = &self.mesh {
             self.shown.mesh(&self.router, self.clock.now(), mesh);
+        }
+        if let Some(name) = self.shown.renamed() {
+            self.identity.name.clone_from(&name);
+            self.router.handle(self.clock.now(), Input::Renamed(name));
         }
     }
 

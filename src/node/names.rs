@@ -3,6 +3,7 @@
 //! follows, since only people know who is right. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use fau3_election::RouterId;
 
@@ -12,6 +13,9 @@ use crate::discovery::believable_name;
 /// as large as can be.
 const NAMES_MAX: usize = 256;
 
+/// The longest name, in characters.
+const NAME_CHARS_MAX: usize = 64;
+
 /// A router that claims the name of another one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Conflict {
@@ -20,6 +24,52 @@ pub(super) struct Conflict {
     pub(super) owner: RouterId,
     /// Who claims it.
     pub(super) claimed_by: RouterId,
+}
+
+/// Digits of an id behind a name that several routers have by default.
+const ID_DIGITS: usize = 4;
+
+/// A name that a router has by default, as its own.
+pub(super) fn with_id(name: &str, router: RouterId) -> String {
+    let digits: String = router.to_string().chars().take(ID_DIGITS).collect();
+    let cut: String = name.chars().take(NAME_CHARS_MAX - ID_DIGITS - 1).collect();
+    format!("{cut}-{digits}")
+}
+
+/// By which name a router with a default one begins: with its id behind it if
+/// that name was another one's before, or it has had to tell itself apart.
+pub(super) fn at_start(name: &str, me: RouterId, bound: &BTreeMap<String, RouterId>) -> String {
+    let own = with_id(name, me);
+    let is_shared = bound.get(name).is_some_and(|owner| *owner != me) || bound.get(&own) == Some(&me);
+    if is_shared { own } else { name.to_owned() }
+}
+
+impl Conflict {
+    /// For people on router `me`: the same advice on both, and on all others.
+    /// `in_reach`: the owner is there, too.
+    pub(super) fn text(&self, me: RouterId, in_reach: bool, state_file: &Path) -> String {
+        let Self { name, owner, claimed_by } = self;
+        let whose = |router: RouterId| match router == me {
+            true => format!("this router ({router})"),
+            false => format!("router {router}"),
+        };
+        if in_reach {
+            let (keeps, changes) = (*owner.min(claimed_by), *owner.max(claimed_by));
+            return format!(
+                "two routers have the name {name}: {} keeps it, {} is to be renamed (node.name there)",
+                whose(keeps),
+                whose(changes)
+            );
+        }
+        format!(
+            "{} claims the name {name} (node.name), which is that of router {owner}, which is not in reach: rename \
+             one of them. If it stands in for the other one, or is the same machine with another identity (a router \
+             that is started with --config has its identity in another place than one without), stop this router, \
+             remove the name from \"names\" in {}, and start it again",
+            whose(*claimed_by),
+            state_file.display()
+        )
+    }
 }
 
 /// What a look at the routers in reach has shown.
@@ -118,6 +168,40 @@ mod tests {
         assert!(see(&mut names, &[("new", A)]).is_new, "renamed");
         let seen = see(&mut names, &[("both", A), ("both", B)]);
         assert_eq!(seen.conflicts, [Conflict { name: "both".into(), owner: A, claimed_by: B }]);
+    }
+
+    #[test]
+    fn of_two_with_one_name_all_say_who_is_to_be_renamed_and_say_the_same() {
+        // Given two, of which each has seen its own name with itself first,
+        let on_a = Conflict { name: "hall".into(), owner: A, claimed_by: B };
+        let on_b = Conflict { name: "hall".into(), owner: B, claimed_by: A };
+        let text = |conflict: &Conflict, me| conflict.text(me, true, Path::new("/s"));
+        // then both say that the second one is to be renamed, and each says which of them it is itself.
+        let (a, b) = (format!("router {A} keeps"), format!("this router ({B}) is to be renamed"));
+        assert!(text(&on_a, A).contains(&format!("this router ({A}) keeps")), "{}", text(&on_a, A));
+        assert!(text(&on_a, A).contains(&format!("router {B} is to be renamed")));
+        assert!(text(&on_b, B).contains(&a) && text(&on_b, B).contains(&b), "{}", text(&on_b, B));
+        let third = RouterId([9; 16]);
+        assert_eq!(text(&on_a, third), text(&on_b, third));
+        // One whose owner is gone may be the same machine.
+        let gone = on_a.text(third, false, Path::new("/s"));
+        assert!(gone.contains("not in reach") && gone.contains("--config"), "{gone}");
+    }
+
+    #[test]
+    fn a_default_name_that_was_shared_has_the_id_behind_it_from_the_start() {
+        let own = with_id("OpenWrt", B);
+        assert_eq!(own, "OpenWrt-0202");
+        assert_eq!(with_id(&"h".repeat(64), B).len(), 64);
+        let bound = |pairs: &[(&str, RouterId)]| pairs.iter().map(|(n, id)| ((*n).to_owned(), *id)).collect();
+        for (known, name) in [
+            (&[][..], "OpenWrt"),
+            (&[("OpenWrt", B)], "OpenWrt"),
+            (&[("OpenWrt", A)], "OpenWrt-0202"),
+            (&[("OpenWrt", B), ("OpenWrt-0202", B)], "OpenWrt-0202"),
+        ] {
+            assert_eq!(at_start("OpenWrt", B, &bound(known)), name, "{known:?}");
+        }
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use fau3_election::{Coordinator, Role, RouterId, ServerEntry, Time, View, Warning};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::hosts::HostsFile;
 use super::mesh::{Found, MeshSide};
-use super::names::{Conflict, Names};
+use super::names::{self, Conflict, Names};
 use super::{Identity, lan};
 use crate::config::Config;
 use crate::control::Control;
@@ -33,6 +33,10 @@ pub struct Shown {
     /// Own addresses on the LAN.
     own: BTreeSet<IpAddr>,
     names: Names,
+    /// Nobody has chosen this router's name.
+    name_is_default: bool,
+    /// It has another one, which the router is to be told.
+    renamed: Option<String>,
     /// What people were told last of who is not the default server.
     told_main: Option<String>,
 }
@@ -41,7 +45,13 @@ impl Shown {
     /// Shows warnings in the status, the list to clients, and their name in a
     /// file if one is configured.
     #[must_use]
-    pub fn new(config: &Config, control: Control, servers: ExtraServers, identity: Identity) -> Self {
+    pub fn new(
+        config: &Config,
+        control: Control,
+        servers: ExtraServers,
+        identity: Identity,
+        name_is_default: bool,
+    ) -> Self {
         let names = identity::state_at_start(&config.node.identity).bound_names();
         let listen = || config.clients.listen.iter().map(|address| address.ip).collect();
         let hosts = config.clients.hosts_file.as_ref();
@@ -53,8 +63,15 @@ impl Shown {
             default_server: config.default_server.name.clone(),
             own: BTreeSet::new(),
             names: Names::new(names),
+            name_is_default,
+            renamed: None,
             told_main: None,
         }
+    }
+
+    /// The name that this router has taken since it was last asked.
+    pub(super) fn renamed(&mut self) -> Option<String> {
+        self.renamed.take()
     }
 
     /// The configuration says another one.
@@ -90,16 +107,26 @@ impl Shown {
         if seen.is_new {
             doors.persist_names(self.names.bound().clone());
         }
-        let text = |conflict: &Conflict| {
-            format!(
-                "router {} claims the name {} (node.name), which is that of {}: rename one of them. If it stands \
-                 in for the other one, stop this router, remove the name from \"names\" in {}, and start it again",
-                conflict.claimed_by,
-                conflict.name,
-                conflict.owner,
-                doors.state_file().display()
-            )
+        let me = self.identity.router_id;
+        let is_in_reach = |router| {
+            mesh.routers.iter().any(|known| known.router == router)
+                || mesh.leaves.iter().any(|(known, _)| *known == router)
         };
+        let text = |conflict: &Conflict| {
+            conflict.text(me, is_in_reach(conflict.owner), doors.state_file())
+        };
+        // A name that nobody chose gives way by itself.
+        let is_own = |conflict: &&Conflict| {
+            conflict.name == self.identity.name && [conflict.owner, conflict.claimed_by].contains(&me)
+        };
+        if self.name_is_default && seen.conflicts.iter().any(|conflict| is_own(&conflict)) {
+            let name = names::with_id(&self.identity.name, me);
+            info!("another router has the name {} by default, too: this one is {name} from now on", self.identity.name);
+            self.name_is_default = false;
+            self.identity.name.clone_from(&name);
+            self.renamed = Some(name);
+            return;
+        }
         seen.untold.iter().for_each(|conflict| warn!("{}", text(conflict)));
         let shown: Vec<_> = seen.conflicts.iter().take(CONFLICTS_SHOWN_MAX).map(text).collect();
         self.control.set_warning("name conflict", (!shown.is_empty()).then(|| shown.join("; ")));
@@ -149,7 +176,8 @@ impl Shown {
     }
 
     pub(super) fn warning(&self, warning: Warning) {
-        let (subject, text) = warning_text(warning);
+        // Told with what is to be done, and for as long as it is so, by `names`.
+        let Some((subject, text)) = warning_text(warning) else { return };
         match warning {
             Warning::ClonedIdentity => error!("{text}"),
             _ => warn!("{text}"),
@@ -189,8 +217,8 @@ fn multiaddress(address: SocketAddr) -> String {
     format!("/{kind}/{}/tcp/{}", address.ip(), address.port())
 }
 
-fn warning_text(warning: Warning) -> (&'static str, String) {
-    match warning {
+fn warning_text(warning: Warning) -> Option<(&'static str, String)> {
+    Some(match warning {
         Warning::ClonedIdentity => (
             "cloned identity",
             "another router has the same identity key: this one has left the mesh. Delete the file \
@@ -208,25 +236,28 @@ fn warning_text(warning: Warning) -> (&'static str, String) {
             "list conflict",
             format!("two ExtraServers lists with the version {number} differ: change one of them"),
         ),
-        Warning::NameTwice(one, other) => (
-            "name twice",
-            format!(
-                "two routers have one name (node.name): {one} and {other}; {one} has it, rename the other"
-            ),
-        ),
+        Warning::NameTwice(..) => return None,
         Warning::StaleEpoch(epoch) => {
             ("stale epoch", format!("a coordinator of the past tried to write, epoch {epoch}: refused"))
         }
-    }
+    })
+}
+
+/// As `status` has it: the name, where it is one router's alone, else the id.
+fn label(router: RouterId, mesh: Option<&MeshStatus>) -> String {
+    let routers = mesh.map_or(&[][..], |mesh| &mesh.routers);
+    let name = routers.iter().find(|known| known.router == router).map(|known| &*known.name);
+    let is_own = |name: &&str| routers.iter().filter(|known| known.name == *name).count() == 1;
+    name.filter(|name| !name.is_empty()).filter(is_own).map_or_else(|| router.to_string(), str::to_owned)
 }
 
 /// One line for the log.
-pub(super) fn view_text(view: &View) -> String {
+pub(super) fn view_text(view: &View, mesh: Option<&MeshStatus>) -> String {
     let leader = match view.coordinator {
         Coordinator::None => "nobody leads".into(),
         Coordinator::DefaultServer => "the default server leads".into(),
         Coordinator::Router(_) if view.role == Role::Server => "this router leads".into(),
-        Coordinator::Router(router) => format!("{router} leads"),
+        Coordinator::Router(router) => format!("{} leads", label(router, mesh)),
     };
     let epoch = view.epoch.map_or_else(String::new, |epoch| format!(", epoch {}", epoch.number));
     format!("{leader}{epoch}; routers in reach: {}, list version {}", view.members, view.list.number)

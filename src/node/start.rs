@@ -1,8 +1,10 @@
 //! `fau3 node`: from a configuration to a running router, and to its end.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fau3_election::Time;
+use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -10,8 +12,8 @@ use tracing::{error, info, warn};
 
 use super::listen::{bind, wait_for_interfaces};
 use super::log::LogFilter;
-use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, UpstreamSide, others};
-use crate::config::{Clients, Config, Storage, Warning};
+use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, UpstreamSide, names, others};
+use crate::config::{Clients, Config, Storage, Surroundings, Warning};
 use crate::control::Control;
 use crate::failure::Failure;
 use crate::gateway::{Hall, fau3d};
@@ -30,7 +32,12 @@ const CONFIGURATION: &str = "configuration";
 /// # Errors
 /// Why it cannot start.
 pub fn run(args: &NodeArgs) -> Result<(), Failure> {
-    let (config, warnings) = Config::load(args.config.as_deref(), &args.set).map_err(Failure::usage)?;
+    let (config, warnings) = Config::load_all(args.config.as_deref(), &args.set);
+    let config = config.map_err(|errors| {
+        // A mistyped name is often why something else is missing.
+        let warnings = warnings.iter().map(|warning| format!("\nwarning: {warning}"));
+        Failure::usage(format!("{errors}{}", warnings.collect::<String>()))
+    })?;
     let log = LogFilter::start(config.node.log, args.syslog);
     tell(&warnings);
     if !config.node.enabled {
@@ -81,7 +88,8 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
     }
     drop(door);
     let node = tokio::spawn(node.run());
-    let reload = Reload { args, log, requests: requests.clone(), control };
+    let keys = keys_on_disk(&config);
+    let reload = Reload { args, log, requests: requests.clone(), control, keys };
     wait_for_the_end(&mut config, &reload).await?;
     info!("going down: saying goodbye");
     for door in served {
@@ -102,6 +110,17 @@ async fn build(
     requests: mpsc::Receiver<Request>,
 ) -> Result<(Node, Hall), Failure> {
     let key = KeyFile::load_or_create(&config.node.identity).map_err(Failure::new)?;
+    tell_of_another_identity(config);
+    // Every router that was just installed has the same name by default.
+    let around = Surroundings::of_this_process(false);
+    let name_is_default = config.node.name == Config::defaults_of(&around, config.node.instance).node.name;
+    let mut named = config.clone();
+    if name_is_default {
+        let bound = identity::state_at_start(&config.node.identity).bound_names();
+        named.node.name = names::at_start(&config.node.name, key.router_id(), &bound);
+    }
+    let name_is_default = name_is_default && named.node.name == config.node.name;
+    let config = &named;
     let settings = settings(&config.clients);
     let (store, restored) = if settings.disk { open_store(config)? } else { (None, Restored::default()) };
     let (records, sessions) = (restored.records.len(), restored.sessions.len());
@@ -133,9 +152,27 @@ async fn build(
     );
     let identity =
         Identity { name: config.node.name.clone(), peer_id: key.peer_id(), router_id: key.router_id() };
-    let shown = Shown::new(config, control.clone(), servers.clone(), identity.clone());
+    let shown = Shown::new(config, control.clone(), servers.clone(), identity.clone(), name_is_default);
     let upstream = UpstreamSide::new(config.default_server.clone(), key.router_id(), mesh.is_some());
     Ok(Node::new(router, store, identity, requests, mesh, upstream, shown))
+}
+
+/// The places of files are others with a configuration file than without: a router that
+/// moves from one to the other is another one for all.
+fn tell_of_another_identity(config: &Config) {
+    let places = [false, true].map(|reads_file| {
+        let around = Surroundings::of_this_process(reads_file);
+        Config::defaults_of(&around, config.node.instance).node.identity
+    });
+    let is_another = |path: &&PathBuf| **path != config.node.identity && path.exists();
+    if let Some(path) = places.iter().find(is_another) {
+        info!(
+            "this router's identity is {}; there is another one in {}, by which others may know this machine \
+             (node.identity says which counts)",
+            config.node.identity.display(),
+            path.display()
+        );
+    }
 }
 
 fn open_store(config: &Config) -> Result<(Option<Store>, Restored), Failure> {
@@ -200,13 +237,34 @@ struct Reload<'a> {
     log: LogFilter,
     requests: mpsc::Sender<Request>,
     control: Control,
+    /// As they were at the start.
+    keys: KeysOnDisk,
+}
+
+/// What the key files hold: of the mesh, by fingerprints, and the identity.
+#[derive(PartialEq, Eq)]
+struct KeysOnDisk {
+    mesh: Result<Vec<String>, String>,
+    /// Only to be compared.
+    identity: Option<[u8; 32]>,
+}
+
+fn keys_on_disk(config: &Config) -> KeysOnDisk {
+    let mesh = identity::read_mesh_keys(&config.mesh.key);
+    let prints = |keys: Vec<identity::MeshKey>| keys.iter().map(identity::MeshKey::fingerprint).collect();
+    KeysOnDisk {
+        mesh: mesh.map(prints).map_err(|error| error.to_string()),
+        identity: std::fs::read(&config.node.identity).ok().map(|bytes| Sha256::digest(bytes).into()),
+    }
 }
 
 impl Reload<'_> {
     /// A file with errors changes nothing: the router goes on as it was.
     async fn run(&self, config: &mut Config) {
-        let (new, warnings) = match Config::load(self.args.config.as_deref(), &self.args.set) {
-            Ok(read) => read,
+        let (new, warnings) = Config::load_all(self.args.config.as_deref(), &self.args.set);
+        tell(&warnings);
+        let new = match new {
+            Ok(new) => new,
             Err(errors) => {
                 errors.0.iter().for_each(|error| error!("{error}"));
                 let text = "the configuration has errors and is not applied: going on with the old one. Mend \
@@ -215,7 +273,6 @@ impl Reload<'_> {
                 return self.control.set_warning(CONFIGURATION, Some(text.into()));
             }
         };
-        tell(&warnings);
         let mut changes = config.diff(&new);
         let was_default_server = config.is_default_server();
         config.apply_live(&new);
@@ -232,6 +289,18 @@ impl Reload<'_> {
         // Whether it is the default server itself is decided once, at the start.
         if was_default_server != config.is_default_server() {
             changes.restart.push("default_server.name".into());
+        }
+        // A file that has changed under its name.
+        let keys = keys_on_disk(config);
+        if let Err(error) = &keys.mesh {
+            error!("{error}: the router goes on with the key that it has, and would not start again");
+        }
+        let files = [
+            (config.mesh.enabled && keys.mesh != self.keys.mesh, "mesh.key", &config.mesh.key),
+            (keys.identity != self.keys.identity, "node.identity", &config.node.identity),
+        ];
+        for (_, option, path) in files.iter().filter(|(has_changed, ..)| *has_changed) {
+            changes.restart.push(format!("{option} (the file {} has changed)", path.display()));
         }
         let waiting = (!changes.restart.is_empty())
             .then(|| format!("these options take effect at the next start: {}", changes.restart.join(", ")));

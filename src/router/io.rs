@@ -115,6 +115,8 @@ pub enum Input {
     },
     /// The UCI file's ExtraServers list was read again, highest priority first.
     ListConfigured(Vec<ServerEntry>),
+    /// This router has another name from now on.
+    Renamed(String),
     /// Something happened between the router and the default server.
     Upstream(UpstreamInput),
     /// The router is going down: say goodbye.

@@ -176,6 +176,7 @@ impl Router {
             Input::PeerDrained { router } => self.peer_drained(router),
             Input::Persisted { ticket } => self.elect(fau3_election::Input::Persisted { ticket }),
             Input::ListConfigured(list) => self.elect(fau3_election::Input::ListConfigured(&list)),
+            Input::Renamed(name) => self.elect(fau3_election::Input::Renamed(&name)),
             Input::Upstream(input) => self.upstream_happens(input),
             Input::Shutdown => self.shutdown(),
             Input::Tick => {}

@@ -21,6 +21,9 @@ const CLIENT_ID_HEADER: &str = "fau3-client-id";
 /// frame: what is received may be this large, in bytes.
 const RECEIVED_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
 
+/// What is shown of a refusal, in characters.
+const REASON_CHARS_MAX: usize = 300;
+
 /// A WebSocket to a server. Its messages are binary, also where they were sent as text.
 pub(crate) type Socket = WebSocketStream<TextAsBinary<TcpStream>>;
 
@@ -87,7 +90,10 @@ pub(crate) fn refusal(error: &Error) -> String {
     };
     let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default()).into_owned();
     let location = response.headers().get(http::header::LOCATION).and_then(|to| to.to_str().ok());
-    let said = location.map_or(body, |to| format!("go to {to}"));
+    // A page is no reason.
+    let line: String = body.lines().next().unwrap_or_default().chars().take(REASON_CHARS_MAX).collect();
+    let line = if line.trim_start().starts_with('<') { "a page".to_owned() } else { line };
+    let said = location.map_or(line, |to| format!("go to {to}"));
     let reason = format!("HTTP {}: {}", response.status(), said.trim());
     reason.trim_end_matches(": ").trim_end_matches(':').to_owned()
 }

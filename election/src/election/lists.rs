@@ -5,7 +5,7 @@ use super::Election;
 use crate::api::Warning;
 use crate::epoch::NUMBER_MAX;
 use crate::id::RouterId;
-use crate::list::{ServerEntry, ServerList};
+use crate::list::{ServerEntry, ServerList, cut_name};
 use crate::record::Packet;
 use crate::time::Time;
 
@@ -16,6 +16,13 @@ impl Election {
         if self.list.version().number == 0 && list != self.list {
             self.set_list(list);
         }
+    }
+
+    /// A name of its own, where it shared the first one. Told as any other change of its record.
+    pub(super) fn renamed(&mut self, name: &str) {
+        self.config.name = name.into();
+        cut_name(&mut self.config.name);
+        self.own_changed = true;
     }
 
     /// The default server's list: the deputy numbers a change of it.

@@ -239,6 +239,7 @@ impl Election {
             Input::DefaultServer(reachable) => self.default_server(Some(reachable)),
             Input::DefaultServerUnwatched => self.default_server(None),
             Input::ListConfigured(entries) => self.list_configured(entries),
+            Input::Renamed(name) => self.renamed(name),
             Input::ListFetched(entries) => self.list_fetched(entries),
             Input::Persisted { ticket } => self.persisted(ticket),
             Input::Leave => self.leave(now),

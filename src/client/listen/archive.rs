@@ -31,6 +31,10 @@ impl Archive {
     /// Makes the folder if there is none, and tries whether it can be written
     /// to: better now than with the first message.
     pub(super) fn open(dir: PathBuf) -> Result<Self, Error> {
+        if dir.exists() && !dir.is_dir() {
+            let error = io::Error::other("that is a file: name a folder, which is made if there is none");
+            return Err(Error::File { what: "save into", path: dir, error });
+        }
         let tried = fs::create_dir_all(&dir).and_then(|()| {
             let growing = Growing::new(&dir, "test", "test")?;
             fs::remove_file(&growing.hidden)

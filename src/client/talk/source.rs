@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use tokio::sync::mpsc;
 
+use super::format::{Format, HEAD_BYTES, conversion};
+use super::ogg::OggSpeex;
 use crate::client::SPEEX_FRAME_BYTES;
 use crate::client::error::Error;
 
@@ -41,19 +43,34 @@ impl fmt::Display for Source {
 }
 
 impl Source {
-    /// Whether it can be read, and holds no more than `limit` bytes, as far as
-    /// that can be known beforehand.
+    /// Whether it can be read, holds no more than `limit` bytes, and, where there is no
+    /// limit, whole frames, as far as that can be known beforehand.
     pub(super) fn check(&self, limit: Option<usize>) -> Result<(), Error> {
-        let Self::File(path) = self else { return Ok(()) };
-        let metadata = File::open(path).and_then(|file| file.metadata()).map_err(|e| self.failed(e))?;
+        let Some(bytes) = self.bytes()? else { return Ok(()) };
+        self.check_size(bytes, limit)?;
+        if limit.is_none() && !bytes.is_multiple_of(SPEEX_FRAME_BYTES as u64) {
+            return Err(Error::NotFrames { what: self.to_string(), bytes });
+        }
+        Ok(())
+    }
+
+    /// How many bytes of voice a file holds; `None` for what has no end yet.
+    pub(super) fn bytes(&self) -> Result<Option<u64>, Error> {
+        let Self::File(path) = self else { return Ok(None) };
+        let metadata = std::fs::metadata(path).map_err(|error| self.failed(error))?;
         if metadata.is_dir() {
             return Err(self.failed(io::ErrorKind::IsADirectory.into()));
         }
-        // A pipe or a device has no size.
-        if metadata.is_file() {
-            self.check_size(metadata.len(), limit)?;
+        // A pipe or a device has no size, and what is read of it is gone.
+        if !metadata.is_file() {
+            return Ok(None);
         }
-        Ok(())
+        let (format, mut file) = self.open()?;
+        if format == Format::Bare {
+            return Ok(Some(metadata.len()));
+        }
+        let counted = io::copy(&mut file, &mut io::sink());
+        counted.map(Some).map_err(|error| self.failed(error))
     }
 
     fn check_size(&self, bytes: u64, limit: Option<usize>) -> Result<(), Error> {
@@ -69,7 +86,7 @@ impl Source {
         let source = self.clone();
         let task = tokio::task::spawn_blocking(move || {
             let mut payload = Vec::new();
-            let file = source.open().map_err(|error| source.failed(error))?;
+            let (_, file) = source.open()?;
             file.take(limit as u64 + 1).read_to_end(&mut payload).map_err(|error| source.failed(error))?;
             source.check_size(payload.len() as u64, Some(limit))?;
             Ok(payload)
@@ -85,9 +102,9 @@ impl Source {
         // ending, as a task of the runtime would.
         std::thread::spawn(move || {
             let frames = match source.open() {
-                Ok(file) => Frames(file),
+                Ok((_, file)) => Frames(file),
                 Err(error) => {
-                    let _ = sender.blocking_send(Err(source.failed(error)));
+                    let _ = sender.blocking_send(Err(error));
                     return;
                 }
             };
@@ -101,14 +118,39 @@ impl Source {
         receiver
     }
 
-    fn open(&self) -> io::Result<Box<dyn Read>> {
-        Ok(match self {
+    /// Opens it where its frames begin.
+    fn open(&self) -> Result<(Format, Box<dyn Read>), Error> {
+        let mut file: Box<dyn Read> = match self {
             Self::StandardInput => Box::new(io::stdin().lock()),
-            Self::File(path) => Box::new(io::BufReader::new(File::open(path)?)),
-        })
+            Self::File(path) => {
+                Box::new(io::BufReader::new(File::open(path).map_err(|error| self.failed(error))?))
+            }
+        };
+        let mut head = Vec::new();
+        file.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(|error| self.failed(error))?;
+        let format = Format::of(&head);
+        let whole = io::Cursor::new(head).chain(file);
+        match format {
+            Format::Bare => Ok((format, Box::new(whole))),
+            Format::OggSpeex => Ok((format, Box::new(OggSpeex::new(whole)))),
+            Format::Foreign(is) => Err(self.no_voice(is.to_owned())),
+        }
+    }
+
+    /// It holds something else than what radios play.
+    fn no_voice(&self, is: String) -> Error {
+        let next = match self {
+            _ if is == "text" => "give the file of a voice message".to_owned(),
+            Self::File(path) => conversion(path),
+            Self::StandardInput => "convert it: ffmpeg -i - -ar 8000 -ac 1 -c:a libspeex -f ogg -".to_owned(),
+        };
+        Error::NoVoice { what: self.to_string(), is, next }
     }
 
     fn failed(&self, error: io::Error) -> Error {
+        if error.kind() == io::ErrorKind::InvalidData {
+            return self.no_voice(format!("an Ogg file that cannot be used ({error})"));
+        }
         let path = match self {
             Self::StandardInput => Path::new("standard input").to_owned(),
             Self::File(path) => path.clone(),
@@ -135,6 +177,7 @@ impl<R: Read> Iterator for Frames<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ogg::tests::file;
     use super::*;
 
     #[test]
@@ -159,8 +202,39 @@ mod tests {
         assert!(matches!(source("/").check(None), Err(Error::File { .. })));
         assert!(matches!(source("/nonexistent/x").check(None), Err(Error::File { .. })));
         assert!(matches!(source("/dev/null").check(None), Ok(())), "a device has no size");
-        let this = source(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        let this = source(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/voice/voice.speex"));
         assert!(matches!(this.check(Some(10)), Err(Error::TooLarge { limit: 10, .. })));
         assert!(matches!(this.check(None), Ok(())));
+    }
+
+    #[test]
+    fn a_file_that_is_no_voice_is_refused_with_the_line_to_type_whichever_way_it_is_to_be_sent() {
+        let folder = std::env::temp_dir().join(format!("fau3-source-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let written = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            std::fs::write(&path, bytes).unwrap();
+            Source::File(path)
+        };
+        let wav = written("a.wav", &[b"RIFF\x24\0\0\0WAVEfmt ".as_slice(), &[0; 100]].concat());
+        let text = written("a.txt", &b"this is no voice message. ".repeat(9));
+        for limit in [None, Some(1_000)] {
+            let told = wav.check(limit).unwrap_err().to_string();
+            assert!(told.contains("a.wav is a WAV file") && told.contains("ffmpeg -i "), "{told}");
+            let told = text.check(limit).unwrap_err().to_string();
+            assert!(told.contains("a.txt is text"), "{told}");
+        }
+        // Speex in Ogg is what it holds, and one of another quality is told, with its reason.
+        let frame = [9; SPEEX_FRAME_BYTES];
+        let good = written("good.spx", &file(&[&frame, &frame]));
+        assert_eq!(good.bytes().unwrap(), Some(2 * SPEEX_FRAME_BYTES as u64));
+        assert_eq!(good.frames().blocking_recv().unwrap().unwrap(), frame);
+        let told = written("low.spx", &file(&[&[9; 20]])).check(None).unwrap_err().to_string();
+        assert!(told.contains("20 bytes") && told.contains("libspeex"), "{told}");
+        // What is no whole number of frames cannot be sent live.
+        let odd = written("odd.speex", &[7; 100]);
+        assert!(matches!(odd.check(None), Err(Error::NotFrames { bytes: 100, .. })));
+        assert!(matches!(odd.check(Some(1_000)), Ok(())), "as a record it is what it is");
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

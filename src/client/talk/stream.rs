@@ -26,7 +26,7 @@ impl Talk {
     }
 
     async fn stream_one(&mut self, source: &Source) -> Result<u64, Error> {
-        let total = source.frames_expected();
+        let total = source.bytes()?.map(|bytes| bytes.div_ceil(SPEEX_FRAME_BYTES as u64));
         let mut frames = source.frames();
         let mut next_frame = None;
         let mut pace = Pace::new(Instant::now());
@@ -78,15 +78,6 @@ impl Talk {
             ));
         }
         frame
-    }
-}
-
-impl Source {
-    /// How many frames a file holds; `None` for what has no end yet.
-    fn frames_expected(&self) -> Option<u64> {
-        let Self::File(path) = self else { return None };
-        let metadata = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
-        Some(metadata.len().div_ceil(SPEEX_FRAME_BYTES as u64))
     }
 }
 

@@ -68,6 +68,20 @@ fn a_reread_file_counts_until_the_default_server_gave_a_list() {
 }
 
 #[test]
+fn a_router_that_takes_another_name_is_known_by_it_everywhere() {
+    let mut net = Net::running(3, "A");
+    let before = net.election(1).map().records().len();
+    let id = net.nodes[1].id;
+    net.input(1, Input::Renamed("OpenWrt-0123"));
+    net.run(2_000);
+    for index in 0..3 {
+        let records = net.election(index).map().records();
+        assert_eq!(records.len(), before, "nobody is gone, and nobody new");
+        assert!(records.iter().any(|record| record.origin == id && record.name == "OpenWrt-0123"));
+    }
+}
+
+#[test]
 fn a_name_claimed_twice_is_said_and_the_lower_id_has_its_place() {
     let mut net = Net::new(3, "X");
     net.nodes[1].config.name = "X".into();

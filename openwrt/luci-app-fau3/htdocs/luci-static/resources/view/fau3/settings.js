@@ -132,6 +132,8 @@ function renderNode(m) {
 		[ 'info', _('Changes') ], [ 'error', _('Errors only') ], [ 'warn', _('Warnings') ],
 		[ 'debug', _('Reasons') ], [ 'trace', _('Every message') ]
 	]);
+	option(s, 'files', form.Value, 'instance', _('Instance'),
+		_('Which router of this machine this one is: the default ports and files of each are its own.'), '1', number(1, 9));
 	const path = text(isPath(PATH_LENGTH_MAX), _('A path'));
 	option(s, 'files', form.Value, 'data_dir', _('Data folder'),
 		_('For what may be lost with the power; for messages too, if they are kept on disk: then choose a folder on flash or on a stick.'),
