@@ -16,7 +16,9 @@ pub enum Input<'a> {
     /// A datagram of UDP 8902 whose authentication tag was right. What does
     /// not decode is counted and dropped.
     Datagram(&'a [u8]),
-    /// A connection to this router stands: it is told at once who is here.
+    /// A connection to this router stands: it is told at once who is here. With the
+    /// own id: its other end has proved to have this router's identity, and is
+    /// another router.
     Connected(RouterId),
     /// The other side closed its last connection (FIN or RST; not our own
     /// time-out, not a duplicate): its link is gone at once.
@@ -118,6 +120,9 @@ pub enum Warning {
     /// This identity is alive elsewhere. This router has stopped; give one of
     /// the two a new identity key and restart.
     ClonedIdentity,
+    /// This identity is heard from elsewhere, but no connection has shown anybody who
+    /// has its key: this router goes on.
+    IdentityHeard,
     /// More than [`ROUTERS_MAX`](crate::ROUTERS_MAX) routers: this one is ignored.
     TableFull(RouterId),
     /// Two lists with the same number but different entries; `used` wins.

@@ -175,12 +175,16 @@ pub enum Mutant {
     TieByArrival,
     /// Any record's word about the default server counts, however old.
     StaleDefaultServer,
+    /// Numbers are believed up to what others refuse.
+    AllBelieved,
+    /// Heartbeats in its name stop a router, without a connection that proves them.
+    CloneByWords,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::OneWayTrusted,
         Self::NoListening,
         Self::NoHoldDown,
@@ -193,6 +197,8 @@ impl Mutant {
         Self::RelayNone,
         Self::TieByArrival,
         Self::StaleDefaultServer,
+        Self::AllBelieved,
+        Self::CloneByWords,
     ];
 }
 

@@ -1,5 +1,7 @@
 use core::fmt;
 
+use crate::epoch::COUNTS;
+
 /// A router's identity, for as long as its key file lives: the first 16 bytes
 /// of the SHA-256 of its public key. Ordered, since the lowest id decides
 /// where no list does.
@@ -28,6 +30,15 @@ pub struct Incarnation {
     pub counter: u32,
     /// Drawn anew at each start: two lives with the same counter differ here.
     pub random: u64,
+}
+
+impl Incarnation {
+    /// The life that is believed in when this one was heard of a router whose latest
+    /// known was `known`: its counter is not taken in near what nobody can outbid.
+    #[must_use]
+    pub fn believed(self, known: Self) -> Self {
+        Self { counter: COUNTS.of_u32(known.counter, self.counter), ..self }
+    }
 }
 
 impl fmt::Display for Incarnation {

@@ -50,6 +50,11 @@ impl ServerList {
         Self { version: ListVersion { number, hash }, entries }
     }
 
+    /// The same entries under another number.
+    pub(crate) fn numbered(&self, number: u64) -> Self {
+        Self { version: ListVersion { number, ..self.version }, entries: self.entries.clone() }
+    }
+
     /// Number and hash.
     #[must_use]
     pub fn version(&self) -> ListVersion {

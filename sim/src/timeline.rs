@@ -119,6 +119,7 @@ fn view_text(view: &View, nodes: &[Node]) -> String {
 fn warning_text(warning: &Warning, nodes: &[Node]) -> String {
     match warning {
         Warning::ClonedIdentity => "this identity is alive elsewhere".into(),
+        Warning::IdentityHeard => "somebody speaks in this router's name".into(),
         Warning::TableFull(id) => format!("no place for {id}"),
         Warning::ListConflict { number, .. } => format!("two lists with number {number}"),
         Warning::NameTwice(a, b) => format!("{} and {} have one name", name(*a, nodes), name(*b, nodes)),

@@ -225,6 +225,13 @@ fn warning_text(warning: Warning) -> Option<(&'static str, String)> {
              node.identity on one of the two and restart it"
                 .into(),
         ),
+        Warning::IdentityHeard => (
+            "identity heard",
+            "somebody speaks in this router's name, but no connection shows that it has the identity key: this \
+             router goes on. Look for a copy of this router's node.identity; if there is none, somebody who \
+             has the mesh key forges beacons: make a new one (fau3 keys --new-mesh-key)"
+                .into(),
+        ),
         Warning::TableFull(router) => (
             "table full",
             format!(

@@ -21,7 +21,8 @@ impl Election {
     /// is a new revision and will be flooded.
     pub(super) fn write_record(&mut self, now: Time) {
         let record = self.describe(now);
-        if self.own_record() == Some(&record) {
+        let anew = core::mem::take(&mut self.write_anew);
+        if !anew && self.own_record() == Some(&record) {
             return;
         }
         self.revision = self.revision.saturating_add(1);

@@ -8,7 +8,7 @@ use super::flood::digest_part;
 use crate::api::{Output, Role, View};
 use crate::bits::Bits;
 use crate::config::mutated;
-use crate::epoch::{EPOCH_BLOCK, Epoch};
+use crate::epoch::{EPOCH_BLOCK, Epoch, NUMBER_MAX, NUMBERS};
 use crate::id::RouterId;
 use crate::map::{Coordinator, Decision};
 use crate::record::{Record, Report};
@@ -48,6 +48,20 @@ impl Term {
 
     fn highest(&self) -> u64 {
         self.seen.map_or(0, |seen| seen.number).max(self.floor)
+    }
+
+    /// Notes an epoch as far as it is believed; a number beyond that only raises what
+    /// the own terms begin above. True if anything is new.
+    fn see(&mut self, epoch: Option<Epoch>, believes_all: bool) -> bool {
+        let Some(epoch) = epoch.filter(|epoch| Some(*epoch) > self.seen) else { return false };
+        let number = if believes_all { epoch.number } else { NUMBERS.of(self.highest(), epoch.number) };
+        if number == epoch.number {
+            self.seen = Some(epoch);
+            return true;
+        }
+        let rises = number > self.floor;
+        self.floor = self.floor.max(number);
+        rises
     }
 }
 
@@ -192,8 +206,10 @@ impl Election {
     }
 
     fn begin_term(&mut self) {
-        let number = self.term.highest() + 1;
+        let number = (self.term.highest() + 1).min(NUMBER_MAX);
         let reserved = number <= self.term.usable || mutated!(self.config, EpochNotPersisted);
+        let believes_all = mutated!(self.config, AllBelieved);
+        let number = if believes_all { self.term.highest() + 1 } else { number };
         if reserved {
             let epoch = Epoch { number, router: self.me, incarnation: self.incarnation };
             self.term.own = Some(epoch);
@@ -222,8 +238,7 @@ impl Election {
 
     /// Notes an epoch, and keeps a block above it reserved.
     pub(super) fn see_epoch(&mut self, epoch: Option<Epoch>) {
-        if epoch > self.term.seen {
-            self.term.seen = epoch;
+        if self.term.see(epoch, mutated!(self.config, AllBelieved)) {
             self.reserve_epochs();
         }
     }

@@ -3,7 +3,8 @@
 
 use super::Election;
 use crate::api::Warning;
-use crate::epoch::NUMBER_MAX;
+use crate::config::mutated;
+use crate::epoch::{NUMBER_MAX, NUMBERS};
 use crate::id::RouterId;
 use crate::list::{ServerEntry, ServerList, cut_name};
 use crate::record::Packet;
@@ -36,10 +37,27 @@ impl Election {
 
     /// A neighbour's list; the greater version wins.
     pub(super) fn adopt_list(&mut self, list: ServerList) {
+        if !self.believes_list(list.version().number) {
+            return;
+        }
         self.note_conflict(list.version());
         if list.version() > self.list.version() {
             self.set_list(list);
         }
+    }
+
+    /// Whether a list may have this number; if not, a later one may. Each is asked for
+    /// again while a neighbour holds it.
+    fn believes_list(&mut self, number: u64) -> bool {
+        if mutated!(self.config, AllBelieved) {
+            return true;
+        }
+        let known = self.list.version().number.max(self.list_floor);
+        let believed = NUMBERS.of(known, number);
+        if believed < number {
+            self.list_floor = believed;
+        }
+        believed == number
     }
 
     fn set_list(&mut self, list: ServerList) {

@@ -21,7 +21,7 @@ use core::time::Duration;
 
 use crate::api::{Counters, Input, Output, Role, View, Warning};
 use crate::config::{Config, mutated};
-use crate::epoch::{Epoch, NUMBER_MAX};
+use crate::epoch::{COUNTS, Epoch, NUMBER_MAX, NUMBERS};
 use crate::id::{Incarnation, RouterId};
 use crate::list::{ServerList, cut_name};
 use crate::map::{Coordinator, Map};
@@ -66,6 +66,13 @@ pub struct Election {
     list_behind: bool,
     /// When the list was asked for last.
     list_asked: Time,
+    /// Up to which number a list is believed: rises with each that is beyond.
+    list_floor: u64,
+    /// Until when a connection has shown that another router has this one's identity.
+    clone_shown_until: Time,
+    /// How often an earlier life was outbid lately, and when last.
+    outbids: u8,
+    outbid_at: Time,
     /// What this router itself found out about the default server.
     own_report: Option<bool>,
     /// What it takes over from the deputy before it while it has no word of its own.
@@ -94,6 +101,8 @@ pub struct Election {
     map_changed: bool,
     /// Something that the own record says changed: write it anew.
     own_changed: bool,
+    /// Write it anew even if it says nothing new: others know of a higher revision.
+    write_anew: bool,
     persisted: Persisted,
     view: View,
     counters: Counters,
@@ -142,9 +151,13 @@ impl Election {
         // What the default server once said outranks the file, and the file
         // outranks what was kept of an older file.
         let keeps = saved.list.version().number > 0 || configured.entries().is_empty();
-        let list = if keeps { saved.list.clone() } else { configured };
-        let ceiling = saved.epoch_ceiling.min(NUMBER_MAX);
-        let incarnation = Incarnation { counter: saved.counter.saturating_add(1), random };
+        let number = NUMBERS.of_saved(saved.list.version().number);
+        let list = if keeps { saved.list.numbered(number) } else { configured };
+        // A file is a word like any other: one that holds what nobody comes to by
+        // counting must not stop this router in all its lives.
+        let ceiling = NUMBERS.of_saved(saved.epoch_ceiling);
+        let counter = COUNTS.of_saved(saved.counter.into()) as u32 + 1;
+        let incarnation = Incarnation { counter, random };
         let view = View {
             role: Role::Waiting,
             coordinator: Coordinator::None,
@@ -173,6 +186,10 @@ impl Election {
             list,
             list_behind: false,
             list_asked: Time::ZERO,
+            list_floor: 0,
+            clone_shown_until: Time::ZERO,
+            outbids: 0,
+            outbid_at: Time::ZERO,
             own_report: None,
             inherited: Report::Unknown,
             inherited_until: Time::MAX,
@@ -189,6 +206,7 @@ impl Election {
             wake: now,
             map_changed: true,
             own_changed: true,
+            write_anew: false,
             persisted: Persisted::default(),
             view,
             counters: Counters::default(),

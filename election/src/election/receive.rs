@@ -6,6 +6,7 @@ use super::Election;
 use crate::api::Warning;
 use crate::codec::record_head;
 use crate::config::mutated;
+use crate::epoch::COUNTS;
 use crate::id::{Incarnation, RouterId};
 use crate::record::{Heartbeat, Packet, Record};
 use crate::time::Time;
@@ -34,11 +35,15 @@ impl Election {
     pub(super) fn heartbeat(&mut self, now: Time, heartbeat: Heartbeat) {
         let origin = heartbeat.origin;
         if origin == self.me {
+            if heartbeat.incarnation.random == self.incarnation.random {
+                return self.own_life_heard(heartbeat.sequence, heartbeat.revision);
+            }
             return self.own_id_heard(now, heartbeat.incarnation, Some(heartbeat.sequence));
         }
         if !self.admit(now, origin) {
             return;
         }
+        let heartbeat = self.believed_beat(heartbeat);
         match self.compare_life(origin, heartbeat.incarnation) {
             core::cmp::Ordering::Less => return self.tell_outdated(now, origin),
             core::cmp::Ordering::Greater => self.reborn(origin, heartbeat.incarnation),
@@ -84,6 +89,36 @@ impl Election {
         }
     }
 
+    /// A heartbeat with as much of its numbers as is believed.
+    fn believed_beat(&self, heartbeat: Heartbeat) -> Heartbeat {
+        let Some(peer) = self.peers.get(heartbeat.origin) else { return heartbeat };
+        if mutated!(self.config, AllBelieved) {
+            return heartbeat;
+        }
+        let incarnation = heartbeat.incarnation.believed(peer.incarnation);
+        // Of another life than the one known nothing is known yet.
+        let same = incarnation == peer.incarnation;
+        let known = |number: u32| if same { number } else { 0 };
+        Heartbeat {
+            incarnation,
+            sequence: COUNTS.of_u32(known(peer.sequence.max(peer.vouched)), heartbeat.sequence),
+            revision: COUNTS.of_u32(known(peer.revision.max(peer.floor)), heartbeat.revision),
+            ..heartbeat
+        }
+    }
+
+    /// A record likewise.
+    fn believed_record(&self, mut record: Record) -> Record {
+        let Some(peer) = self.peers.get(record.origin) else { return record };
+        if !mutated!(self.config, AllBelieved) {
+            record.incarnation = record.incarnation.believed(peer.incarnation);
+            let same = record.incarnation == peer.incarnation;
+            let known = if same { peer.revision.max(peer.floor) } else { 0 };
+            record.revision = COUNTS.of_u32(known, record.revision);
+        }
+        record
+    }
+
     /// Any datagram that is not a heartbeat.
     pub(super) fn datagram(&mut self, now: Time, bytes: &[u8]) {
         if self.holds(bytes) {
@@ -123,12 +158,16 @@ impl Election {
     /// only the link is weak. Never makes a link, only keeps one.
     fn vouched(&mut self, now: Time, sender: RouterId, heartbeat: Heartbeat, age_ms: u16) {
         if heartbeat.origin == self.me {
+            if heartbeat.incarnation.random == self.incarnation.random {
+                return self.own_life_heard(heartbeat.sequence, heartbeat.revision);
+            }
             // No sequence: it comes from memory and proves nobody alive.
             return self.own_id_heard(now, heartbeat.incarnation, None);
         }
         if !self.peers.get(sender).is_some_and(|helper| helper.hears && helper.member) {
             return;
         }
+        let heartbeat = self.believed_beat(heartbeat);
         let Some(peer) = self.peers.get_mut(heartbeat.origin) else { return };
         let newer = heartbeat.sequence > peer.sequence.max(peer.vouched);
         if !peer.hears || heartbeat.incarnation != peer.incarnation || !newer {
@@ -145,11 +184,15 @@ impl Election {
     fn record(&mut self, now: Time, sender: RouterId, record: Record) {
         let origin = record.origin;
         if origin == self.me {
+            if record.incarnation.random == self.incarnation.random {
+                return self.own_life_heard(0, record.revision);
+            }
             return self.own_id_heard(now, record.incarnation, None);
         }
         if sender == self.me || !self.admit(now, origin) {
             return;
         }
+        let record = self.believed_record(record);
         match self.compare_life(origin, record.incarnation) {
             core::cmp::Ordering::Less => {
                 if sender == origin {
@@ -246,7 +289,7 @@ impl Election {
     /// A connection stands: the other side learns at once who is here.
     pub(super) fn greet(&mut self, router: RouterId) {
         if router == self.me {
-            return;
+            return self.clone_shown();
         }
         // One that said goodbye stays unheard until its next life.
         if let Some(peer) = self.peers.get_mut(router).filter(|peer| peer.deaf_until < Time::MAX) {
@@ -259,6 +302,9 @@ impl Election {
 
     /// The other side closed its last connection: its process is gone.
     pub(super) fn closed(&mut self, now: Time, router: RouterId) {
+        if router == self.me {
+            return self.clone_lost(now);
+        }
         let deaf = now + self.config.beacon;
         if let Some(peer) = self.peers.get_mut(router) {
             peer.deaf_until = peer.deaf_until.max(deaf);

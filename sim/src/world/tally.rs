@@ -55,7 +55,7 @@ impl Tally {
             Warning::ClonedIdentity => self.clones += 1,
             Warning::ListConflict { .. } => self.list_conflicts += 1,
             Warning::NameTwice(..) => self.names_twice += 1,
-            Warning::TableFull(_) | Warning::StaleEpoch(_) => {}
+            Warning::IdentityHeard | Warning::TableFull(_) | Warning::StaleEpoch(_) => {}
         }
     }
 

@@ -130,3 +130,90 @@ fn there_is_one_write_at_a_time_so_that_an_older_one_undoes_none() {
     net.run(100);
     assert_eq!(net.nodes[0].saved.list.entries().len(), 3);
 }
+
+/// A router beside the others, which says of epochs and lists what it likes.
+fn hears_of(net: &mut Net, index: usize, number: u64, list: u64) {
+    let origin = crate::RouterId([200; 16]);
+    let incarnation = crate::Incarnation { counter: 1, random: 5 };
+    let (me, revision) = (net.nodes[index].id, net.election(index).counters().heartbeats as u32 + 1);
+    let beat = crate::Heartbeat { origin, incarnation, sequence: revision, revision, digest: 0 };
+    let record = crate::Record {
+        origin,
+        incarnation,
+        revision,
+        name: "liar".into(),
+        ready: false,
+        leaving: false,
+        leaf: false,
+        default_server: crate::Report::Unknown,
+        list: crate::ListVersion::default(),
+        place: None,
+        leading: 0,
+        seen: Some(Epoch { number, router: origin, incarnation }),
+        links: [crate::Link { to: me, held: false, flaps: 0 }].into(),
+    };
+    let list = crate::ServerList::new(list, super::net::entries("CBA"));
+    for packet in [
+        crate::Packet::Heartbeat(beat),
+        crate::Packet::Record { sender: origin, record },
+        crate::Packet::List { sender: origin, list },
+    ] {
+        net.input(index, Input::Datagram(packet.encode().as_bytes()));
+    }
+}
+
+#[test]
+fn an_epoch_at_the_very_bound_stops_nobody_and_no_restart_of_whoever_heard_it() {
+    for number in [(1 << 62) - 1, 1 << 62, (1 << 48) - 1] {
+        let mut net = Net::running(3, "ABC");
+        // When the leader hears of a number right below what everybody refuses
+        for _ in 0..20 {
+            hears_of(&mut net, 0, number, 0);
+            net.run(100);
+        }
+        // Then all others take what it says next, and after it what each of them says
+        for leader in [0, 1] {
+            net.run(5_000);
+            assert!(net.view(leader).leads(), "{number}: {:?}", net.leaders());
+            let term = epoch(&net, leader);
+            for index in leader..3 {
+                let election = net.nodes[index].election.as_mut().unwrap();
+                assert!(election.accepts(term), "{number}: {index} of {term}");
+                assert_eq!(election.counters().malformed, 0);
+            }
+            net.kill(leader);
+        }
+        // Also when they come back from flash
+        (0..2).for_each(|index| net.start(index));
+        net.run(70_000);
+        assert!(net.led_by(0, &[0, 1, 2]), "{number}: {:?}", net.leaders());
+    }
+}
+
+#[test]
+fn a_state_file_with_numbers_at_their_bounds_stops_its_router_in_no_life() {
+    let list = crate::ServerList::new(u64::MAX, super::net::entries("ABC"));
+    let poisoned = SavedState { counter: u32::MAX, epoch_ceiling: u64::MAX, list };
+    let mut net = Net::new(3, "ABC");
+    net.nodes[0].saved = poisoned;
+    (0..3).for_each(|index| net.start(index));
+    net.run(10_000);
+    assert!(net.led_by(0, &[0, 1, 2]), "{:?}", net.leaders());
+    net.kill(0);
+    net.start(0);
+    net.run(70_000);
+    assert!(net.led_by(0, &[0, 1, 2]), "{:?}", net.leaders());
+}
+
+#[test]
+fn a_list_at_the_very_bound_can_be_followed_by_another() {
+    for number in [(1 << 62) - 1, 1 << 62, u64::MAX >> 1] {
+        let mut net = Net::running(3, "ABC");
+        hears_of(&mut net, 1, 0, number);
+        net.run(10_000);
+        let deputy = (0..3).find(|index| net.view(*index).leads()).unwrap();
+        net.input(deputy, Input::ListFetched(&super::net::entries("BAC")));
+        net.run(20_000);
+        assert!((0..3).all(|index| *net.election(index).list().entries() == super::net::entries("BAC")), "{number}");
+    }
+}
