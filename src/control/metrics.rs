@@ -113,6 +113,11 @@ fn store(text: &mut Text, report: &Report) {
     text.counter("fau3_store_transactions_total", "Writes to the disk.", store.transactions);
     text.counter("fau3_store_records_total", "Records in them.", store.records);
     text.counter("fau3_store_failures_total", "Writes to the disk that failed.", store.failures);
+    text.counter(
+        "fau3_store_written_anew_total",
+        "Times the database was gone and was written anew from memory.",
+        store.written_anew,
+    );
     text.gauge("fau3_store_failing", "1 where the latest one failed.", u8::from(store.failing));
 }
 

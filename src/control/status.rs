@@ -195,6 +195,8 @@ pub struct StoreStatus<'a> {
     pub failing: bool,
     /// The latest failure; `null` if there was none.
     pub last_error: Option<&'a str>,
+    /// How often the database was gone and was written anew from memory.
+    pub written_anew: u64,
 }
 
 impl<'a> Status<'a> {
@@ -334,6 +336,7 @@ fn store(report: &Report) -> Option<StoreStatus<'_>> {
         failures: store.failures,
         failing: store.failing,
         last_error: store.last_error.as_deref(),
+        written_anew: store.written_anew,
     })
 }
 

@@ -413,6 +413,9 @@ impl Node {
         if done.number >= self.commits_unanswered {
             self.commits_unanswered = 0;
         }
+        if done.lost {
+            self.router.handle(self.clock.now(), Input::StoreLost);
+        }
     }
 
     /// What was being stored when the end came is still stored and confirmed.

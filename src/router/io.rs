@@ -65,6 +65,9 @@ pub enum Input {
         /// with the next transaction that succeeds.
         ok: bool,
     },
+    /// What the store had committed is there no more, and it has begun anew:
+    /// asks for a commit of everything ([`Commit::whole`]).
+    StoreLost,
     /// The configuration was read again.
     Configure(Box<Settings>),
     /// A beacon came in whose authentication was right. Here and below: without
@@ -377,6 +380,18 @@ pub struct Commit {
     pub ended: Vec<ClientId>,
     /// All records that a legacy default server has; `None`: as before.
     pub pushed: Option<Vec<fau3e::Holding>>,
+    /// This is everything that is held: whatever is on disk gives way to it.
+    pub whole: Option<Box<Whole>>,
+}
+
+/// What a commit of everything has beside the records that are held, all
+/// sessions, and what a default server has.
+#[derive(Debug, Default, Clone)]
+pub struct Whole {
+    /// Messages remembered whose records are gone, oldest first: key, age in ms.
+    pub remembered: Vec<(u128, u64)>,
+    /// The highest position ever used.
+    pub top: u64,
 }
 
 /// A record with what its row needs.

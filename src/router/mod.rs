@@ -48,6 +48,7 @@ use upstream::Upstream;
 pub use crate::wire::{Origin, Record, RecordId, Settled, propogate_key};
 pub use io::{
     Alone, CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
+    Whole,
 };
 pub use mesh::{MainNode, MeshStatus, RouterStatus};
 #[cfg(feature = "mutants")]
@@ -166,6 +167,7 @@ impl Router {
             Input::Pong { conn, probe } => self.pong(conn, probe),
             Input::Disconnected { conn } => self.disconnected(conn),
             Input::Stored { commit, ok } => self.stored(commit, ok),
+            Input::StoreLost => self.save_whole(),
             Input::Configure(settings) => self.configure(*settings),
             Input::Beacon(bytes) => self.beacon(&bytes),
             Input::PeerUp { router } => self.peer_up(router),

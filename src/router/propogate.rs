@@ -41,6 +41,11 @@ impl Remembered {
         }
     }
 
+    /// All of them with their age in ms, oldest first.
+    pub(super) fn all(&self, now: Time) -> impl Iterator<Item = (u128, u64)> {
+        self.order.iter().filter_map(move |key| Some((*key, self.since.get(key)?.age_ms(now))))
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         assert_eq!(self.order.len(), self.since.len());
