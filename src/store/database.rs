@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, ffi};
 use super::batch::{Batch, Whole, signed};
 use super::files::Files;
 use super::row::{self, BadRow};
-use crate::router::{REMEMBERED_MAX, Restored};
+use crate::router::{REMEMBERED_MAX, Restored, StoredRecord};
 
 /// In the file's header, so that `file` and people can tell whose it is: "FAU3".
 const APPLICATION_ID: i32 = 0x4641_5533;
@@ -158,8 +158,16 @@ impl Database {
         let now_ms = self.last.clock_ms;
         let records = self.rows("SELECT * FROM records ORDER BY position", |row| row::record(row, now_ms))?;
         let sessions = self.rows("SELECT * FROM sessions", row::session)?;
-        let mut remembered = self.rows("SELECT key, born_ms FROM remembered ORDER BY position", |row| {
-            Ok((row::key(row, "key")?, row::age_ms(row.get("born_ms")?, now_ms)))
+        // Of what is still held the key is made anew: programs before this one made
+        // it of less.
+        let key_of = |position: u64| {
+            let at = records.binary_search_by_key(&position, |stored: &StoredRecord| stored.position).ok()?;
+            Some(records[at].record.key())
+        };
+        let mut remembered = self.rows("SELECT * FROM remembered ORDER BY position", |row| {
+            let position = row.get::<_, i64>("position")?.cast_unsigned();
+            let key = key_of(position).map_or_else(|| row::key(row, "key"), Ok)?;
+            Ok((key, row::age_ms(row.get("born_ms")?, now_ms)))
         })?;
         let oldest = age_max * REMEMBERED_LIVES.unsigned_abs();
         remembered.retain(|(_, age_ms)| Duration::from_millis(*age_ms) < oldest);

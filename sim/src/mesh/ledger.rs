@@ -137,7 +137,9 @@ impl Ledger {
         let number = self.said.len();
         let mut payload = vec![b'v'; bytes.max(8)];
         payload[..8].copy_from_slice(&(number as u64).to_be_bytes());
-        self.by_key.insert(propogate_key(client_id, &number.to_string(), &payload), number);
+        if let Some(room) = room_id(room) {
+            self.by_key.insert(propogate_key(client_id, &room, &number.to_string(), &payload), number);
+        }
         self.by_speaker[speaker].push(number);
         self.said.push(Said {
             speaker,
