@@ -67,6 +67,11 @@ fn what_it_did(text: &mut Text, stats: &Stats) {
     text.counter("fau3_deliveries_total", "Playlists that were confirmed.", stats.deliveries);
     text.counter("fau3_resends_total", "Playlists and Monitors sent again.", stats.resends);
     text.counter("fau3_given_up_total", "Playlists that wait for their client's return.", stats.given_up);
+    text.counter(
+        "fau3_put_behind_total",
+        "Playlists that wait behind others, since connections have ended on them.",
+        stats.put_behind,
+    );
     text.by(
         "fau3_streams_total",
         "Live audio frames.",

@@ -139,6 +139,9 @@ pub struct DeliveriesStatus {
     pub confirmed: u64,
     pub resends: u64,
     pub given_up: u64,
+    /// Records that wait behind the others for a client whose connections have
+    /// ended on them.
+    pub put_behind: u64,
     /// Sent without the same sender's record before them, after 2 s.
     pub order_given_up: u64,
     /// From first sending to Confirm; `null` before the first one.
@@ -279,6 +282,7 @@ fn deliveries(stats: &Stats) -> DeliveriesStatus {
         confirmed: stats.deliveries,
         resends: stats.resends,
         given_up: stats.given_up,
+        put_behind: stats.put_behind,
         order_given_up: stats.order_given_up,
         latency_ms_mean: (stats.deliveries > 0).then_some(mean),
         latency_ms_p50: latency_ms_percentile(stats, 50),

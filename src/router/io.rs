@@ -52,6 +52,12 @@ pub enum Input {
         /// The probe's number.
         probe: u32,
     },
+    /// The client has shown life without saying anything: with a WebSocket ping,
+    /// say, or by answering [`Output::Close`].
+    Alive {
+        /// On which connection, which may have been closed.
+        conn: ConnId,
+    },
     /// The connection is gone, whoever ended it.
     Disconnected {
         /// Which one.
@@ -171,6 +177,14 @@ pub enum Output {
         client_id: ClientId,
         /// What is wrong.
         reason: &'static str,
+    },
+    /// Tell people: connections of a client have ended again and again while this
+    /// record was on its way to it. It waits behind the others from now on.
+    PutBehind {
+        /// Who.
+        client_id: ClientId,
+        /// Which one.
+        record: Arc<Record>,
     },
     /// Put this on disk, all or nothing, and answer with [`Input::Stored`].
     Store(Box<Commit>),

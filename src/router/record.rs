@@ -118,6 +118,11 @@ impl Log {
         Some((&held.record, held.since.age(now)))
     }
 
+    /// Where a record stands in its room, if clients hear it.
+    pub(super) fn place(&self, position: Position) -> Option<Position> {
+        self.at(position)?.place
+    }
+
     /// When a record was taken in.
     pub(super) fn since(&self, position: Position) -> Option<Moment> {
         self.at(position).map(|held| held.since)
