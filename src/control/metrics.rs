@@ -67,6 +67,11 @@ fn what_it_did(text: &mut Text, stats: &Stats) {
     text.counter("fau3_deliveries_total", "Playlists that were confirmed.", stats.deliveries);
     text.counter("fau3_resends_total", "Playlists and Monitors sent again.", stats.resends);
     text.counter("fau3_given_up_total", "Playlists that wait for their client's return.", stats.given_up);
+    text.counter(
+        "fau3_put_behind_total",
+        "Playlists that wait behind others, since connections have ended on them.",
+        stats.put_behind,
+    );
     text.by(
         "fau3_streams_total",
         "Live audio frames.",
@@ -113,6 +118,11 @@ fn store(text: &mut Text, report: &Report) {
     text.counter("fau3_store_transactions_total", "Writes to the disk.", store.transactions);
     text.counter("fau3_store_records_total", "Records in them.", store.records);
     text.counter("fau3_store_failures_total", "Writes to the disk that failed.", store.failures);
+    text.counter(
+        "fau3_store_written_anew_total",
+        "Times the database was gone and was written anew from memory.",
+        store.written_anew,
+    );
     text.gauge("fau3_store_failing", "1 where the latest one failed.", u8::from(store.failing));
 }
 

@@ -140,6 +140,9 @@ pub struct DeliveriesStatus {
     pub confirmed: u64,
     pub resends: u64,
     pub given_up: u64,
+    /// Records that wait behind the others for a client whose connections have
+    /// ended on them.
+    pub put_behind: u64,
     /// Sent without the same sender's record before them, after 2 s.
     pub order_given_up: u64,
     /// From first sending to Confirm; `null` before the first one.
@@ -196,6 +199,8 @@ pub struct StoreStatus<'a> {
     pub failing: bool,
     /// The latest failure; `null` if there was none.
     pub last_error: Option<&'a str>,
+    /// How often the database was gone and was written anew from memory.
+    pub written_anew: u64,
 }
 
 impl<'a> Status<'a> {
@@ -284,6 +289,7 @@ fn deliveries(stats: &Stats) -> DeliveriesStatus {
         confirmed: stats.deliveries,
         resends: stats.resends,
         given_up: stats.given_up,
+        put_behind: stats.put_behind,
         order_given_up: stats.order_given_up,
         latency_ms_mean: (stats.deliveries > 0).then_some(mean),
         latency_ms_p50: latency_ms_percentile(stats, 50),
@@ -341,6 +347,7 @@ fn store(report: &Report) -> Option<StoreStatus<'_>> {
         failures: store.failures,
         failing: store.failing,
         last_error: store.last_error.as_deref(),
+        written_anew: store.written_anew,
     })
 }
 

@@ -281,6 +281,14 @@ impl Node {
                     %client_id,
                     "invalid message (FAU3_INVALID): {reason}; the next ones of this connection are only counted"
                 ),
+                Output::PutBehind { client_id, record } => warn!(
+                    %client_id,
+                    message_uuid = %record.message_uuid,
+                    from = %record.client_id,
+                    "its connections end again and again while this message of {} bytes is on its way to it: \
+                     the message waits behind the others from now on. The client may not take one so large",
+                    record.payload.len()
+                ),
                 Output::ConfirmedAlone { record, why } => debug!(
                     client_id = %record.client_id,
                     message_uuid = %record.message_uuid,
@@ -417,6 +425,9 @@ impl Node {
         self.router.handle(self.clock.now(), input);
         if done.number >= self.commits_unanswered {
             self.commits_unanswered = 0;
+        }
+        if done.lost {
+            self.router.handle(self.clock.now(), Input::StoreLost);
         }
     }
 

@@ -10,6 +10,7 @@ use super::mesh::Place;
 use super::session::{Link, Session};
 use super::settings::{
     CONTEST_PAUSE, CONTEST_WINDOW, CONTESTED_MAX, DETACHED_SESSIONS_MAX, PROBE_INTERVAL, TAKEOVERS_MAX,
+    THROWN_OUT_MAX,
 };
 use super::{Router, SessionKey};
 use crate::wire::ClientId;
@@ -33,25 +34,36 @@ impl From<IpAddr> for AddressBlock {
 /// Ids that several devices take from each other, and until when each is
 /// refused.
 #[derive(Debug, Default)]
-pub(super) struct Contests(BTreeMap<ClientId, Time>);
+pub(super) struct Contests {
+    refused: BTreeMap<ClientId, Time>,
+    /// Connections that were taken over and have not answered that.
+    thrown_out: BTreeMap<ConnId, ClientId>,
+}
 
 impl Contests {
     fn is_refused(&self, client_id: &ClientId, now: Time) -> bool {
-        self.0.get(client_id).is_some_and(|until| *until > now)
+        self.refused.get(client_id).is_some_and(|until| *until > now)
+    }
+
+    fn throw_out(&mut self, conn: ConnId, client_id: ClientId) {
+        if self.thrown_out.len() >= THROWN_OUT_MAX {
+            self.thrown_out.pop_first();
+        }
+        self.thrown_out.insert(conn, client_id);
     }
 
     fn refuse(&mut self, client_id: ClientId, now: Time) {
-        self.0.retain(|_, until| *until > now);
-        if self.0.len() >= CONTESTED_MAX {
-            let oldest = self.0.iter().min_by_key(|(_, until)| **until).map(|(id, _)| id.clone());
-            oldest.and_then(|id| self.0.remove(&id));
+        self.refused.retain(|_, until| *until > now);
+        if self.refused.len() >= CONTESTED_MAX {
+            let oldest = self.refused.iter().min_by_key(|(_, until)| **until).map(|(id, _)| id.clone());
+            oldest.and_then(|id| self.refused.remove(&id));
         }
-        self.0.insert(client_id, now + CONTEST_PAUSE);
+        self.refused.insert(client_id, now + CONTEST_PAUSE);
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.refused.len().max(self.thrown_out.len())
     }
 }
 
@@ -109,7 +121,8 @@ impl Router {
     }
 
     /// The newest connection wins, unless two devices do this to each other
-    /// again and again: then neither is served for a while.
+    /// again and again: then neither is served for a while. One device whose link
+    /// breaks unnoticed does it, too, but nobody is at the other end of what it left.
     fn take_over(&mut self, client_id: &ClientId, old: Option<ConnId>) -> Result<(), Refusal> {
         let now = self.now;
         let Some(&key) = self.by_client.get(client_id) else { return Ok(()) };
@@ -125,7 +138,10 @@ impl Router {
             }
             return Err(Refusal::Contested);
         }
-        takeovers.push_back(now);
+        if old.is_none() && !takeovers.is_empty() {
+            // Who was thrown out here has it from there again.
+            takeovers.push_back(now);
+        }
         self.stats.takeovers += 1;
         if let Some(old) = old {
             self.close(old, CloseReason::TakenOver);
@@ -165,9 +181,22 @@ impl Router {
         self.set_timer(key);
     }
 
+    /// Somebody is at the other end of a connection that was taken over: two
+    /// devices use one id.
+    pub(super) fn rival_alive(&mut self, conn: ConnId) {
+        let Some(client_id) = self.contests.thrown_out.remove(&conn) else { return };
+        let Some(&key) = self.by_client.get(&client_id) else { return };
+        let takeovers = &mut self.sessions[key].takeovers;
+        takeovers.truncate(TAKEOVERS_MAX);
+        takeovers.push_back(self.now);
+    }
+
     /// Ends a connection from this side; the session stays for its grace.
     pub(super) fn close(&mut self, conn: ConnId, why: CloseReason) {
-        if self.by_conn.contains_key(&conn) {
+        if let Some(&key) = self.by_conn.get(&conn) {
+            if why == CloseReason::TakenOver {
+                self.contests.throw_out(conn, self.sessions[key].client_id.clone());
+            }
             self.outputs.push_back(Output::Close { conn, why });
             self.disconnected(conn);
         }
@@ -176,6 +205,7 @@ impl Router {
     /// The connection is gone; its session waits for the client's return.
     pub(super) fn disconnected(&mut self, conn: ConnId) {
         let Some(key) = self.by_conn.remove(&conn) else { return };
+        self.suspect(key);
         let session = &mut self.sessions[key];
         let Some(link) = session.link.take() else { return };
         if let Some(count) = self.by_address.get_mut(&link.block) {

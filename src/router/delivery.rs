@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::io::{ConnId, FrameNo, Output, ToClient};
 use super::mutants::mutated;
 use super::session::{Departure, InFlight, Session, Wait};
-use super::settings::IN_FLIGHT_MAX;
+use super::settings::{ENDINGS_MAX, IN_FLIGHT_MAX};
 use super::{Router, SessionKey};
 use crate::wire::fau3d::Status;
 use crate::wire::{Record, Uuid};
@@ -23,15 +23,14 @@ impl Router {
     /// Sends what the session has not settled, until its window is full.
     pub(super) fn pump(&mut self, key: SessionKey) {
         let session = &mut self.sessions[key];
-        if session.link.is_none() {
+        if session.link.as_ref().is_none_or(|link| link.silent_until.is_some()) {
             return;
         }
         let Some(room) = session.room.as_ref().and_then(|room| self.rooms.get(room)) else { return };
         while let Some(link) = &mut session.link
             && link.playlists.len() < IN_FLIGHT_MAX
-            && let Some((position, record)) = room.records.range(link.next..).next()
+            && let Some((position, record)) = link.next_of(room, &session.suspects)
         {
-            link.next = position + 1;
             let is_own = record.client_id == session.client_id && !mutated!(self.settings, OwnEcho);
             if is_own || self.log.is_settled(&session.settled, record) {
                 continue;
@@ -48,6 +47,9 @@ impl Router {
             let wait = Wait::ToLeave(link.frames);
             let in_flight = InFlight { uuid, what: record.clone(), sent: 1, wait, since: self.now };
             link.playlists.push_back(in_flight);
+            if session.suspects.get(&position).is_some_and(|endings| *endings + 1 == ENDINGS_MAX) {
+                link.alone = Some(uuid);
+            }
             let frame = ToClient::Playlist { message_uuid: uuid, record: record.clone() };
             self.outputs.push_back(Output::ToClient { conn: link.conn, frame });
             self.stats.playlists_sent += 1;
@@ -97,9 +99,14 @@ impl Router {
     }
 
     pub(super) fn settle(&mut self, key: SessionKey, record: &Arc<Record>) {
-        let Session { settled, room, client_id, .. } = &mut self.sessions[key];
+        let Session { settled, room, client_id, suspects, .. } = &mut self.sessions[key];
         let Some(room) = room.as_ref().and_then(|room| self.rooms.get(room)) else { return };
         for id in self.log.ids_of(record) {
+            if !suspects.is_empty()
+                && let Some(place) = self.origins.position(id).and_then(|at| self.log.place(at))
+            {
+                suspects.remove(&place);
+            }
             let of_origin = settled.entry(id.origin).or_default();
             let after = room.after(&id.origin, of_origin.prefix, client_id);
             if of_origin.insert(id.sequence, after) {
@@ -172,6 +179,9 @@ impl Router {
             resends += 1;
         }
         self.stats.resends += resends;
+        if resends > 0 {
+            self.pump(key); // What was sent alone has not ended the connection.
+        }
         self.set_timer(key);
     }
 

@@ -52,6 +52,12 @@ pub enum Input {
         /// The probe's number.
         probe: u32,
     },
+    /// The client has shown life without saying anything: with a WebSocket ping,
+    /// say, or by answering [`Output::Close`].
+    Alive {
+        /// On which connection, which may have been closed.
+        conn: ConnId,
+    },
     /// The connection is gone, whoever ended it.
     Disconnected {
         /// Which one.
@@ -65,6 +71,9 @@ pub enum Input {
         /// with the next transaction that succeeds.
         ok: bool,
     },
+    /// What the store had committed is there no more, and it has begun anew:
+    /// asks for a commit of everything ([`Commit::whole`]).
+    StoreLost,
     /// The configuration was read again.
     Configure(Box<Settings>),
     /// A beacon came in whose authentication was right. Here and below: without
@@ -170,6 +179,14 @@ pub enum Output {
         client_id: ClientId,
         /// What is wrong.
         reason: &'static str,
+    },
+    /// Tell people: connections of a client have ended again and again while this
+    /// record was on its way to it. It waits behind the others from now on.
+    PutBehind {
+        /// Who.
+        client_id: ClientId,
+        /// Which one.
+        record: Arc<Record>,
     },
     /// Put this on disk, all or nothing, and answer with [`Input::Stored`].
     Store(Box<Commit>),
@@ -379,6 +396,18 @@ pub struct Commit {
     pub ended: Vec<ClientId>,
     /// All records that a legacy default server has; `None`: as before.
     pub pushed: Option<Vec<fau3e::Holding>>,
+    /// This is everything that is held: whatever is on disk gives way to it.
+    pub whole: Option<Box<Whole>>,
+}
+
+/// What a commit of everything has beside the records that are held, all
+/// sessions, and what a default server has.
+#[derive(Debug, Default, Clone)]
+pub struct Whole {
+    /// Messages remembered whose records are gone, oldest first: key, age in ms.
+    pub remembered: Vec<(u128, u64)>,
+    /// The highest position ever used.
+    pub top: u64,
 }
 
 /// A record with what its row needs.

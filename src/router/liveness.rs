@@ -9,7 +9,7 @@ use fau3_election::Time;
 use super::clients::AddressBlock;
 use super::io::{CloseReason, ConnId, Output, ToClient};
 use super::session::{Departure, InFlight, Link, Wait};
-use super::settings::PROBE_INTERVAL;
+use super::settings::{FIRST_WORD_WAIT, PROBE_INTERVAL};
 use super::{Router, SessionKey};
 
 impl Link {
@@ -27,6 +27,9 @@ impl Link {
             probe: None,
             probes: 0,
             probe_at: now + PROBE_INTERVAL,
+            silent_until: Some(now + FIRST_WORD_WAIT),
+            alone: None,
+            behind: 0,
             invalid_told: false,
             alive_at: now,
             heard_at: now,
@@ -50,6 +53,9 @@ impl Link {
     }
 
     fn due(&self, ping_period: Option<Duration>) -> Time {
+        if let Some(until) = self.silent_until {
+            return until;
+        }
         let waits = self.playlists.iter().map(|playlist| playlist.wait);
         let retries =
             waits.chain(self.monitor.iter().map(|monitor| monitor.wait)).filter_map(|wait| match wait {
@@ -83,10 +89,30 @@ impl Router {
 
     /// Does all that is due on a link now.
     pub(super) fn link_due(&mut self, key: SessionKey) {
+        let now = self.now;
+        let Some(link) = &mut self.sessions[key].link else { return };
+        if link.silent_until.take_if(|until| *until <= now).is_some() {
+            self.pump(key);
+        }
         self.retry_due(key);
         self.ping_due(key);
         self.monitor_due(key);
         self.probe_due(key);
+        self.set_timer(key);
+    }
+
+    /// The client at the other end has said something, or shown life otherwise.
+    pub(super) fn is_alive(&mut self, key: SessionKey) {
+        let Some(link) = &mut self.sessions[key].link else { return };
+        (link.alive_at, link.heard_at) = (self.now, self.now);
+        link.silent_until = None;
+    }
+
+    /// The same, without a word.
+    pub(super) fn alive(&mut self, conn: ConnId) {
+        let Some(&key) = self.by_conn.get(&conn) else { return self.rival_alive(conn) };
+        self.is_alive(key);
+        self.pump(key);
         self.set_timer(key);
     }
 

@@ -9,6 +9,7 @@
 //! A record's way: `propogate` takes it in, `saving` has it stored, `rooms`
 //! and `delivery` bring it to every session of its room until it is confirmed.
 
+mod behind;
 mod clients;
 mod delivery;
 mod io;
@@ -48,6 +49,7 @@ use upstream::Upstream;
 pub use crate::wire::{Origin, Record, RecordId, Settled, propogate_key};
 pub use io::{
     Alone, CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
+    Whole,
 };
 pub use mesh::{MainNode, MeshStatus, RouterStatus};
 #[cfg(feature = "mutants")]
@@ -164,8 +166,10 @@ impl Router {
             Input::FromClient { conn, message } => self.receive(conn, message),
             Input::Left { conn, frame } => self.frames_left(conn, frame),
             Input::Pong { conn, probe } => self.pong(conn, probe),
+            Input::Alive { conn } => self.alive(conn),
             Input::Disconnected { conn } => self.disconnected(conn),
             Input::Stored { commit, ok } => self.stored(commit, ok),
+            Input::StoreLost => self.save_whole(),
             Input::Configure(settings) => self.configure(*settings),
             Input::Beacon(bytes) => self.beacon(&bytes),
             Input::PeerUp { router } => self.peer_up(router),
@@ -218,9 +222,8 @@ impl Router {
     fn receive(&mut self, conn: ConnId, message: Result<FromClient, Invalid>) {
         // A frame of a connection that was taken over meanwhile.
         let Some(&key) = self.by_conn.get(&conn) else { return };
-        if let Some(link) = &mut self.sessions[key].link {
-            (link.alive_at, link.heard_at) = (self.now, self.now);
-        }
+        let was_silent = self.sessions[key].link.as_ref().is_some_and(|link| link.silent_until.is_some());
+        self.is_alive(key);
         match message {
             Ok(FromClient::Ping { message_uuid }) => self.confirm(key, message_uuid, Status::PONG),
             Ok(FromClient::Confirm { message_uuid, status }) => self.confirmed(key, message_uuid, status),
@@ -234,6 +237,9 @@ impl Router {
             }
             Ok(FromClient::Stream(frame)) => self.stream(key, frame.into()),
             Err(invalid) => self.refuse(key, invalid),
+        }
+        if was_silent {
+            self.pump(key);
         }
         self.set_timer(key);
     }
@@ -283,9 +289,10 @@ impl Router {
         self.send(key, ToClient::Confirm { message_uuid, status });
     }
 
-    /// Sends a frame if the session is connected, and says which number it has.
+    /// Sends a frame if the session is connected, and says which number it has. What
+    /// is live, and comes before the client has said a word, is not for it.
     fn send(&mut self, key: SessionKey, frame: ToClient) -> Option<FrameNo> {
-        let link = self.sessions.get_mut(key)?.link.as_mut()?;
+        let link = self.sessions.get_mut(key)?.link.as_mut().filter(|link| link.silent_until.is_none())?;
         link.frames += 1;
         self.outputs.push_back(Output::ToClient { conn: link.conn, frame });
         Some(link.frames)

@@ -41,6 +41,11 @@ impl Remembered {
         }
     }
 
+    /// All of them with their age in ms, oldest first.
+    pub(super) fn all(&self, now: Time) -> impl Iterator<Item = (u128, u64)> {
+        self.order.iter().filter_map(move |key| Some((*key, self.since.get(key)?.age_ms(now))))
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         assert_eq!(self.order.len(), self.since.len());
@@ -87,7 +92,7 @@ impl Router {
             let reason = "the Playlist that would bring it to others is larger than a frame may be, 1 MiB";
             return self.refuse(key, Invalid { message_uuid, reason, was_confirm: false });
         }
-        let message = propogate_key(client_id, &message_uuid, &payload);
+        let message = propogate_key(client_id, &room, &message_uuid, &payload);
         if self.is_under_way(key, message) {
             self.stats.duplicates += 1;
             return;

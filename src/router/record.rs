@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fau3_election::Time;
 
+use super::io::StoredRecord;
 use crate::wire::{ClientId, Origin, Record, RecordId, Settled};
 
 /// A moment on the router's clock in ms; before its start if negative, as for
@@ -117,6 +118,11 @@ impl Log {
         Some((&held.record, held.since.age(now)))
     }
 
+    /// Where a record stands in its room, if clients hear it.
+    pub(super) fn place(&self, position: Position) -> Option<Position> {
+        self.at(position)?.place
+    }
+
     /// When a record was taken in.
     pub(super) fn since(&self, position: Position) -> Option<Moment> {
         self.at(position).map(|held| held.since)
@@ -160,6 +166,20 @@ impl Log {
     /// All of them, oldest first.
     pub(super) fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
         self.held.iter().map(|held| &held.record)
+    }
+
+    /// The same as they are put on disk.
+    pub(super) fn stored(&self, now: Time) -> impl Iterator<Item = StoredRecord> {
+        self.held.iter().map(move |held| StoredRecord {
+            position: held.position,
+            record: held.record.clone(),
+            age_ms: held.since.age_ms(now),
+        })
+    }
+
+    /// The highest position given out.
+    pub(super) const fn top(&self) -> Position {
+        self.top
     }
 
     /// All ids of this record's message.

@@ -109,6 +109,7 @@ impl Router {
         session.room = Some(room_id);
         session.settled = settled;
         session.came = Some(Coming::before(self.now, 0));
+        session.suspects.clear();
         if let Some(link) = &mut session.link {
             link.next = room.end();
             // What was in flight belongs to the room that was left.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fau3_election::Time;
 
-use super::io::{Commit, Output, Restored, StoredRecord};
+use super::io::{Commit, Output, Restored, StoredRecord, Whole};
 use super::record::{Moment, Position};
 use super::session::Session;
 use super::settings::{ENDED_MAX, SESSION_SAVE_DELAY};
@@ -110,6 +110,7 @@ impl Router {
             sessions: sessions.collect(),
             ended: std::mem::take(&mut self.save.ended),
             pushed: std::mem::take(&mut self.save.pushed).then(|| self.pushed_runs()),
+            whole: None,
         };
         self.outputs.push_back(Output::Store(Box::new(commit)));
         // Every commit holds all but what is settled, so that may be the end of it.
@@ -117,6 +118,33 @@ impl Router {
             self.save.at = None;
         }
         self.save.number
+    }
+
+    /// The disk has lost what was on it: all that is held here goes there. What is
+    /// on its way to the disk goes by itself.
+    pub(super) fn save_whole(&mut self) {
+        if !self.settings.disk {
+            return;
+        }
+        let records: Vec<StoredRecord> = self.log.stored(self.now).collect();
+        let held: BTreeSet<u128> = records.iter().map(|stored| stored.record.key()).collect();
+        let remembered = self.remembered.all(self.now).filter(|(key, _)| !held.contains(key)).collect();
+        let whole = Whole { remembered, top: self.log.top() };
+        let sessions = self.sessions.iter().filter(|(_, session)| session.room.is_some());
+        let sessions = sessions.map(|(_, session)| session.saved()).collect();
+        // All that has changed is in it.
+        self.save = SavePlan { number: self.save.number + 1, ..SavePlan::default() };
+        let commit = Commit {
+            number: self.save.number,
+            clock_ms: self.now.as_millis(),
+            floor: self.floor(None),
+            records,
+            sessions,
+            ended: Vec::new(),
+            pushed: Some(self.pushed_runs()),
+            whole: Some(Box::new(whole)),
+        };
+        self.outputs.push_back(Output::Store(Box::new(commit)));
     }
 
     /// Records on their way to the disk, of which `new` is the newest, lie above

@@ -171,6 +171,12 @@ pub(super) struct Link {
     pub(super) probes: u32,
     /// When the next WebSocket ping is due.
     pub(super) probe_at: Time,
+    /// Nothing is said to it until it has said something, or until then.
+    pub(super) silent_until: Option<Time>,
+    /// The Playlist that is sent alone, to see whether the connection ends on it.
+    pub(super) alone: Option<Uuid>,
+    /// Of the records that wait behind the others, the next one to look at.
+    pub(super) behind: Position,
     /// Something that it sent was invalid, and the log has been told.
     pub(super) invalid_told: bool,
     /// The last sign of life: anything received, or a frame that got away.
@@ -215,12 +221,15 @@ pub(super) struct Session {
     pub(super) settled: BTreeMap<Origin, Settled>,
     /// When it came to its room; `None`: nobody knows any more.
     pub(super) came: Option<Coming>,
+    /// Records of its room, by place, on which connections have ended, and how many.
+    pub(super) suspects: BTreeMap<Position, u32>,
     /// The connection, while there is one. Boxed: detached sessions are many
     /// and small.
     pub(super) link: Option<Box<Link>>,
     /// When it was detached; orders and ends those without a link.
     pub(super) detached_at: Time,
-    /// The last take-overs, for telling devices that fight over an id.
+    /// The last take-overs from somebody who was alive, for telling devices that
+    /// fight over an id.
     pub(super) takeovers: VecDeque<Time>,
 }
 
@@ -241,6 +250,7 @@ impl Session {
             ping_period_s: 0,
             settled: BTreeMap::new(),
             came: None,
+            suspects: BTreeMap::new(),
             link: None,
             detached_at: now,
             takeovers: VecDeque::with_capacity(TAKEOVERS_MAX),

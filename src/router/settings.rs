@@ -7,6 +7,16 @@ use crate::wire::ClientId;
 
 /// Unconfirmed Playlists in flight to one client (PROTOCOLS.md, section 1).
 pub const IN_FLIGHT_MAX: usize = 5;
+/// For so long nothing is said to a connection whose client has not said a word:
+/// radios read the upgrade's answer with one read(2), and lose what has come
+/// behind it. Some clients never say one.
+pub const FIRST_WORD_WAIT: Duration = Duration::from_secs(2);
+/// After so many connections that ended while one record was the next to be
+/// confirmed, that record waits behind all others.
+pub const ENDINGS_MAX: u32 = 3;
+/// Records on which a session's connections have ended; beyond it the one that
+/// came first is forgotten, and counted anew.
+pub const SUSPECTS_MAX: usize = 128;
 /// Sessions that wait for their client to return; beyond it the one that has
 /// waited longest ends (DESIGN.md, "Session").
 pub const DETACHED_SESSIONS_MAX: usize = 1_024;
@@ -28,6 +38,9 @@ pub const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 pub const TAKEOVERS_MAX: usize = 3;
 /// See [`TAKEOVERS_MAX`].
 pub const CONTEST_WINDOW: Duration = Duration::from_secs(10);
+/// Connections that were taken over and may yet answer that; beyond it the
+/// oldest is forgotten.
+pub const THROWN_OUT_MAX: usize = 1_024;
 /// For how long an id that devices take from each other is refused.
 pub const CONTEST_PAUSE: Duration = Duration::from_secs(30);
 /// Ids that are refused at one time; beyond it the oldest is let in again.

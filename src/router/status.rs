@@ -66,6 +66,9 @@ pub struct Stats {
     pub resends: u64,
     /// Playlists not sent again until the client returns.
     pub given_up: u64,
+    /// Records that wait behind the others for a client whose connections have
+    /// ended on them.
+    pub put_behind: u64,
     /// Gaps in what a client has settled that were too many to remember.
     pub gaps_given_up: u64,
     pub streams_in: u64,

@@ -21,11 +21,25 @@ pub const BATCH_SESSIONS_MAX: usize = 4_096;
 /// that is older than this life.
 pub(super) type Dated = (StoredRecord, i64);
 
+/// All that a router holds, to begin a file with.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    /// Beside the sessions, which are among those of the batch.
+    pub(super) records: Vec<Dated>,
+    /// Messages remembered whose records are gone, oldest first: key, and when it
+    /// was new as in [`Dated`].
+    pub(super) remembered: Vec<(u128, i64)>,
+    /// The highest position ever used.
+    pub(super) top: u64,
+}
+
 /// The sum of some commits, in order.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) records: Vec<Dated>,
     bytes: usize,
+    /// What the file held before gives way to this.
+    pub(super) whole: Option<Whole>,
     /// What became of each session: `None` if it ended. The newest word counts.
     pub(super) sessions: BTreeMap<ClientId, Option<SavedSession>>,
     pub(super) floor: u64,
@@ -49,19 +63,39 @@ impl Batch {
     /// then those of all later commits too: answers come in order of number.
     /// What it says of sessions is taken in any case.
     pub(super) fn add(&mut self, commit: Commit) {
+        if let Some(whole) = commit.whole {
+            return self.add_whole(Commit { whole: None, ..commit }, &whole);
+        }
         let bytes: usize = commit.records.iter().map(|stored| stored.record.payload.len()).sum();
         if self.refused.is_some() || !self.has_room(commit.records.len(), bytes) {
             self.refused = Some(commit.number);
         } else {
             self.accepted = Some(commit.number);
             self.bytes += bytes;
-            let clock_ms = signed(commit.clock_ms);
-            let dated = |stored: StoredRecord| {
-                let born_ms = clock_ms.saturating_sub(signed(stored.age_ms));
-                (stored, born_ms)
-            };
-            self.records.extend(commit.records.into_iter().map(dated));
+            self.records.extend(dated(commit.records, commit.clock_ms));
         }
+        self.add_rest(Commit { records: Vec::new(), ..commit });
+    }
+
+    /// Everything that the router holds: not bounded, since it is in memory
+    /// anyhow. Of sessions nothing else is left.
+    fn add_whole(&mut self, mut commit: Commit, whole: &crate::router::Whole) {
+        if self.refused.is_some() {
+            // It is asked for again; what was refused before it is not in it.
+            self.refused = Some(commit.number);
+            return;
+        }
+        let born_ms = |age_ms| signed(commit.clock_ms).saturating_sub(signed(age_ms));
+        let remembered = whole.remembered.iter().map(|(key, age_ms)| (*key, born_ms(*age_ms))).collect();
+        let records = dated(std::mem::take(&mut commit.records), commit.clock_ms);
+        self.whole = Some(Whole { records, remembered, top: whole.top });
+        self.sessions =
+            commit.sessions.drain(..).map(|saved| (saved.client_id.clone(), Some(saved))).collect();
+        self.accepted = Some(commit.number);
+        self.add_rest(commit);
+    }
+
+    fn add_rest(&mut self, commit: Commit) {
         self.floor = self.floor.max(commit.floor);
         self.clock_ms = self.clock_ms.max(commit.clock_ms);
         self.pushed = commit.pushed.or(self.pushed.take());
@@ -76,6 +110,10 @@ impl Batch {
 
     /// Takes in what came after.
     pub(super) fn merge(&mut self, newer: Self) {
+        if newer.whole.is_some() {
+            (self.whole, self.disowned) = (newer.whole, None);
+            self.sessions.clear();
+        }
         self.records.extend(newer.records);
         self.bytes += newer.bytes;
         self.floor = self.floor.max(newer.floor);
@@ -83,6 +121,10 @@ impl Batch {
         self.pushed = newer.pushed.or(self.pushed.take());
         self.accepted = newer.accepted.or(self.accepted);
         self.refused = newer.refused.or(self.refused);
+        if self.whole.is_some() && self.sessions.is_empty() {
+            self.sessions = newer.sessions;
+            return;
+        }
         for (client_id, session) in newer.sessions {
             self.set_session(client_id, session);
         }
@@ -95,7 +137,7 @@ impl Batch {
             let (first, last) = self.disowned.unwrap_or((stored.position, stored.position));
             self.disowned = Some((first.min(stored.position), last.max(stored.position)));
         }
-        (self.bytes, self.accepted, self.refused) = (0, None, None);
+        (self.bytes, self.accepted, self.refused, self.whole) = (0, None, None, None);
     }
 
     /// Whether there is nothing in it that has to be written.
@@ -127,6 +169,15 @@ impl Batch {
             self.sessions.insert(client_id, session);
         }
     }
+}
+
+/// Records with when they were new.
+fn dated(records: Vec<StoredRecord>, clock_ms: u64) -> Vec<Dated> {
+    let dated = |stored: StoredRecord| {
+        let born_ms = signed(clock_ms).saturating_sub(signed(stored.age_ms));
+        (stored, born_ms)
+    };
+    records.into_iter().map(dated).collect()
 }
 
 /// Milliseconds as the database counts them; 292 million years at most.

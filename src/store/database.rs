@@ -6,14 +6,16 @@
 //! costs one flush of the write-ahead log. Memory stays below 1 MiB.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, ffi};
 
-use super::batch::{Batch, signed};
+use super::batch::{Batch, Whole, signed};
+use super::files::Files;
 use super::row::{self, BadRow};
-use crate::router::{REMEMBERED_MAX, Restored};
+use crate::router::{REMEMBERED_MAX, Restored, StoredRecord};
 
 /// In the file's header, so that `file` and people can tell whose it is: "FAU3".
 const APPLICATION_ID: i32 = 0x4641_5533;
@@ -73,6 +75,11 @@ pub(super) enum Fault {
     Damaged(String),
     /// The disk does not do what it is asked for now: full, read-only, broken.
     Disk(String),
+    /// The file by this name is not the one that is open: what was stored is lost
+    /// with the power.
+    Replaced,
+    /// The same once the way is free, and what was found there.
+    Lost(String),
 }
 
 impl fmt::Display for Fault {
@@ -81,7 +88,8 @@ impl fmt::Display for Fault {
             Self::InUse => f.write_str("another process uses the database"),
             Self::Newer(version) => write!(f, "a newer fau3 wrote it, schema {version}"),
             Self::Damaged(why) => write!(f, "the database is damaged: {why}"),
-            Self::Disk(why) => f.write_str(why),
+            Self::Disk(why) | Self::Lost(why) => f.write_str(why),
+            Self::Replaced => f.write_str("the database is not the file that was open"),
         }
     }
 }
@@ -99,6 +107,9 @@ pub(super) struct LastLife {
 #[derive(Debug)]
 pub(super) struct Database {
     conn: Connection,
+    file: PathBuf,
+    /// What was open after the last commit.
+    files: Files,
     /// Rows in `remembered`.
     remembered: usize,
     pub(super) last: LastLife,
@@ -123,7 +134,22 @@ impl Database {
             let (life, top) = (row.get::<_, i64>(0)?, row.get::<_, i64>(2)?);
             Ok(LastLife { life: life.cast_unsigned(), clock_ms: row.get(1)?, top: top.cast_unsigned() })
         })?;
-        Ok(Self { conn, remembered: usize::try_from(remembered).unwrap_or(usize::MAX), last })
+        let files = Files::at(file)?;
+        let remembered = usize::try_from(remembered).unwrap_or(usize::MAX);
+        Ok(Self { conn, file: file.into(), files, remembered, last })
+    }
+
+    /// Whether the names still lead to the files that are open, and nobody else
+    /// has written into them.
+    pub(super) fn look(&self) -> Result<(), Fault> {
+        if Files::at(&self.file)? == self.files { Ok(()) } else { Err(Fault::Replaced) }
+    }
+
+    /// Lets go of it without another write: what has its name is another's now.
+    pub(super) fn abandon(self) -> Files {
+        // Else closing would fold the log into whatever lies there.
+        let _ = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        self.files
     }
 
     /// Everything that earlier lives left; ages are reckoned until the last
@@ -132,8 +158,16 @@ impl Database {
         let now_ms = self.last.clock_ms;
         let records = self.rows("SELECT * FROM records ORDER BY position", |row| row::record(row, now_ms))?;
         let sessions = self.rows("SELECT * FROM sessions", row::session)?;
-        let mut remembered = self.rows("SELECT key, born_ms FROM remembered ORDER BY position", |row| {
-            Ok((row::key(row, "key")?, row::age_ms(row.get("born_ms")?, now_ms)))
+        // Of what is still held the key is made anew: programs before this one made
+        // it of less.
+        let key_of = |position: u64| {
+            let at = records.binary_search_by_key(&position, |stored: &StoredRecord| stored.position).ok()?;
+            Some(records[at].record.key())
+        };
+        let mut remembered = self.rows("SELECT * FROM remembered ORDER BY position", |row| {
+            let position = row.get::<_, i64>("position")?.cast_unsigned();
+            let key = key_of(position).map_or_else(|| row::key(row, "key"), Ok)?;
+            Ok((key, row::age_ms(row.get("born_ms")?, now_ms)))
         })?;
         let oldest = age_max * REMEMBERED_LIVES.unsigned_abs();
         remembered.retain(|(_, age_ms)| Duration::from_millis(*age_ms) < oldest);
@@ -151,11 +185,16 @@ impl Database {
         base_ms: i64,
         age_max: Duration,
     ) -> Result<(), Fault> {
+        self.look()?;
         let clock_ms = base_ms.saturating_add(signed(batch.clock_ms));
         let top = batch.records.last().map_or(0, |(stored, _)| stored.position);
+        let top = top.max(batch.whole.as_ref().map_or(0, |whole| whole.top));
         let last = LastLife { life, clock_ms, top: top.max(self.last.top) };
         let transaction = self.conn.transaction()?;
         let mut remembered = self.remembered + batch.records.len();
+        if let Some(whole) = &batch.whole {
+            remembered = batch.records.len() + replace_all(&transaction, whole, base_ms)?;
+        }
         if let Some((first, last)) = batch.disowned {
             remembered = remembered.saturating_sub(disown(&transaction, first, last)?);
         }
@@ -181,7 +220,11 @@ impl Database {
             last.top.cast_signed(),
         ])?;
         transaction.commit()?;
-        (self.last, self.remembered) = (last, remembered);
+        let files = Files::at(&self.file)?;
+        if !files.are_same(&self.files) {
+            return Err(Fault::Replaced);
+        }
+        (self.last, self.remembered, self.files) = (last, remembered, files);
         Ok(())
     }
 
@@ -222,6 +265,20 @@ fn create_schema(conn: &Connection) -> Result<(), Fault> {
          PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
     ))?;
     Ok(())
+}
+
+/// Whatever was in the file gives way. Says how many messages are remembered.
+fn replace_all(conn: &Connection, whole: &Whole, base_ms: i64) -> Result<usize, Fault> {
+    conn.execute_batch("DELETE FROM records; DELETE FROM remembered; DELETE FROM sessions;")?;
+    // Before all records, in order.
+    let first = -signed(whole.remembered.len() as u64);
+    for (position, (key, born_ms)) in (first..).zip(&whole.remembered) {
+        row::insert_remembered(conn, position, base_ms.saturating_add(*born_ms), *key)?;
+    }
+    for (stored, born_ms) in &whole.records {
+        row::insert_record(conn, stored, base_ms.saturating_add(*born_ms))?;
+    }
+    Ok(whole.remembered.len() + whole.records.len())
 }
 
 /// Takes back what was answered with "not on disk". Says how many were there.

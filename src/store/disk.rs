@@ -11,8 +11,9 @@ use tracing::error;
 
 use super::batch::Batch;
 use super::database::{Database, Fault, LastLife, SCHEMA_VERSION};
+use super::files::{self, set_aside};
 use super::writer::{Writer, say_failing};
-use super::{Bounds, Counters, DAMAGED_NAME, Done, Error, FILE_NAME};
+use super::{Bounds, Counters, Done, Error, FILE_NAME};
 use crate::router::{Commit, Restored};
 
 /// A database on disk. Dropping it waits until everything handed over is
@@ -79,11 +80,16 @@ impl Store {
         let writer = Writer {
             shared: Arc::clone(&shared),
             dir: dir.into(),
-            restored: database.as_ref().map_or(LastLife::default(), |database| database.last),
+            written: database.as_ref().map_or(LastLife::default(), |database| database.last),
+            base_ms: database.as_ref().map_or(0, |database| database.last.clock_ms),
             database,
             life,
             kept: Batch::default(),
+            is_lost: false,
+            asked_at: None,
+            answered: 0,
             ended_at: None,
+            looked_at: None,
             // Nobody listens any more once the handle is being dropped.
             answer: move |done| {
                 let _ = sender.send(done);
@@ -153,40 +159,7 @@ fn open_and_load(dir: &Path, age_max: Duration) -> Result<(Database, Restored), 
     }
 }
 
-/// Opens the database in a folder; either is made if absent: the disk below may
-/// have come since the last try.
+/// Opens the database in a folder; either is made if absent.
 pub(super) fn open_in(dir: &Path) -> Result<Database, Fault> {
-    std::fs::create_dir_all(dir).map_err(|error| Fault::Disk(error.to_string()))?;
-    Database::open(&dir.join(FILE_NAME))
-}
-
-/// Moves a database that cannot be used out of the way, with what belongs to it:
-/// a write-ahead log that stayed would be applied to the next file.
-pub(super) fn set_aside(dir: &Path, why: &str) -> Result<(), Fault> {
-    let (from, to) = (dir.join(FILE_NAME), dir.join(DAMAGED_NAME));
-    for suffix in ["-wal", "-shm", "-journal", ""] {
-        let [from, to] = [&from, &to].map(|path| {
-            let mut path = path.clone().into_os_string();
-            path.push(suffix);
-            path
-        });
-        let moved = match std::fs::rename(&from, &to) {
-            // One of an earlier damage does not belong to this one.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let _ = std::fs::remove_file(&to);
-                Ok(())
-            }
-            other => other,
-        };
-        moved.map_err(|error| {
-            Fault::Disk(format!("{} is damaged ({why}) and cannot be moved: {error}", from.display()))
-        })?;
-    }
-    error!(
-        "{}: cannot be used ({why}); moved to {}, beginning with an empty one. Its records are lost for \
-         delivery; delete it if nobody wants to look into it",
-        from.display(),
-        to.display()
-    );
-    Ok(())
+    Database::open(&files::prepare(dir)?)
 }

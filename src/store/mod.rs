@@ -17,6 +17,8 @@ mod batch;
 mod database;
 #[cfg(feature = "disk")]
 mod disk;
+#[cfg(feature = "disk")]
+mod files;
 mod place;
 #[cfg(feature = "disk")]
 mod row;
@@ -49,6 +51,9 @@ pub const FILE_NAME: &str = "records.db";
 /// To this name a damaged database is moved; an earlier one is replaced, so
 /// that flash does not fill up.
 pub const DAMAGED_NAME: &str = "records.db.damaged";
+/// To this name and a number goes a database that somebody put in the place of
+/// the one that was open, or that came too late to be read.
+pub const FOUND_NAME: &str = "records.db.found-";
 
 /// How far the store has come: this commit and every earlier one is done with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +62,10 @@ pub struct Done {
     pub number: u64,
     /// False: none of those since the last answer is on disk.
     pub ok: bool,
+    /// What was on disk before is there no more: all that is in memory is to be
+    /// handed over as one commit ([`crate::router::Commit::whole`]). Asked again
+    /// until it is there.
+    pub lost: bool,
 }
 
 /// What the router's settings say about storage.
@@ -80,6 +89,8 @@ pub struct Counters {
     pub failing: bool,
     /// The latest failure's text.
     pub last_error: Option<String>,
+    /// How often the database was gone and was written anew from memory.
+    pub written_anew: u64,
 }
 
 /// Why the store cannot be opened. A disk that is full, read-only or broken is

@@ -61,7 +61,7 @@ pub(super) fn insert_record(
     born_ms: i64,
 ) -> Result<(), rusqlite::Error> {
     let (record, origin) = (&stored.record, &stored.record.id.origin);
-    let (position, key) = (stored.position.cast_signed(), record.key().to_be_bytes());
+    let position = stored.position.cast_signed();
     conn.prepare_cached(
         "INSERT OR REPLACE INTO records (position, born_ms, router, counter, random, sequence, lamport,
          previous, room, client_id, message_uuid, payload)
@@ -81,8 +81,18 @@ pub(super) fn insert_record(
         &*record.message_uuid,
         &*record.payload,
     ])?;
+    insert_remembered(conn, position, born_ms, record.key())
+}
+
+/// Writes a remembered message's key.
+pub(super) fn insert_remembered(
+    conn: &Connection,
+    position: i64,
+    born_ms: i64,
+    key: u128,
+) -> Result<(), rusqlite::Error> {
     conn.prepare_cached("INSERT OR REPLACE INTO remembered (position, born_ms, key) VALUES (?1, ?2, ?3)")?
-        .execute(params![position, born_ms, key])?;
+        .execute(params![position, born_ms, key.to_be_bytes()])?;
     Ok(())
 }
 

@@ -49,7 +49,7 @@ pub struct Record {
     pub lamport: u64,
     /// The message.
     pub payload: Box<[u8]>,
-    /// Made from three of the above; kept, since every delivery needs it.
+    /// Made from four of the above; kept, since every delivery needs it.
     key: u128,
 }
 
@@ -94,7 +94,7 @@ impl Record {
     #[must_use]
     pub fn new(id: RecordId, previous: Option<RecordId>, lamport: u64, message: Message) -> Self {
         let Message { room, client_id, message_uuid, payload } = message;
-        let key = propogate_key(&client_id, &message_uuid, &payload);
+        let key = propogate_key(&client_id, &room, &message_uuid, &payload);
         Self { id, room, client_id, message_uuid, previous, lamport, payload, key }
     }
 
@@ -126,17 +126,19 @@ pub fn playlist_uuid(message: u128, receiver: &ClientId) -> Uuid {
     Uuid::from_hash(xxh3_128(&bytes[..16 + name.len()]))
 }
 
-/// By what a resent Propogate is recognised: (client id, MessageUuid, payload).
-/// The same on every machine.
+/// By what a resent Propogate is recognised: (client id, room, MessageUuid,
+/// payload). Whom a message is for is part of it: the same words under the same
+/// MessageUuid to another room are another message. The same on every machine.
 #[must_use]
-pub fn propogate_key(client_id: &ClientId, message_uuid: &str, payload: &[u8]) -> u128 {
-    let name = client_id.as_str();
-    let mut bytes = Vec::with_capacity(name.len() + message_uuid.len() + 32);
-    // Lengths first, so that no two triples run together into the same bytes.
-    bytes.extend_from_slice(&(name.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(name.as_bytes());
-    bytes.extend_from_slice(&(message_uuid.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(message_uuid.as_bytes());
+pub fn propogate_key(client_id: &ClientId, room: &RoomId, message_uuid: &str, payload: &[u8]) -> u128 {
+    let names = [client_id.as_str(), room.as_str(), message_uuid];
+    let length: usize = names.iter().map(|name| name.len() + 8).sum();
+    let mut bytes = Vec::with_capacity(length + 16);
+    for name in names {
+        // Lengths first, so that no two of them run together into the same bytes.
+        bytes.extend_from_slice(&(name.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(name.as_bytes());
+    }
     bytes.extend_from_slice(&xxh3_128(payload).to_le_bytes());
     xxh3_128(&bytes)
 }
@@ -159,18 +161,21 @@ mod tests {
             Record::new(RecordId { origin, sequence: 1 }, None, 0, message)
         };
         let uuid = playlist_uuid(record(1, "u").key(), &a);
-        assert_eq!(uuid.to_string(), "6af99bc8-7b65-852f-80ef-266d72353c76");
+        assert_eq!(uuid.to_string(), "19d5aacc-842a-8a4c-9409-71403ed23b5c");
         assert_ne!(uuid, playlist_uuid(record(1, "u").key(), &b), "another receiver");
         assert_ne!(uuid, playlist_uuid(record(1, "v").key(), &a), "another message");
         assert_eq!(uuid, playlist_uuid(record(2, "u").key(), &a), "the same message, taken in twice");
     }
 
     #[test]
-    fn propogate_key_takes_all_three_into_account() {
+    fn propogate_key_takes_all_four_into_account() {
         let [a, ab] = ["a", "ab"].map(|name| ClientId::new(name).unwrap());
-        let key = propogate_key(&a, "bc", b"payload");
-        assert_ne!(key, propogate_key(&ab, "c", b"payload"), "names do not run together");
-        assert_ne!(key, propogate_key(&a, "bc", b"other"));
-        assert_eq!(key, propogate_key(&a, "bc", b"payload"));
+        let [r, br] = ["r", "br"].map(|name| RoomId::new(name).unwrap());
+        let key = propogate_key(&a, &br, "c", b"payload");
+        assert_ne!(key, propogate_key(&ab, &r, "c", b"payload"), "names do not run together");
+        assert_ne!(propogate_key(&a, &r, "c", b"payload"), key, "another room");
+        assert_ne!(key, propogate_key(&a, &br, "d", b"payload"), "another MessageUuid");
+        assert_ne!(key, propogate_key(&a, &br, "c", b"other"));
+        assert_eq!(key, propogate_key(&a, &br, "c", b"payload"));
     }
 }

@@ -1,8 +1,8 @@
 //! What was said, who holds it, who was owed it and who has heard it: the truth
 //! that no router knows.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fau3::wire::fau3d::FromClient;
 use fau3::wire::{ClientId, Record, RecordId, propogate_key};
@@ -24,6 +24,9 @@ pub(super) struct Ledger {
     by_speaker: Vec<Vec<usize>>,
     /// Of each listener, speaker and room.
     pub(super) hearings: BTreeMap<(usize, usize, usize), Hearing>,
+    /// Which messages wait behind the others for which client, on whose connections
+    /// they seem to have ended.
+    pub(super) put_behind: BTreeSet<(usize, usize)>,
     /// Clients hear of a message once it is on the disk.
     disk: bool,
     /// What all messages cost together so far, in bytes.
@@ -127,6 +130,7 @@ impl Ledger {
                 setup.clients + setup.server.as_ref().map_or(0, |above| above.own_clients)
             ],
             hearings: BTreeMap::new(),
+            put_behind: BTreeSet::new(),
             disk: setup.settings.disk,
             cost: 0,
         }
@@ -137,7 +141,9 @@ impl Ledger {
         let number = self.said.len();
         let mut payload = vec![b'v'; bytes.max(8)];
         payload[..8].copy_from_slice(&(number as u64).to_be_bytes());
-        self.by_key.insert(propogate_key(client_id, &number.to_string(), &payload), number);
+        if let Some(room) = room_id(room) {
+            self.by_key.insert(propogate_key(client_id, &room, &number.to_string(), &payload), number);
+        }
         self.by_speaker[speaker].push(number);
         self.said.push(Said {
             speaker,

@@ -345,6 +345,12 @@ impl World {
                 self.note(Some(node), || format!("confirms {} alone: {why}", record.message_uuid));
                 self.observe_alone(&record.message_uuid);
             }
+            Output::PutBehind { client_id, record } => {
+                self.note(Some(node), || format!("puts {} behind for {client_id}", record.message_uuid));
+                let client = self.devices.iter().position(|device| device.client_id == client_id);
+                let number = self.judge.ledger.number_of(record.key());
+                self.judge.ledger.put_behind.extend(client.zip(number));
+            }
             Output::Upstream(output) => self.carry_up(node, output),
             Output::Uplink { keep } => self.keep_uplink(node, keep),
             // All routers know where the others are.

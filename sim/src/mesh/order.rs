@@ -188,6 +188,10 @@ impl World {
             return;
         }
         let is_single = late.is_single;
+        if ledger.put_behind.contains(&(client, number)) {
+            self.tally.late += 1;
+            return;
+        }
         for Passed { newer, node: by, at, stood } in passed {
             // The speaker itself brought it later, or again later when it had been refused.
             let newer_said = &ledger.said[*newer];

@@ -66,6 +66,7 @@ pub(in crate::control) fn report() -> Report {
             failures: 1,
             failing: true,
             last_error: Some("disk full".into()),
+            written_anew: 0,
         }),
         files_written: 2,
         mesh: None,

@@ -109,14 +109,19 @@ impl Socket {
         self.flush();
         let mut reader = Reader::new(&self, conn, &events);
         let end = reader.run(early).await;
+        let mut decoder = std::mem::take(&mut reader.decoder);
         drop(reader);
         if let Err(End::Violation(violation)) = end {
             self.close(violation.code, violation.reason);
         }
         // The router lets go at once; the goodbye is the door's own affair.
         let _ = events.send(Event::Input(Input::Disconnected { conn })).await;
-        if !matches!(end, Err(End::Broken)) {
-            let _ = tokio::time::timeout(GOODBYE, self.say_goodbye()).await;
+        if matches!(end, Err(End::Broken)) {
+            return;
+        }
+        let answered = tokio::time::timeout(GOODBYE, self.say_goodbye(&mut decoder)).await;
+        if answered == Ok(true) {
+            let _ = events.send(Event::Input(Input::Alive { conn })).await;
         }
     }
 
@@ -145,21 +150,30 @@ impl Socket {
 
     /// Writes the rest, close frame included, and waits for the other side to
     /// close: a connection dropped with bytes unread would be reset, and the
-    /// close frame lost.
-    async fn say_goodbye(&self) {
-        let Some(stream) = self.stream.get() else { return };
+    /// close frame lost. True: it has answered, so somebody is there.
+    async fn say_goodbye(&self, decoder: &mut Decoder) -> bool {
+        let Some(stream) = self.stream.get() else { return false };
         let written = poll_fn(|cx| self.poll_write_out(stream, cx)).await;
         if written.is_err() || rustix::net::shutdown(stream, rustix::net::Shutdown::Write).is_err() {
-            return;
+            return false;
         }
+        let mut answered = false;
         while stream.readable().await.is_ok() {
-            let read = CHUNK.with_borrow_mut(|chunk| stream.try_read(chunk));
+            let read = CHUNK.with_borrow_mut(|chunk| {
+                let read = stream.try_read(chunk);
+                answered |= read.as_ref().is_ok_and(|length| has_close(decoder, &mut chunk[..*length]));
+                read
+            });
             match read {
-                Ok(0) => return,
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                // It closes after it has taken all, our own end (one byte's worth) apart:
+                // that is an answer, too. One that died has not taken the close frame.
+                Ok(0) => return answered || unsent_bytes(stream) <= 1,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return answered,
+                _ if answered => return true,
                 _ => {}
             }
         }
+        answered
     }
 
     fn poll_write_out(&self, stream: &TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -215,6 +229,19 @@ impl ClientLink for Socket {
         let frame = state.outbox.departed(unsent_bytes(stream));
         (frame, state.outbox.is_watching())
     }
+}
+
+/// Whether a close frame is among these bytes. What begins a long message is not
+/// gathered for that.
+fn has_close(decoder: &mut Decoder, mut bytes: &mut [u8]) -> bool {
+    while !bytes.is_empty() && decoder.held() <= CHUNK_BYTES {
+        match decoder.next(bytes) {
+            Ok((_, Some(Received::Close(_)))) => return true,
+            Ok((used, _)) => bytes = &mut bytes[used..],
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// Why reading has ended.
@@ -314,12 +341,12 @@ impl<'a> Reader<'a> {
             Received::Message(message) => Input::FromClient { conn, message: fau3d::parse(body(message)) },
             Received::Pong(pong) => match body(pong).try_into() {
                 Ok(probe) => Input::Pong { conn, probe: u32::from_be_bytes(probe) },
-                Err(_) => return Ok(None), // Unasked for, which is allowed.
+                Err(_) => Input::Alive { conn }, // Unasked for, which is allowed.
             },
             Received::Ping(ping) => {
                 self.socket.append(|outbox| outbox.push_pong(body(ping)));
                 self.socket.flush();
-                return Ok(None);
+                Input::Alive { conn }
             }
             Received::Close(_) => {
                 self.socket.close(1000, "");

@@ -159,8 +159,6 @@ impl Router {
         session.last = session.last.max(heard.last);
         session.is_held = heard.detached_ms.is_none();
         if let Some(conn) = session.link.as_ref().map(|link| link.conn) {
-            session.takeovers.push_back(self.now);
-            session.takeovers.truncate(super::super::settings::TAKEOVERS_MAX);
             self.stats.roamed += 1;
             self.close(conn, CloseReason::TakenOver);
         }
@@ -195,7 +193,7 @@ impl Router {
         let session = &mut sessions[key];
         if let Some(link) = &mut session.link {
             if joined == Joined::Reopened {
-                link.next = 0; // From the first one again.
+                (link.next, link.behind) = (0, 0); // From the first one again.
             }
             link.playlists.retain(|playlist| !log.is_settled(&session.settled, &playlist.what));
         }
@@ -208,6 +206,7 @@ impl Router {
         session.moved_over = heard.moved_over;
         session.settled = heard.settled.clone();
         session.came = heard.room_age_ms.map(|age_ms| Coming::before(self.now, age_ms));
+        session.suspects.clear();
         if let Some(link) = &mut session.link {
             link.next = 0;
             link.playlists.clear();

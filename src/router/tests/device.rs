@@ -39,6 +39,8 @@ pub(super) struct Device {
     pub(super) reads: bool,
     /// It answers WebSocket pings.
     pub(super) pongs: bool,
+    /// It says a first word as soon as it is connected: a WebSocket ping.
+    pub(super) speaks: bool,
     /// Everything received on the newest connection.
     pub(super) inbox: Vec<ToClient>,
     /// Voice messages that a person hears.
@@ -62,6 +64,7 @@ impl Device {
             latency: Duration::ZERO,
             reads: true,
             pongs: true,
+            speaks: true,
             inbox: Vec::new(),
             heard: Vec::new(),
             confirms: Vec::new(),

@@ -18,6 +18,8 @@ pub(super) struct Disk {
     pub(super) delay: Duration,
     /// It is full or read-only.
     pub(super) fails: bool,
+    /// What was on it is gone, and it takes nothing but all.
+    is_lost: bool,
     /// Every commit that was asked for in this life of the router.
     pub(super) asked: Vec<Commit>,
     waiting: VecDeque<Commit>,
@@ -55,14 +57,28 @@ impl Disk {
         for session in &commit.sessions {
             self.held_over.insert(session.client_id.clone(), Some(session.clone()));
         }
-        if !self.fails {
+        let ok = !self.fails && (!self.is_lost || commit.whole.is_some());
+        if ok {
             self.apply(commit);
         }
-        (number, !self.fails)
+        (number, ok)
+    }
+
+    /// Somebody has removed it; the next one is empty.
+    pub(super) fn lose(&mut self) {
+        (self.rows, self.sessions, self.keys) = Default::default();
+        (self.pushed, self.top) = Default::default();
+        self.is_lost = true;
     }
 
     fn apply(&mut self, commit: Commit) {
         self.clock_ms = commit.clock_ms;
+        if let Some(whole) = &commit.whole {
+            self.lose();
+            self.is_lost = false;
+            self.top = whole.top;
+            self.keys.extend(whole.remembered.iter().map(|(key, age_ms)| (*key, commit.clock_ms - age_ms)));
+        }
         for stored in commit.records {
             self.top = self.top.max(stored.position);
             self.keys.push((stored.record.key(), commit.clock_ms));

@@ -159,6 +159,9 @@ impl Net {
         device.connecting(conn);
         let client_id = device.client_id.clone();
         self.input(Input::Connect { conn, client_id, address });
+        if self[id].speaks {
+            self.input(Input::Alive { conn });
+        }
         conn
     }
 
@@ -334,6 +337,7 @@ impl Net {
                     && self[line.device].conn == Some(conn)
                 {
                     self[line.device].conn = None;
+                    self.feed(Input::Alive { conn }); // It answers that.
                 }
             }
             Event::Disk => {
@@ -375,6 +379,7 @@ impl Net {
             | Output::Persist { .. }
             | Output::View(_)
             | Output::ConfirmedAlone { .. }
+            | Output::PutBehind { .. }
             | Output::Uplink { .. }
             | Output::Warning(_)
             | Output::Upstream(_)

@@ -15,6 +15,9 @@
 //! | ... room, intervals | `takeover::a_takeover_keeps_the_room_and_the_intervals` |
 //! | ... unconfirmed messages | `takeover::a_takeover_keeps_the_unconfirmed_playlists_in_order_with_their_message_uuids` |
 //! | ids that devices take from each other | `takeover::two_devices_that_take_one_id_from_each_other_are_both_refused_for_a_while` |
+//! | ... a rival is who shows life | `takeover::one_device_whose_link_breaks_unnoticed_again_and_again_is_not_two`, `mesh::roaming::one_device_that_roams_without_a_word_is_not_two` |
+//! | nothing before a client's first word, or 2 s | all of `first_word` |
+//! | a record on which connections end waits behind the others | all of `behind` |
 //! | JSON: unknown fields, capitals | `wire::fau3d::parse` `unknown_fields_are_ignored_and_capitals_count`, `wire::fau3d::print` `frames_have_the_seeds_fields_in_the_seeds_order` |
 //! | numbers or numeric strings; 0 and below: off | `wire::fau3d::parse` `numbers_may_be_numeric_strings_and_periods_from_0_down_are_off` |
 //! | periods, and 0 for none | `liveness::a_period_of_0_is_off_and_switches_off`, `liveness::asking_for_the_same_periods_again_does_not_put_them_off` |
@@ -34,6 +37,7 @@
 //! | FAU3_SERROR | `storage::a_failed_commit_is_answered_with_serror_and_the_resend_works`, `storage::records_on_their_way_to_a_hanging_disk_are_bounded_by_number_and_answered_with_serror`, `limits::a_record_larger_than_the_storage_is_answered_with_serror_and_disturbs_nothing` |
 //! | a resend is stored once, confirmed every time | `once::a_resent_propogate_is_stored_once_and_confirmed_every_time`, `once::a_resend_on_a_new_connection_is_the_same_message`, `storage::a_message_resent_while_its_commit_is_under_way_is_stored_once`, `storage::a_resend_after_a_restart_is_the_same_message` |
 //! | ... with the same payload | `once::another_payload_or_another_client_with_that_message_uuid_is_another_message` |
+//! | ... to the same room | `once::the_same_words_under_the_same_message_uuid_to_another_room_are_another_message`, `mesh::records::one_message_uuid_to_two_rooms_on_two_sides_is_two_messages` |
 //! | ... remembered | `once::a_message_is_remembered_twice_as_long_as_records_live`, `once::remembered_messages_are_bounded_and_the_oldest_is_forgotten_first` |
 //! | resent K times after T, same MessageUuid | `delivery::a_playlist_is_resent_k_times_after_t_with_the_same_message_uuid_then_given_up`, `liveness::a_monitor_is_resent_k_times_with_the_same_message_uuid` |
 //! | negative Status: a failed try | `delivery::a_negative_status_counts_as_a_failed_try` |
@@ -66,6 +70,7 @@
 //! | storage `disk`, restarts | all of `storage` |
 //! | ... through `kill -9` | `tests/disk.rs` `what_was_stored_is_heard_after_kill_9_at_any_moment_once_in_order_with_its_message_uuid`, `a_message_sent_again_after_a_restart_is_confirmed_again_and_neither_stored_nor_heard_again`, `what_was_settled_before_the_kill_is_not_delivered_again` |
 //! | ... on a disk that is full, read-only, too slow | `tests/disk_failing.rs` `a_full_disk_is_answered_with_serror_said_once_and_used_again_when_there_is_room`, `a_read_only_disk_is_answered_with_serror_and_used_once_it_can_be_written`, `a_flood_is_answered_with_serror_beyond_what_may_wait_for_the_disk` |
+//! | ... on a disk that loses all | `storage::a_disk_that_has_lost_all_gets_all_that_is_in_memory`, all of `tests/disk_replaced.rs` |
 //! | all of it, at random | all of `model` |
 
 mod device;
@@ -74,8 +79,10 @@ mod harness;
 mod ledger;
 mod watch;
 
+mod behind;
 mod confirm;
 mod delivery;
+mod first_word;
 mod limits;
 mod liveness;
 mod mesh;

@@ -51,6 +51,35 @@ fn another_payload_or_another_client_with_that_message_uuid_is_another_message()
 }
 
 #[test]
+fn the_same_words_under_the_same_message_uuid_to_another_room_are_another_message() {
+    // Given a button that says one thing to two rooms, with one MessageUuid,
+    let mut net = Net::new(Settings { disk: true, ..Settings::default() });
+    let sender = net.join("sender", Radio);
+    let [a, b] = ["first", "second"].map(|room| net.listener(room, Desktop, room));
+    for room in ["first", "second", "first", "second"] {
+        net.say_as(sender, room, "hello", "u");
+    }
+    // then each room hears it once, and each is confirmed every time,
+    assert_eq!((&*net[a].heard, &*net[b].heard), (&["hello".to_owned()][..], &["hello".to_owned()][..]));
+    assert_eq!((net[sender].statuses("u"), net.router.stats().duplicates), (vec![Status::STORED; 4], 2));
+    // also after a restart,
+    net.restart();
+    net.connect(sender);
+    for room in ["first", "second"] {
+        net.say_as(sender, room, "hello", "u");
+    }
+    assert_eq!((net.router.stats().records_stored, net.router.stats().duplicates), (0, 2));
+    // and by who goes from one room to the other, who must not take one for the other.
+    net.connect(a);
+    net.subscribe(a, "second");
+    net.say_as(sender, "second", "again", "u2");
+    net.say_as(sender, "first", "again", "u2");
+    net.subscribe(a, "first");
+    net.say_as(sender, "first", "once more", "u3");
+    assert_eq!(net[a].heard, ["hello", "again", "once more"]);
+}
+
+#[test]
 fn a_message_is_remembered_twice_as_long_as_records_live() {
     let mut net = Net::new(Settings { storage_age_max: secs(100), ..Settings::default() });
     let sender = net.join("sender", Desktop);

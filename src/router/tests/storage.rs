@@ -343,3 +343,40 @@ fn whoever_comes_while_a_record_is_on_its_way_to_the_disk_starts_behind_it() {
     net.connect(a);
     assert_eq!(net[a].heard, ["after"]);
 }
+
+#[test]
+fn a_disk_that_has_lost_all_gets_all_that_is_in_memory() {
+    // Given messages that are owed, one that is heard, one remembered whose record is gone
+    let settings = Settings { disk: true, storage_age_max: secs(100), ..Settings::default() };
+    let mut net = Net::new(settings);
+    let sender = net.join("sender", Radio);
+    let a = net.listener("a", Desktop, "r");
+    net.say_as(sender, "r", "of long ago", "long-ago");
+    net.run(secs(90));
+    net.say_as(sender, "r", "heard", "heard");
+    net.run(secs(10));
+    net.drop_line(a);
+    net.say(sender, "r", "one");
+    // when the disk is another one, with a message on its way to it,
+    net.disk.lose();
+    net.disk.delay = ms(10);
+    net.say(sender, "r", "two");
+    net.input(Input::StoreLost);
+    net.run(ms(20));
+    net.resend(sender);
+    net.run(ms(20));
+    // then after a failure of the power it is as if it had been there all the time.
+    assert_eq!(net.disk.payloads(), ["heard", "one", "two"]);
+    net.restart();
+    net.connect(a);
+    net.run(T);
+    let again: Vec<_> = net[a].playlists().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(again, ["one", "two"]);
+    let before = net.router.stats().duplicates;
+    net.connect(sender);
+    for (text, uuid) in [("of long ago", "long-ago"), ("heard", "heard")] {
+        net.say_as(sender, "r", text, uuid);
+    }
+    net.run(secs(1));
+    assert_eq!(net.router.stats().duplicates, before + 2);
+}

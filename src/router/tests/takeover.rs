@@ -3,7 +3,7 @@
 
 use super::device::Manner::{Desktop, Mute, Radio};
 use super::harness::{Net, ms, secs};
-use crate::router::settings::{CONTEST_PAUSE, CONTEST_WINDOW, CONTESTED_MAX};
+use crate::router::settings::{CONTEST_PAUSE, CONTEST_WINDOW, CONTESTED_MAX, THROWN_OUT_MAX};
 use crate::router::{CloseReason, Input, Refusal, Settings};
 use crate::wire::fau3d::FromClient;
 
@@ -150,6 +150,38 @@ fn two_devices_that_take_one_id_from_each_other_are_both_refused_for_a_while() {
     net.run(ms(1));
     net.connect(two);
     assert_eq!(net[two].refused, None);
+}
+
+#[test]
+fn one_device_whose_link_breaks_unnoticed_again_and_again_is_not_two() {
+    // Given a device whose link breaks each 2 s, so that nobody is left at the old end
+    let mut net = Net::new(Settings::default());
+    let a = net.listener("a", Desktop, "r");
+    for turn in 1..=50 {
+        net.run(secs(2));
+        net.connect_over(a);
+        net.subscribe(a, "r");
+        assert_eq!((net[a].refused, net.router.stats().takeovers), (None, turn));
+    }
+    // also where it has just left a fight with another one.
+    let other = net.add("a", Desktop);
+    for device in [other, a, other] {
+        net.run(secs(1));
+        net.connect(device);
+    }
+    net.run(CONTEST_WINDOW);
+    net.connect_over(other);
+    assert_eq!(net[other].refused, None);
+}
+
+#[test]
+fn what_was_taken_over_and_never_answers_is_bounded() {
+    let mut net = Net::new(Settings::default());
+    let a = net.join("a", Desktop);
+    for _ in 0..THROWN_OUT_MAX + 10 {
+        net.connect_over(a);
+    }
+    assert_eq!(net.router.contests.len(), THROWN_OUT_MAX);
 }
 
 #[test]

@@ -15,6 +15,8 @@ use crate::wire::{ClientId, RoomId, SETTLED_BEYOND_MAX, Uuid, playlist_uuid};
 /// Looks at everything that goes into a router and comes out of it.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
+    /// Who is to hear what behind the others.
+    pub(super) behind: BTreeSet<(ClientId, String)>,
     open: BTreeSet<ConnId>,
     /// Playlists sent, by receiver: their MessageUuids.
     playlists: BTreeMap<ClientId, BTreeSet<Uuid>>,
@@ -70,6 +72,10 @@ impl Watch {
                 self.frame(router, *conn, frame);
             }
             Output::ConfirmedAlone { .. } | Output::Upstream(_) => {}
+            Output::PutBehind { client_id, record } => {
+                let text = String::from_utf8_lossy(&record.payload).into_owned();
+                self.behind.insert((client_id.clone(), text));
+            }
             Output::Beacon { .. }
             | Output::Told { .. }
             | Output::ToPeer { .. }

@@ -236,7 +236,7 @@ impl Router {
             self.stats.records_refused += 1;
             return true; // Not for later either.
         }
-        let message_uuid = self.uuid_from_server(key, &client_id, &payload);
+        let message_uuid = self.uuid_from_server(key, &room, &client_id, &payload);
         let record = self.make_record_of(lamport, latest, Message { room, client_id, message_uuid, payload });
         if self.shutting_down || !self.has_place_for(&record) {
             return false;
@@ -257,13 +257,13 @@ impl Router {
 
     /// The same on every router that takes the same message in, so that they
     /// find that it is one; another one for the same words said again.
-    fn uuid_from_server(&self, key: u128, client_id: &ClientId, payload: &[u8]) -> Box<str> {
+    fn uuid_from_server(&self, key: u128, room: &RoomId, client_id: &ClientId, payload: &[u8]) -> Box<str> {
         let uuid = |nth: usize| {
             let hash = xxh3_128(&[key.to_le_bytes(), (nth as u128).to_le_bytes()].concat());
             format!("{FROM_SERVER}{}", Uuid::from_hash(hash)).into_boxed_str()
         };
         let mut nth = self.upstream.echoes.taken_in(key);
-        while self.is_remembered(crate::wire::propogate_key(client_id, &uuid(nth), payload)) {
+        while self.is_remembered(crate::wire::propogate_key(client_id, room, &uuid(nth), payload)) {
             nth += 1;
         }
         uuid(nth)

@@ -201,9 +201,10 @@ impl Router {
             }
             return;
         }
-        // It wakes up late at times: then it answers what was sent before.
+        // It wakes up late at times: then it answers what was sent before. Of two
+        // that go by one MessageUuid, as to two rooms, the one in flight is meant.
         let in_flight = carried.flight().map(|flight| &flight.record);
-        let mut waiting = carried.waiting.values().chain(in_flight);
+        let mut waiting = in_flight.into_iter().chain(carried.waiting.values());
         let meant = waiting.find(|record| &*record.message_uuid == message_uuid).cloned();
         if let Some(record) = meant {
             self.stats.upstream_pushed += u64::from(status.settles());

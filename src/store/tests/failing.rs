@@ -7,8 +7,8 @@ use std::process::Command;
 use fau3_skipped::{excused, skipped};
 
 use crate::router::Commit;
-use crate::store::DAMAGED_NAME;
 use crate::store::testing::{Folder, client, commit, open, session, store_all, with_payload};
+use crate::store::{FILE_NAME, FOUND_NAME, Store};
 
 /// A small file system of its own; `None`, and loudly so, where it may not be
 /// mounted.
@@ -130,8 +130,39 @@ fn a_folder_that_comes_late_is_used_and_what_was_not_read_from_it_is_moved_aside
     fs::rename(&elsewhere, &parent).unwrap();
     // Then: this life's positions do not mix with those.
     assert!(store_all(&mut store, [commit(2)])[0].ok);
-    assert!(dir.join(DAMAGED_NAME).exists());
+    assert!(dir.join(format!("{FOUND_NAME}1")).exists());
     drop(store);
     let (_store, restored) = open(&dir);
     assert_eq!(restored.records.iter().map(|stored| stored.position).collect::<Vec<_>>(), [2]);
+}
+
+/// What somebody puts there may be a backup: none goes over another, and with too
+/// many nothing is stored until they are looked at.
+#[test]
+fn databases_found_in_the_way_are_all_kept() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    let (mut earlier, _) = open(other.path());
+    store_all(&mut earlier, (1..=5).map(commit));
+    drop(earlier);
+    let (mut store, _) = open(folder.path());
+    let whole = |number| Commit { whole: Some(Box::default()), ..commit(number) };
+    let is_stored = |store: &mut Store, commit| store_all(store, [commit])[0].ok;
+    assert!(is_stored(&mut store, commit(1)));
+    let put = || fs::copy(other.path().join(FILE_NAME), folder.path().join(FILE_NAME)).unwrap();
+    for nth in 1..=9 {
+        put();
+        assert!(!is_stored(&mut store, commit(2 * nth)), "it is noticed");
+        assert!(is_stored(&mut store, whole(2 * nth + 1)), "and written anew");
+        assert!(folder.path().join(format!("{FOUND_NAME}{nth}")).exists());
+    }
+    put();
+    for number in [20, 22] {
+        assert!(!is_stored(&mut store, commit(number)));
+        assert!(!is_stored(&mut store, whole(number + 1)));
+    }
+    let error = store.counters().last_error.unwrap();
+    assert!(error.contains("are taken"), "{error}");
+    fs::remove_file(folder.path().join(format!("{FOUND_NAME}4"))).unwrap();
+    assert!(is_stored(&mut store, whole(24)));
+    assert_eq!(open(other.path()).1.records.len(), 5);
 }

@@ -152,6 +152,21 @@ fn messages_are_remembered_twice_as_long_as_records_live() {
     assert_eq!(database.load(Duration::from_secs(5)).unwrap().remembered.len(), 1, "one when read");
 }
 
+/// A program that made the keys of less has written them: a message that is sent again
+/// after the change of program is known all the same.
+#[test]
+fn the_key_of_a_message_whose_record_is_held_is_made_anew() {
+    let folder = Folder::new();
+    let (mut store, _) = open(folder.path());
+    store_all(&mut store, [commit(1), commit(2), Commit { floor: 2, ..commit(3) }]);
+    drop(store);
+    let conn = rusqlite::Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    conn.execute_batch("UPDATE remembered SET key = zeroblob(16)").unwrap();
+    drop(conn);
+    let keys: Vec<u128> = open(folder.path()).1.remembered.iter().map(|(key, _)| *key).collect();
+    assert_eq!(keys, [0, commit(2).records[0].record.key(), commit(3).records[0].record.key()]);
+}
+
 #[test]
 fn what_was_answered_with_not_on_disk_is_gone_after_the_next_commit() {
     let folder = Folder::new();

@@ -324,6 +324,7 @@ impl MeshNet {
         let address = IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + device.0 as u32));
         let client_id = self[device].client_id.clone();
         self.input(at, Input::Connect { conn, client_id, address });
+        self.input(at, Input::Alive { conn }); // Its first word.
     }
 
     /// Closes its line.
@@ -343,11 +344,15 @@ impl MeshNet {
 
     pub(in crate::router::tests) fn say(&mut self, device: D, name: &str, payload: &str) -> Box<str> {
         let message_uuid = self.uuid();
-        let payload = payload.as_bytes().into();
-        let message = FromClient::Propogate { message_uuid: message_uuid.clone(), room: room(name), payload };
-        self[device].unconfirmed.push((message_uuid.clone(), message.clone()));
-        self.send(device, message);
+        self.say_as(device, name, payload, &message_uuid);
         message_uuid
+    }
+
+    pub(in crate::router::tests) fn say_as(&mut self, device: D, name: &str, payload: &str, uuid: &str) {
+        let payload = payload.as_bytes().into();
+        let message = FromClient::Propogate { message_uuid: uuid.into(), room: room(name), payload };
+        self[device].unconfirmed.push((uuid.into(), message.clone()));
+        self.send(device, message);
     }
 
     /// Sends again what was not confirmed.
@@ -478,6 +483,7 @@ impl MeshNet {
                 {
                     self[device].conn = None;
                     self[device].closed = Some(why);
+                    self.after(LATENCY, Event::Input(at, Input::Alive { conn })); // It answers that.
                 }
             }
             Output::Refuse { conn, why } => {
@@ -515,6 +521,7 @@ impl MeshNet {
             | Output::Told { .. }
             | Output::View(_)
             | Output::ConfirmedAlone { .. }
+            | Output::PutBehind { .. }
             | Output::Warning(_) => {}
         }
     }

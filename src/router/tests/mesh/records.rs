@@ -150,6 +150,33 @@ fn the_same_message_stored_on_two_sides_is_heard_once_everywhere() {
 }
 
 #[test]
+fn one_message_uuid_to_two_rooms_on_two_sides_is_two_messages() {
+    // Given: a talker that says one thing to one room here, and to another one there.
+    let mut net = MeshNet::new(2);
+    let listeners = ["first", "second"].map(|room| net.listener(room, R(0), room));
+    let far = ["first", "second"].map(|room| net.listener(&format!("far {room}"), R(1), room));
+    let talkers = [0, 1].map(|at| net.device(&format!("talker at {at}")));
+    net[talkers[1]].client_id = net[talkers[0]].client_id.clone();
+    net.run(secs(1));
+    net.cut(R(0), R(1));
+    net.run(secs(10));
+    for (at, room) in ["first", "second"].into_iter().enumerate() {
+        net.attach(talkers[at], R(at));
+        net.say_as(talkers[at], room, "word", "one-uuid");
+    }
+    net.run(secs(1));
+    // When: the sides hear each other again. Then: each room hears it, everywhere, once.
+    net.mend(R(0), R(1));
+    net.run(secs(5));
+    for listener in listeners.into_iter().chain(far) {
+        assert_eq!(
+            (&net[listener].heard[..], net[listener].playlists().len()),
+            (&["word".to_owned()][..], 1)
+        );
+    }
+}
+
+#[test]
 fn a_record_waits_up_to_two_seconds_for_the_same_senders_previous_one() {
     // Given: a talker that has moved, whose first words reach the listener's
     // router late, since the link to its first router is gone.

@@ -2,7 +2,7 @@
 
 use super::super::harness::{ms, secs};
 use super::net::{D, MeshNet, R};
-use crate::router::CloseReason;
+use crate::router::{CloseReason, Refusal};
 use crate::wire::fau3d::{FromClient, Status};
 
 fn heard(net: &MeshNet, device: D) -> Vec<&str> {
@@ -291,4 +291,30 @@ fn what_a_router_still_owes_from_an_earlier_stay_in_the_room_is_not_owed_any_mor
     net.run(secs(5));
     // Then: it does not hear what was said while it was not there.
     assert_eq!(heard(&net, listener), ["since it is back"]);
+}
+
+#[test]
+fn one_device_that_roams_without_a_word_is_not_two() {
+    let mut net = MeshNet::new(3);
+    let roamer = net.listener("roamer", R(0), "room");
+    for turn in 1..30 {
+        net.run(secs(2));
+        net.attach(roamer, R(turn % 3));
+        net.subscribe(roamer, "room");
+        assert_eq!(net[roamer].refused, None, "{turn}");
+    }
+}
+
+#[test]
+fn two_devices_at_two_routers_that_take_one_id_from_each_other_are_refused() {
+    let mut net = MeshNet::new(2);
+    let devices = [0, 1].map(|at| net.listener("id", R(at), "room"));
+    let mut refused = 0;
+    for turn in 0..10 {
+        net.run(ms(500));
+        net.attach(devices[turn % 2], R(turn % 2));
+        net.run(ms(20));
+        refused += u32::from(net[devices[turn % 2]].refused == Some(Refusal::Contested));
+    }
+    assert!(refused > 0, "they fight for ever");
 }
