@@ -407,6 +407,17 @@ fn allowed_clients_are_client_ids() {
 }
 
 #[test]
+fn allowed_origins_are_as_browsers_say_them() {
+    let right = ["https://intercom.example", "http://10.0.0.1:8080", "http://[fd00::1]", "null", "*", "file://"];
+    let lines: String = right.iter().map(|origin| format!("list allow_origin '{origin}'\n")).collect();
+    assert_eq!(read(&format!("config clients\n{lines}"), &[]).clients.allow_origin, right);
+    for wrong in ["intercom.example", "https://", "https://a/", "https://a/b", "://a", "https://a b"] {
+        let told = errors("", &[&format!("clients.allow_origin={wrong}")]);
+        assert!(told[0].contains("is not where a page is from, without a path, such as https://"), "{told:?}");
+    }
+}
+
+#[test]
 fn router_names_are_letters_digits_and_a_few_signs() {
     assert_eq!(read("", &["node.name=Router_1.lan-a"]).node.name, "Router_1.lan-a");
     for wrong in ["a b", "ä", "a/b", &"x".repeat(65)] {
@@ -489,7 +500,8 @@ fn unknown_names_are_warned_about_with_the_nearest_known_one() {
             "f:3: clients.max_client: unknown option, ignored; did you mean 'max_clients'?",
             "f:4: clients.peer: unknown option, ignored; it belongs in section 'mesh'",
             "f:5: clients.zzz: unknown option, ignored; known are: listen, max_clients, retry_interval_s, retry_count, \
-         session_grace_s, storage, storage_max_kib, storage_max_age_s, copies, hosts_file, allow_client",
+         session_grace_s, storage, storage_max_kib, storage_max_age_s, copies, hosts_file, allow_client, \
+         allow_origin",
             "f:6: unknown section 'zzz', ignored; known are: node, clients, mesh, default_server, extra_server",
         ]
     );

@@ -1,5 +1,6 @@
 //! `fau3 node`: from a configuration to a running router, and to its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fau3_election::Time;
@@ -14,7 +15,7 @@ use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, UpstreamSid
 use crate::config::{Clients, Config, Storage, Warning};
 use crate::control::Control;
 use crate::failure::Failure;
-use crate::gateway::{Hall, fau3d};
+use crate::gateway::{Hall, Visitors, fau3d};
 use crate::identity::{self, KeyFile};
 use crate::router::{Input, Origin, Restored, Router, Settings};
 use crate::store::{Bounds, Store, volatile_warning};
@@ -58,6 +59,7 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
     let servers = fau3d::ExtraServers::default();
     let (node, hall) = build(&config, &control, &servers, requests).await?;
     let requests = request;
+    set_visitors(hall.visitors(), &config);
     if config.clients.storage == Storage::Disk
         && let Some(text) = volatile_warning(&config.node.data_dir)
     {
@@ -66,10 +68,11 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
     }
     let _socket = control.serve_socket(&config.node.control).map_err(Failure::new)?;
     if let Some(console) = &config.node.console {
-        control.serve_console(console, &config.node.name);
+        control.serve_console(console, hall.visitors().clone());
     }
     // Last: whoever finds the port open finds everything there. One door for all
     // addresses: its bounds are the router's.
+    let visitors = hall.visitors().clone();
     let door = fau3d::Door::new(hall, servers);
     let mut served = Vec::new();
     for socket in bound {
@@ -81,7 +84,7 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
     }
     drop(door);
     let node = tokio::spawn(node.run());
-    let reload = Reload { args, log, requests: requests.clone(), control };
+    let reload = Reload { args, log, requests: requests.clone(), control, visitors };
     wait_for_the_end(&mut config, &reload).await?;
     info!("going down: saying goodbye");
     for door in served {
@@ -144,6 +147,11 @@ fn open_store(config: &Config) -> Result<(Option<Store>, Restored), Failure> {
     Ok((Some(store), restored))
 }
 
+/// By which names this router is called, and which pages may come.
+fn set_visitors(visitors: &Visitors, config: &Config) {
+    visitors.set(&[&config.node.name, &config.default_server.name], &config.clients.allow_origin);
+}
+
 fn settings(clients: &Clients) -> Settings {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     Settings {
@@ -200,6 +208,7 @@ struct Reload<'a> {
     log: LogFilter,
     requests: mpsc::Sender<Request>,
     control: Control,
+    visitors: Arc<Visitors>,
 }
 
 impl Reload<'_> {
@@ -220,6 +229,7 @@ impl Reload<'_> {
         let was_default_server = config.is_default_server();
         config.apply_live(&new);
         self.log.set(config.node.log);
+        set_visitors(&self.visitors, config);
         let _ = self.requests.send(Request::Configure(Box::new(settings(&config.clients)))).await;
         let mesh = Request::ConfigureMesh {
             extra_servers: config.extra_servers.clone(),

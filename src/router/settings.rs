@@ -7,6 +7,10 @@ use crate::wire::ClientId;
 
 /// Unconfirmed Playlists in flight to one client (PROTOCOLS.md, section 1).
 pub const IN_FLIGHT_MAX: usize = 5;
+/// Payload of unconfirmed Playlists in flight to one client, in bytes, if there is more
+/// than one of them: as much as one of the longest that radios send. What else is
+/// said waits behind no more than that, however slow the link.
+pub const IN_FLIGHT_BYTES_MAX: usize = 40_000;
 /// Sessions that wait for their client to return; beyond it the one that has
 /// waited longest ends (DESIGN.md, "Session").
 pub const DETACHED_SESSIONS_MAX: usize = 1_024;
