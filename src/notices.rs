@@ -108,7 +108,8 @@ mod tests {
         let all = BTreeSet::from(ips);
         // At first it is not known that they are one.
         assert!(says(&mut notices, 0, ips[1]));
-        let mut said = |second: u64| notices.may_say(Time::from_secs(second), ips[second as usize % 3], &all).is_some();
+        let mut said =
+            |second: u64| notices.may_say(Time::from_secs(second), ips[second as usize % 3], &all).is_some();
         assert_eq!((0..180).filter(|second| said(*second)).count(), 2, "and the one before");
     }
 

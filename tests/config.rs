@@ -408,12 +408,16 @@ fn allowed_clients_are_client_ids() {
 
 #[test]
 fn allowed_origins_are_as_browsers_say_them() {
-    let right = ["https://intercom.example", "http://10.0.0.1:8080", "http://[fd00::1]", "null", "*", "file://"];
+    let right =
+        ["https://intercom.example", "http://10.0.0.1:8080", "http://[fd00::1]", "null", "*", "file://"];
     let lines: String = right.iter().map(|origin| format!("list allow_origin '{origin}'\n")).collect();
     assert_eq!(read(&format!("config clients\n{lines}"), &[]).clients.allow_origin, right);
     for wrong in ["intercom.example", "https://", "https://a/", "https://a/b", "://a", "https://a b"] {
         let told = errors("", &[&format!("clients.allow_origin={wrong}")]);
-        assert!(told[0].contains("is not where a page is from, without a path, such as https://"), "{told:?}");
+        assert!(
+            told[0].contains("is not where a page is from, without a path, such as https://"),
+            "{told:?}"
+        );
     }
 }
 

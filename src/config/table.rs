@@ -3,8 +3,8 @@
 //! the defaults are in `Config::defaults`.
 
 use super::kind::{
-    Client, DISCOVERY, FLAG, FilePath, INTERFACE, Kind, LISTEN, LOG, Maybe, ORIGIN, PEER, Parsed, ROUTER_NAME,
-    STORAGE, URL,
+    Client, DISCOVERY, FLAG, FilePath, INTERFACE, Kind, LISTEN, LOG, Maybe, ORIGIN, PEER, Parsed,
+    ROUTER_NAME, STORAGE, URL,
 };
 use super::{Address, Config, ServerUrl, bounds};
 

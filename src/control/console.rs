@@ -136,7 +136,8 @@ enum Asked {
 impl Console {
     async fn answer(&self, request: &Head, here: IpAddr) -> Answer {
         let visitors = &self.visitors;
-        if let Err(stranger) = visitors.check_host(request).and_then(|()| visitors.check_page(request, here)) {
+        if let Err(stranger) = visitors.check_host(request).and_then(|()| visitors.check_page(request, here))
+        {
             return guarded(stranger.answer());
         }
         let answered = match asked(request) {

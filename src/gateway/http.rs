@@ -103,7 +103,9 @@ impl Head {
     pub(crate) fn is_followed(&self) -> bool {
         let has_body =
             self.all("Content-Length").chain(self.all("Transfer-Encoding")).any(|value| value != b"0");
-        self.is_1_1 && !has_body && !self.has("Connection", "close")
+        // Who wanted a WebSocket and is refused one has nothing more to ask.
+        let is_last = ["close", "upgrade"].iter().any(|token| self.has("Connection", token));
+        self.is_1_1 && !has_body && !is_last
     }
 }
 
@@ -177,7 +179,10 @@ impl Answer {
     /// for no body (HEAD) gets none.
     pub(crate) fn print(&self, with_body: bool, is_last: bool) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, phrase(self.status));
-        let mut field = |name: &str, value: &str| drop(write!(head, "{name}: {value}\r\n"));
+        let mut field = |name: &str, value: &str| {
+            // Into a String, which takes whatever is written.
+            let _ = write!(head, "{name}: {value}\r\n");
+        };
         self.fields.iter().for_each(|(name, value)| field(name, value));
         let is_switching = self.status == 101;
         if !is_switching {
@@ -261,9 +266,9 @@ mod tests {
 
     #[test]
     fn fields_have_no_case_and_lists_have_parts() {
-        let head = head("GET / HTTP/1.1\r\nCONNECTION: keep-alive, Upgrade\r\nx: y\r\n\r\n");
-        assert!(head.has("Connection", "upgrade") && !head.has("Connection", "close"));
-        assert_eq!(head.tokens("connection").collect::<Vec<_>>(), ["keep-alive", "Upgrade"]);
+        let head = head("GET / HTTP/1.1\r\nCONNECTION: keep-alive, TE\r\nx: y\r\n\r\n");
+        assert!(head.has("Connection", "te") && !head.has("Connection", "close"));
+        assert_eq!(head.tokens("connection").collect::<Vec<_>>(), ["keep-alive", "TE"]);
         assert!(head.is_followed());
     }
 

@@ -152,8 +152,8 @@ fn shown(text: &str) -> String {
 impl Rules {
     fn is_asked_for(&self, head: &Head) -> Result<(), Stranger> {
         let host = asked_host(head).unwrap_or(Some("two hosts"));
-        let is_ours =
-            host.is_none_or(|host| host_of(host).is_some_and(|host| is_address(&host) || self.is_name(&host)));
+        let is_ours = host
+            .is_none_or(|host| host_of(host).is_some_and(|host| is_address(&host) || self.is_name(&host)));
         let name = self.names.first().map_or("", |name| name);
         is_ours.then_some(()).ok_or_else(|| Stranger::Host(shown(host.unwrap_or_default()), name.to_owned()))
     }

@@ -64,12 +64,12 @@ pub use queue::{QUEUE_MAX_BYTES, QUEUE_MAX_FRAMES, STREAMS_MAX};
 pub use replay::SENDERS_MAX;
 pub use uplink::{AGAIN, AGAIN_LATELY, Uplink};
 
+use crate::lobby::Lobby;
 use address::{canonical, is_dialable};
 use beacon::BeaconKey;
 use datagrams::Datagrams;
 use handshake::Terms;
 use hub::Hub;
-use crate::lobby::Lobby;
 
 /// The versions that this router speaks, newest first: the current one, and
 /// the one before it once there is one.

@@ -455,10 +455,7 @@ impl Node {
         Report {
             identity: self.identity.clone(),
             uptime: self.clock.now().since(Time::ZERO),
-            doors: DoorsReport {
-                pages: self.visitors.refused(),
-                crowded_out: self.visitors.crowded_out(),
-            },
+            doors: DoorsReport { pages: self.visitors.refused(), crowded_out: self.visitors.crowded_out() },
             router,
             store: self.store.as_ref().map(Store::counters),
             files_written: crate::identity::written(),

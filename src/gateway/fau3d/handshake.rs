@@ -62,7 +62,8 @@ impl Guest {
             Ok(None) => {}
             // One that has begun to ask is told.
             Err(_) if !self.buffer.is_empty() => {
-                say_last(&mut self.stream, &Answer::line(408, "the request did not end within 10 s"), true).await;
+                say_last(&mut self.stream, &Answer::line(408, "the request did not end within 10 s"), true)
+                    .await;
             }
             Err(_) => {}
         }
@@ -191,7 +192,9 @@ fn accept_key(head: &Head) -> Result<String, Answer> {
         (Some(key), None) if !key.is_empty() && key.is_ascii() => return Ok(derive_accept_key(key)),
         (None, _) => "the header Sec-WebSocket-Key is missing",
         (Some(_), Some(_)) => "the header Sec-WebSocket-Key is there twice; send it once",
-        (Some(_), None) => "the header Sec-WebSocket-Key is empty or not ASCII; send 16 random bytes in base64",
+        (Some(_), None) => {
+            "the header Sec-WebSocket-Key is empty or not ASCII; send 16 random bytes in base64"
+        }
     };
     Err(Answer::line(400, reason))
 }
@@ -223,8 +226,7 @@ fn client_id(request: &Head) -> Result<ClientId, String> {
 
 /// `Some(None)`: there, but not text.
 fn client_id_parameter(query: &str) -> Option<Option<String>> {
-    let named =
-        query.split('&').find_map(|pair| pair.strip_prefix(CLIENT_ID)?.strip_prefix('='))?;
+    let named = query.split('&').find_map(|pair| pair.strip_prefix(CLIENT_ID)?.strip_prefix('='))?;
     Some(percent_decoded(named))
 }
 

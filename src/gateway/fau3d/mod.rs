@@ -20,8 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::http::{Answer, HEAD_BYTES_MAX};
 use super::Hall;
+use super::http::{Answer, HEAD_BYTES_MAX};
 use crate::lobby::Lobby;
 use crate::notices::{Notices, and_more};
 use crate::wire::fau3d::{ExtraServer, extra_servers_list};
@@ -117,7 +117,9 @@ impl Door {
         // Voice is small frames that must not wait for one another.
         let _ = stream.set_nodelay(true);
         let Ok(here) = stream.local_addr() else { return };
-        tokio::spawn(Guest { door: self, address, here: here.ip(), stream, buffer: Vec::new(), place }.attend());
+        tokio::spawn(
+            Guest { door: self, address, here: here.ip(), stream, buffer: Vec::new(), place }.attend(),
+        );
     }
 
     /// Says of one that is not let in why, once a minute for each address: some try

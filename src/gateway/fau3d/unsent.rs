@@ -4,8 +4,8 @@
 
 use std::os::fd::{AsFd, AsRawFd as _};
 
-use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::ioctl::{Getter, ioctl};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 
 /// Bytes in the socket's send queue, sent or not, that the other side has not
 /// acknowledged (Linux `SIOCOUTQ`, tcp(7)). Zero if the kernel does not say.
