@@ -21,11 +21,15 @@ pub mod gateway;
 #[cfg(feature = "net")]
 pub mod identity;
 #[cfg(feature = "net")]
+mod lobby;
+#[cfg(feature = "net")]
 pub mod mesh;
 #[cfg(feature = "net")]
 mod net;
 #[cfg(feature = "net")]
 pub mod node;
+#[cfg(feature = "net")]
+mod notices;
 pub mod pulse;
 #[cfg(test)]
 mod random;

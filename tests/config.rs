@@ -408,6 +408,21 @@ fn allowed_clients_are_client_ids() {
 }
 
 #[test]
+fn allowed_origins_are_as_browsers_say_them() {
+    let right =
+        ["https://intercom.example", "http://10.0.0.1:8080", "http://[fd00::1]", "null", "*", "file://"];
+    let lines: String = right.iter().map(|origin| format!("list allow_origin '{origin}'\n")).collect();
+    assert_eq!(read(&format!("config clients\n{lines}"), &[]).clients.allow_origin, right);
+    for wrong in ["intercom.example", "https://", "https://a/", "https://a/b", "://a", "https://a b"] {
+        let told = errors("", &[&format!("clients.allow_origin={wrong}")]);
+        assert!(
+            told[0].contains("is not where a page is from, without a path, such as https://"),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
 fn router_names_are_letters_digits_and_a_few_signs() {
     assert_eq!(read("", &["node.name=Router_1.lan-a"]).node.name, "Router_1.lan-a");
     for wrong in ["a b", "ä", "a/b", &"x".repeat(65)] {
@@ -490,7 +505,8 @@ fn unknown_names_are_warned_about_with_the_nearest_known_one() {
             "f:3: clients.max_client: unknown option, ignored; did you mean 'max_clients'?",
             "f:4: clients.peer: unknown option, ignored; it belongs in section 'mesh'",
             "f:5: clients.zzz: unknown option, ignored; known are: listen, max_clients, retry_interval_s, retry_count, \
-         session_grace_s, storage, storage_max_kib, storage_max_age_s, copies, hosts_file, allow_client",
+         session_grace_s, storage, storage_max_kib, storage_max_age_s, copies, hosts_file, allow_client, \
+         allow_origin",
             "f:6: unknown section 'zzz', ignored; known are: node, clients, mesh, default_server, extra_server",
         ]
     );
@@ -733,13 +749,19 @@ fn a_second_router_on_one_machine_is_one_option() {
         (ports, console, config.node.name.clone(), config.node.control.clone())
     };
     let (ports, console, name, control) = shown(&second);
-    assert_eq!((ports, &*console, &*name), (["[::]:8911".into(), "[::]:8912".into()], "127.0.0.1:8913", "host-2"));
+    assert_eq!(
+        (ports, &*console, &*name),
+        (["[::]:8911".into(), "[::]:8912".into()], "127.0.0.1:8913", "host-2")
+    );
     assert_eq!(control, Path::new("/var/run/fau3/fau3-2.sock"));
     assert_ne!((&first.node.identity, &first.node.data_dir), (&second.node.identity, &second.node.data_dir));
     // the command line counts more than the file, and what is given more than the default.
     let third = read("config node\noption instance '2'\n", &["node.instance=3", "node.name=mine"]);
     assert_eq!((third.clients.listen[0].port, &*third.node.name), (8921, "mine"));
-    assert_eq!(errors("", &["node.instance=10"]), ["--set: node.instance: '10' is not a whole number from 1 to 9"]);
+    assert_eq!(
+        errors("", &["node.instance=10"]),
+        ["--set: node.instance: '10' is not a whole number from 1 to 9"]
+    );
 }
 
 #[test]
@@ -767,7 +789,9 @@ fn addresses_of_which_one_is_every_address_need_one_socket_and_two_doors_need_tw
     }
     assert_eq!(
         errors("", &["clients.listen=0.0.0.0:8902"]),
-        ["--set: mesh.listen: '[::]:8902' is taken by 0.0.0.0:8902 of clients.listen already; give one another port"]
+        [
+            "--set: mesh.listen: '[::]:8902' is taken by 0.0.0.0:8902 of clients.listen already; give one another port"
+        ]
     );
 }
 

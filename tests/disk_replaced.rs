@@ -4,15 +4,13 @@
 #![cfg(feature = "disk")]
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use common::desktop::Desktop;
-use common::{Disk, Node, TempDir, wait_for};
+use crate::common::desktop::Desktop;
+use crate::common::{Disk, Node, TempDir, wait_for};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Longer than a client that says nothing waits for its first message.

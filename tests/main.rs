@@ -14,6 +14,7 @@ mod demo;
 mod discovery;
 mod disk;
 mod disk_failing;
+mod disk_replaced;
 mod extra_servers;
 mod hosts_file;
 mod mesh;

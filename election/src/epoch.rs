@@ -25,8 +25,7 @@ pub(crate) struct Belief {
 }
 
 /// Of epochs and lists. A step is more than a restart goes on by: some blocks.
-pub(crate) const NUMBERS: Belief =
-    Belief { at_once: 1 << 48, step: 4 * EPOCH_BLOCK, last: NUMBER_MAX / 2 };
+pub(crate) const NUMBERS: Belief = Belief { at_once: 1 << 48, step: 4 * EPOCH_BLOCK, last: NUMBER_MAX / 2 };
 /// Of what has 32 bits: lives, heartbeats, records. 17 years of heartbeats, and
 /// 67 million words from there to the end.
 pub(crate) const COUNTS: Belief = Belief { at_once: 1 << 31, step: 16, last: 3 << 30 };

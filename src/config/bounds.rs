@@ -31,6 +31,8 @@ pub const HOLD_MS: Number = Number { min: 0, max: 600_000 };
 pub const LISTEN_LEN_MAX: usize = 16;
 /// Entries of `clients.allow_client`.
 pub const ALLOW_CLIENT_LEN_MAX: usize = 10_000;
+/// Entries of `clients.allow_origin`.
+pub const ALLOW_ORIGIN_LEN_MAX: usize = 64;
 /// Entries of `mesh.interface`.
 pub const INTERFACE_LEN_MAX: usize = 16;
 /// Entries of `mesh.peer`.

@@ -157,6 +157,21 @@ pub(super) const INTERFACE: Text = Text {
     meaning: "the name of an interface or a logical network",
 };
 
+/// Where a page is from, as browsers say it (RFC 6454, section 7), or all of them.
+pub(super) const ORIGIN: Text = Text {
+    len_max: 255,
+    test: |text| {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"/'\"?#@".contains(&byte);
+        let is_web = |(scheme, host): (&str, &str)| {
+            let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+            let is_scheme = !scheme.is_empty() && scheme.bytes().all(is_letter);
+            is_scheme && host.bytes().all(is_plain) && (!host.is_empty() || scheme == "file")
+        };
+        ["*", "null"].contains(&text) || text.split_once("://").is_some_and(is_web)
+    },
+    meaning: "where a page is from, without a path, such as https://intercom.example, or * for every page",
+};
+
 /// A client's id, by the rule that clients meet when they connect.
 pub(super) struct Client;
 

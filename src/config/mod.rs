@@ -89,6 +89,8 @@ pub struct Clients {
     pub hosts_file: Option<PathBuf>,
     /// Client ids that may connect; empty: anyone.
     pub allow_client: Vec<ClientId>,
+    /// Origins of pages that may connect, beside this router's own; `*`: all.
+    pub allow_origin: Vec<String>,
 }
 
 /// Section `mesh`.
@@ -210,6 +212,7 @@ impl Config {
                 copies: 2,
                 hosts_file: places.hosts_file,
                 allow_client: Vec::new(),
+                allow_origin: Vec::new(),
             },
             mesh: Mesh {
                 enabled: true,

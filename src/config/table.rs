@@ -3,8 +3,8 @@
 //! the defaults are in `Config::defaults`.
 
 use super::kind::{
-    Client, DISCOVERY, FLAG, FilePath, INTERFACE, Kind, LISTEN, LOG, Maybe, PEER, Parsed, ROUTER_NAME,
-    STORAGE, URL,
+    Client, DISCOVERY, FLAG, FilePath, INTERFACE, Kind, LISTEN, LOG, Maybe, ORIGIN, PEER, Parsed,
+    ROUTER_NAME, STORAGE, URL,
 };
 use super::{Address, Config, ServerUrl, bounds};
 
@@ -147,6 +147,7 @@ pub static SECTIONS: &[SectionSpec] = &[
             one!(clients.copies, Live, bounds::COPIES),
             one!(clients.hosts_file, Restart, HOSTS_FILE),
             list!("allow_client" in clients.allow_client, Live, open_list(bounds::ALLOW_CLIENT_LEN_MAX), Client),
+            list!("allow_origin" in clients.allow_origin, Live, open_list(bounds::ALLOW_ORIGIN_LEN_MAX), ORIGIN),
         ],
     },
     SectionSpec {

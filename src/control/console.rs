@@ -3,26 +3,13 @@
 //!
 //! A browser on this host can be led here by a page from elsewhere whose name
 //! resolves to 127.0.0.1 (DNS rebinding). So only names that nobody else can
-//! own are answered: IP addresses, `localhost`, and the node's name, alone or
-//! within the domains of local networks ([`LOCAL_DOMAINS`]). A request without
-//! any name comes from a program, not from a browser, and is answered.
+//! own are answered ([`Visitors`]). A request without any name comes from a program,
+//! not from a browser, and is answered.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, REFERRER_POLICY, UPGRADE,
-    X_CONTENT_TYPE_OPTIONS,
-};
-use hyper::http::request::Parts;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -30,6 +17,8 @@ use tracing::{info, warn};
 
 use super::{Control, Status, Unanswered, metrics, page};
 use crate::config::Address;
+use crate::gateway::Visitors;
+use crate::gateway::http::{self, Answer, Head};
 use crate::net::refused;
 use crate::node::Report;
 
@@ -37,36 +26,27 @@ use crate::node::Report;
 const CONNECTIONS_MAX: usize = 32;
 /// A connection, which is one request, is over after this long.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
-/// The largest request head, in bytes.
-const HEAD_BYTES_MAX: usize = 8 * 1_024;
 /// Before an address that cannot be had is tried again.
 const BIND_INTERVAL: Duration = Duration::from_secs(10);
 /// After accept(2) failed (no descriptors left, say), before it is tried again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Domains that no public name server answers for: OpenWrt's own, multicast
-/// DNS (RFC 6762), and what is reserved for homes (RFC 8375) and for private
-/// use.
-const LOCAL_DOMAINS: [&str; 4] = ["lan", "local", "home.arpa", "internal"];
 /// What [`Control::set_warning`] calls a console that is not there.
 const NO_CONSOLE: &str = "console";
 /// What it calls one that strangers may reach.
 const OPEN_CONSOLE: &str = "console open";
 
 /// What a client is told that takes this port for its own.
-const NO_DOOR: &str =
-    "this port is the console's (node.console), for browsers; clients connect to another one (clients.listen), 8901 by default";
-
-type Answer = Response<Full<Bytes>>;
+const NO_DOOR: &str = "this port is the console's (node.console), for browsers; clients connect to another one (clients.listen), 8901 by default";
 
 /// What all connections share.
 struct Console {
     control: Control,
-    name: String,
+    visitors: Arc<Visitors>,
 }
 
 /// See [`Control::serve_console`].
-pub(super) fn serve(control: Control, address: Address, name: &str) {
-    let console = Arc::new(Console { control, name: name.to_owned() });
+pub(super) fn serve(control: Control, address: Address, visitors: Arc<Visitors>) {
+    let console = Arc::new(Console { control, visitors });
     tokio::spawn(async move {
         let listener = bind(&console.control, &address).await;
         if let Ok(bound) = listener.local_addr() {
@@ -131,17 +111,18 @@ async fn accept(console: Arc<Console>, listener: TcpListener) {
     }
 }
 
-async fn converse(console: Arc<Console>, stream: TcpStream, place: OwnedSemaphorePermit) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let console = console.clone();
-        async move { Ok::<_, Infallible>(console.answer(&request.into_parts().0).await) }
-    });
-    let connection = http1::Builder::new()
-        .keep_alive(false)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+async fn converse(console: Arc<Console>, mut stream: TcpStream, place: OwnedSemaphorePermit) {
     // Whatever went wrong, whoever asked has been told what could be told.
-    let _ = timeout(CONNECTION_TIME_MAX, connection).await;
+    let _ = timeout(CONNECTION_TIME_MAX, async {
+        let Ok(here) = stream.local_addr() else { return };
+        let (answer, with_body) = match http::read_head(&mut stream, &mut Vec::new()).await {
+            Ok(None) => return,
+            Ok(Some(head)) => (console.answer(&head, here.ip()).await, head.method != "HEAD"),
+            Err(answer) => (answer, true),
+        };
+        http::say_last(&mut stream, &answer, with_body).await;
+    })
+    .await;
     drop(place);
 }
 
@@ -152,16 +133,18 @@ enum Asked {
     Status,
     Metrics,
     /// Not there: the status and a line that says what is.
-    Wrong(StatusCode, &'static str),
+    Wrong(u16, &'static str),
 }
 
 impl Console {
-    async fn answer(&self, request: &Parts) -> Answer {
-        if let Err(why) = check_host(request, &self.name) {
-            return line(StatusCode::MISDIRECTED_REQUEST, &why);
+    async fn answer(&self, request: &Head, here: IpAddr) -> Answer {
+        let visitors = &self.visitors;
+        if let Err(stranger) = visitors.check_host(request).and_then(|()| visitors.check_page(request, here))
+        {
+            return guarded(stranger.answer());
         }
-        if request.headers.contains_key(UPGRADE) {
-            return line(StatusCode::MISDIRECTED_REQUEST, NO_DOOR);
+        if request.all("upgrade").next().is_some() {
+            return guarded(Answer::line(421, NO_DOOR));
         }
         let answered = match asked(request) {
             Asked::Page => self.control.report().await.map(|report| self.page(&report)),
@@ -171,64 +154,29 @@ impl Console {
             }),
             Asked::Wrong(status, why) => Ok(wrong(status, why)),
         };
-        answered.unwrap_or_else(|why: Unanswered| line(StatusCode::SERVICE_UNAVAILABLE, &why.to_string()))
+        answered.unwrap_or_else(|why: Unanswered| guarded(Answer::line(503, &why.to_string())))
     }
 
     fn page(&self, report: &Report) -> Answer {
         let nonce = nonce();
         let status = Status::new(report, self.control.warnings());
         let html = page::render(&status, &report.router.stats.latency, &nonce);
-        let mut answer = content("text/html; charset=utf-8", html);
-        if let Ok(policy) = HeaderValue::from_str(&page::content_security_policy(&nonce)) {
-            answer.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
-        }
-        answer
+        content("text/html; charset=utf-8", html)
+            .with("Content-Security-Policy", page::content_security_policy(&nonce))
     }
 }
 
-fn asked(request: &Parts) -> Asked {
-    let asked = match request.uri.path() {
+fn asked(request: &Head) -> Asked {
+    let asked = match request.path_and_query().0 {
         "/" => Asked::Page,
         "/status" => Asked::Status,
         "/metrics" => Asked::Metrics,
-        _ => return Asked::Wrong(StatusCode::NOT_FOUND, "nothing is here: see /, /status and /metrics"),
+        _ => return Asked::Wrong(404, "nothing is here: see /, /status and /metrics"),
     };
-    // hyper leaves out the body where a HEAD asks for none.
-    if request.method != Method::GET && request.method != Method::HEAD {
-        return Asked::Wrong(StatusCode::METHOD_NOT_ALLOWED, "the console only shows: use GET or HEAD");
+    if !["GET", "HEAD"].contains(&&*request.method) {
+        return Asked::Wrong(405, "the console only shows: use GET or HEAD");
     }
     asked
-}
-
-/// Whether the request was sent to a name that this router has.
-fn check_host(request: &Parts, name: &str) -> Result<(), String> {
-    let mut headers = request.headers.get_all(HOST).iter();
-    let hosts = [headers.next(), headers.next()].map(|host| host.map(|host| host.to_str().unwrap_or("?")));
-    // What stands in the target counts more (RFC 9112, section 3.2.2).
-    let authority = request.uri.authority().map(|authority| authority.as_str());
-    let is_ours = match (authority, hosts) {
-        (None, [None, None]) => true,
-        (Some(host), _) | (None, [Some(host), None]) => is_own_host(host, name),
-        _ => false,
-    };
-    let why = || format!("this router is not that host: use its IP address, localhost or {name}");
-    is_ours.then_some(()).ok_or_else(why)
-}
-
-/// `host` as in the header `Host`: a name or an address, with or without a port.
-fn is_own_host(host: &str, name: &str) -> bool {
-    let host = host.to_ascii_lowercase();
-    if let Some(bracketed) = host.strip_prefix('[') {
-        return bracketed.split_once(']').is_some_and(|(ip, port)| {
-            ip.parse::<Ipv6Addr>().is_ok() && (port.is_empty() || port.starts_with(':'))
-        });
-    }
-    let host = host.split(':').next().unwrap_or_default();
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let name = name.to_ascii_lowercase();
-    let is_name =
-        |rest: &str| rest.is_empty() || rest.strip_prefix('.').is_some_and(|it| LOCAL_DOMAINS.contains(&it));
-    host == "localhost" || host.parse::<IpAddr>().is_ok() || host.strip_prefix(&*name).is_some_and(is_name)
 }
 
 /// Fresh for each page; unguessable, and not a secret.
@@ -242,50 +190,38 @@ fn nonce() -> String {
 }
 
 fn content(kind: &'static str, text: String) -> Answer {
-    let mut answer = Response::new(Full::from(text));
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    answer
+    guarded(Answer::new(200, kind, text))
 }
 
-fn line(status: StatusCode, text: &str) -> Answer {
-    let mut answer = content("text/plain; charset=utf-8", format!("{text}\n"));
-    *answer.status_mut() = status;
+fn guarded(answer: Answer) -> Answer {
     answer
+        .with("Cache-Control", "no-store")
+        .with("X-Content-Type-Options", "nosniff")
+        .with("Referrer-Policy", "no-referrer")
 }
 
-fn wrong(status: StatusCode, why: &str) -> Answer {
-    let mut answer = line(status, why);
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    answer
+fn wrong(status: u16, why: &str) -> Answer {
+    let answer = guarded(Answer::line(status, why));
+    if status == 405 { answer.with("Allow", "GET, HEAD") } else { answer }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn request(method: &str, target: &str, hosts: &[&str]) -> Parts {
-        let mut request = Request::builder().method(method).uri(target);
-        for host in hosts {
-            request = request.header(HOST, *host);
-        }
-        request.body(()).unwrap().into_parts().0
+    fn request(method: &str, target: &str) -> Head {
+        Head::parse(format!("{method} {target} HTTP/1.1\r\n\r\n").as_bytes()).unwrap().unwrap().1
     }
 
     #[test]
     fn three_paths_are_there_and_only_to_be_read() {
-        let asked = |method, target| super::asked(&request(method, target, &[]));
+        let asked = |method, target| super::asked(&request(method, target));
         assert_eq!(asked("GET", "/"), Asked::Page);
         assert_eq!(asked("HEAD", "/"), Asked::Page);
         assert_eq!(asked("GET", "/status?pretty"), Asked::Status);
         assert_eq!(asked("GET", "/metrics"), Asked::Metrics);
         let status = |method, target| match asked(method, target) {
-            Asked::Wrong(status, _) => status.as_u16(),
+            Asked::Wrong(status, _) => status,
             found => panic!("{found:?}"),
         };
         assert_eq!(status("GET", "/favicon.ico"), 404);
@@ -293,56 +229,6 @@ mod tests {
         assert_eq!(status("POST", "/nowhere"), 404);
         assert_eq!(status("POST", "/status"), 405);
         assert_eq!(status("DELETE", "/"), 405);
-    }
-
-    #[test]
-    fn a_name_that_somebody_else_may_own_is_not_answered() {
-        let ours = |host| is_own_host(host, "Router-A");
-        for host in [
-            "127.0.0.1",
-            "127.0.0.1:8903",
-            "192.168.1.1:80",
-            "[::1]:8903",
-            "[fe80::1]",
-            "localhost:8903",
-            "LOCALHOST",
-            "router-a",
-            "router-a:8903",
-            "router-a.lan",
-            "Router-A.local.",
-            "router-a.home.arpa",
-        ] {
-            assert!(ours(host), "{host}");
-        }
-        for host in [
-            "",
-            ":8903",
-            "attacker.example",
-            "router-a.attacker.example",
-            "router-a.lan.attacker.example",
-            "router-attacker.example",
-            "router-a-lan",
-            "localhost.attacker.example",
-            "127.0.0.1.attacker.example",
-            "1.2.3.4.nip.io",
-            "[::1].attacker.example]",
-            "[attacker.example]",
-            "[::1",
-        ] {
-            assert!(!ours(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn the_host_is_taken_from_where_http_says() {
-        let is_answered =
-            |target: &str, hosts: &[&str]| check_host(&request("GET", target, hosts), "router-a").is_ok();
-        assert!(is_answered("/", &["localhost"]));
-        assert!(is_answered("/", &[]), "a program of HTTP/1.0");
-        assert!(!is_answered("/", &["attacker.example"]));
-        assert!(!is_answered("/", &["localhost", "attacker.example"]), "two are none");
-        assert!(!is_answered("http://attacker.example/", &["localhost"]), "the target counts");
-        assert!(is_answered("http://127.0.0.1:8903/", &["localhost"]));
     }
 
     #[test]

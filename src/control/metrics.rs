@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::status::{dropped, drops, election};
-use crate::node::Report;
+use crate::node::{DoorsReport, Report};
 use crate::router::{LATENCY_BOUNDS_MS, Stats};
 use crate::store::Counters;
 
@@ -20,6 +20,7 @@ pub(super) fn render(report: &Report, resident_bytes: Option<u64>) -> String {
     this_router(&mut text, report);
     what_it_holds(&mut text, report);
     what_it_did(&mut text, &report.router.stats);
+    turned_away(&mut text, report.doors);
     latency(&mut text, &report.router.stats);
     store(&mut text, report);
     mesh(&mut text, report);
@@ -92,6 +93,19 @@ fn what_it_did(text: &mut Text, stats: &Stats) {
         ],
     );
     text.counter("fau3_sessions_ended_total", "Sessions whose client stayed away.", stats.sessions_ended);
+}
+
+fn turned_away(text: &mut Text, doors: DoorsReport) {
+    text.counter(
+        "fau3_pages_refused_total",
+        "Requests of pages that may not connect (clients.allow_origin).",
+        doors.pages as u64,
+    );
+    text.counter(
+        "fau3_crowded_out_total",
+        "Connections for which there was no place before they said who they are.",
+        doors.crowded_out as u64,
+    );
 }
 
 /// Buckets are cumulative here, and separate in [`Stats`].

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::config::Address;
+use crate::gateway::Visitors;
 use crate::node::{Report, Request};
 
 pub use socket::{SocketError, SocketGuard};
@@ -114,12 +115,12 @@ impl Control {
         socket::serve(self.clone(), path)
     }
 
-    /// Serves the console on `address`, in tasks of its own. `name` is the
-    /// node's. Where the address cannot be had (yet), that is logged and shown
+    /// Serves the console on `address`, in tasks of its own. `visitors` says
+    /// who is answered. Where the address cannot be had (yet), that is logged and shown
     /// as a warning, and tried again: a router lives without a console. Must be
     /// called within a tokio runtime.
-    pub fn serve_console(&self, address: &Address, name: &str) {
-        console::serve(self.clone(), address.clone(), name);
+    pub fn serve_console(&self, address: &Address, visitors: Arc<Visitors>) {
+        console::serve(self.clone(), address.clone(), visitors);
     }
 }
 

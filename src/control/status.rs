@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::node::Report;
+use crate::node::{DoorsReport, Report};
 use crate::router::{LATENCY_BOUNDS_MS, Stats};
 
 use mesh::{Leading, MeshStatus, RouterStatus};
@@ -170,6 +170,10 @@ pub struct StreamsStatus {
 #[allow(missing_docs, reason = "as in Status")]
 pub struct ConnectionsStatus {
     pub refused: u64,
+    /// Of pages that may not connect, or that called this router by a foreign name.
+    pub pages_refused: u64,
+    /// Those for which there was no place before they said who they are.
+    pub crowded_out: u64,
     pub takeovers: u64,
     /// Clients that left for another router without having said so.
     pub roamed: u64,
@@ -230,7 +234,7 @@ impl<'a> Status<'a> {
             records: records(report),
             deliveries: deliveries(&router.stats),
             streams: streams(&router.stats),
-            connections: connections(&router.stats),
+            connections: connections(&router.stats, report.doors),
             drops: drops(&router.stats).into_iter().collect(),
             store: store(report),
             writes: WritesStatus {
@@ -314,9 +318,11 @@ fn streams(stats: &Stats) -> StreamsStatus {
     StreamsStatus { received: stats.streams_in, sent: stats.streams_out, passed: stats.streams_passed }
 }
 
-fn connections(stats: &Stats) -> ConnectionsStatus {
+fn connections(stats: &Stats, doors: DoorsReport) -> ConnectionsStatus {
     ConnectionsStatus {
         refused: stats.refused,
+        pages_refused: doors.pages as u64,
+        crowded_out: doors.crowded_out as u64,
         takeovers: stats.takeovers,
         roamed: stats.roamed,
         pings_unanswered: stats.pings_unanswered,

@@ -6,6 +6,10 @@
 //! list of doors.
 
 pub mod fau3d;
+pub(crate) mod http;
+mod visitors;
+
+pub use visitors::Visitors;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -62,6 +66,7 @@ pub enum Event {
 pub struct Hall {
     events: mpsc::Sender<Event>,
     conns: Arc<AtomicUsize>,
+    visitors: Arc<Visitors>,
 }
 
 impl Hall {
@@ -69,7 +74,7 @@ impl Hall {
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<Event>) {
         let (events, node) = mpsc::channel(EVENTS_WAITING_MAX);
-        (Self { events, conns: Arc::default() }, node)
+        (Self { events, conns: Arc::default(), visitors: Arc::default() }, node)
     }
 
     /// A number that no other connection has: they would have to come at a
@@ -78,6 +83,12 @@ impl Hall {
     #[must_use]
     pub fn next_conn(&self) -> ConnId {
         ConnId(self.conns.fetch_add(1, Ordering::Relaxed) as u64)
+    }
+
+    /// Which pages may come, and who was turned away before the router was asked.
+    #[must_use]
+    pub fn visitors(&self) -> &Arc<Visitors> {
+        &self.visitors
     }
 
     /// Where events go.

@@ -1,9 +1,8 @@
 //! Connections that come in and connections that go out, up to where the pair
 //! agrees on one. Bounds what has not proved itself yet.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -17,10 +16,11 @@ use super::handshake::{self, Established, Failure};
 use super::hub::Hub;
 use super::pipe::Pipe;
 use super::websocket;
+use crate::lobby::{Lobby, Place};
 
 /// Most connections that have not finished their handshake.
 pub const PENDING_MAX: usize = 64;
-/// Most of them from one address.
+/// Most of them from one address, or network of IPv6.
 pub const PENDING_MAX_EACH: usize = 8;
 /// How long a handshake may take.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -31,44 +31,8 @@ pub(super) const PATIENCE_FACTOR: u32 = 3;
 /// After an error of `accept` that may last (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Who is in the middle of a handshake.
-#[derive(Debug, Default)]
-pub(super) struct Pending(Mutex<BTreeMap<IpAddr, usize>>);
-
-/// A place among them, free again when dropped.
-pub(super) struct Place {
-    pending: Arc<Pending>,
-    ip: IpAddr,
-}
-
-impl Pending {
-    /// A place, if there is one.
-    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Place> {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = places.values().sum();
-        let own = places.get(&ip).copied().unwrap_or(0);
-        if all >= PENDING_MAX || own >= PENDING_MAX_EACH {
-            return None;
-        }
-        places.insert(ip, own + 1);
-        Some(Place { pending: self.clone(), ip })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut places = self.pending.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(left) = places.get_mut(&self.ip) {
-            *left -= 1;
-            if *left == 0 {
-                places.remove(&self.ip);
-            }
-        }
-    }
-}
-
 /// Takes connections until the mesh ends.
-pub(super) async fn listen(hub: Arc<Hub>, listener: TcpListener, pending: Arc<Pending>) {
+pub(super) async fn listen(hub: Arc<Hub>, listener: TcpListener, lobby: Arc<Lobby>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -84,7 +48,7 @@ pub(super) async fn listen(hub: Arc<Hub>, listener: TcpListener, pending: Arc<Pe
             hub.refuse(address, Refusal::NotLan);
             continue;
         }
-        let Some(place) = pending.enter(address.ip()) else {
+        let Some(place) = lobby.enter(address.ip()) else {
             hub.refuse(address, Refusal::TooMany);
             continue;
         };
@@ -206,23 +170,4 @@ async fn shake(
         Transport::WebSocket => Pipe::web_socket(websocket::dial(socket, &websocket::url(address)).await?),
     };
     handshake::dial(&hub.terms, hub.hello(), pipe, address, key).await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_open_connections_are_bounded_for_each_address_and_in_all() {
-        let pending = Arc::new(Pending::default());
-        let ip = |number: u8| IpAddr::from([10, 0, 0, number]);
-        let mut places: Vec<_> = (0..100).filter_map(|_| pending.enter(ip(1))).collect();
-        assert_eq!(places.len(), PENDING_MAX_EACH);
-        places.extend((0..100).filter_map(|number| pending.enter(ip(2 + number % 50))));
-        assert_eq!(places.len(), PENDING_MAX);
-        assert!(pending.enter(ip(200)).is_none());
-        places.clear();
-        assert!(pending.enter(ip(1)).is_some());
-        assert!(pending.0.lock().unwrap().is_empty(), "nothing is left of who has gone");
-    }
 }

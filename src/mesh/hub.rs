@@ -25,9 +25,9 @@ use super::events::EventSender;
 use super::frame::{Kind, Violation};
 use super::handshake::{Established, Failure, Hello, Terms};
 use super::link::Link;
-use super::notices::{ACQUAINTANCE, Notices};
 use super::replay::Replays;
 use super::uplink::Uplink;
+use crate::notices::{ACQUAINTANCE, Notices, and_more};
 
 /// How long the last frames and the goodbye may take.
 pub const GOODBYE_MAX: Duration = Duration::from_millis(500);
@@ -247,9 +247,9 @@ impl Hub {
     fn say_refused(&self, address: SocketAddr, why: Refusal, text: &str) {
         let mut state = self.state();
         let aliases = state.book.aliases(address.ip());
-        if state.notices.may_say(self.now(), address.ip(), &aliases) {
+        if let Some(unsaid) = state.notices.may_say(self.now(), address.ip(), &aliases) {
             drop(state);
-            warn!("mesh: {address}: refused: {text}");
+            warn!("mesh: {address}: refused: {text}{}", and_more(unsaid));
             self.events.say(MeshEvent::Refused { address, why });
         }
     }

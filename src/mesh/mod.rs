@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `api` | what the node says and hears |
 //! | `uplink` | the one connection to a default server that is a fau3 node |
-//! | `dial`, `replay`, `beacon`, `frame`, `queue`, `notices`, `crate::pulse` | the rules, pure |
+//! | `dial`, `replay`, `beacon`, `frame`, `queue`, `crate::notices`, `crate::pulse` | the rules, pure |
 //! | `pipe`, `websocket`, `psk`, `handshake`, `link` | a connection, from the socket up |
 //! | `doors`, `datagrams`, `sockets`, `hub`, `events` | what ties them together |
 //!
@@ -29,7 +29,6 @@ mod frame;
 mod handshake;
 mod hub;
 mod link;
-mod notices;
 mod pipe;
 mod psk;
 mod queue;
@@ -44,6 +43,7 @@ use std::sync::Arc;
 use fau3_election::{Incarnation, RouterId};
 use libp2p_identity::{Keypair, PeerId};
 
+pub use crate::notices::{NOTICE_EVERY, NOTICES_MAX};
 pub use crate::pulse::STALL;
 pub use api::{
     BeaconTarget, Counts, Down, Frame, FrameKind, MeshEvent, MeshSettings, Protocol, Refusal, SendOutcome,
@@ -59,16 +59,15 @@ pub use doors::{HANDSHAKE_MAX, PENDING_MAX, PENDING_MAX_EACH};
 pub use events::{BEACONS_MAX, EVENTS_MAX, FRAMES_MAX_BYTES, MeshEvents};
 pub use frame::FRAME_MAX_BYTES;
 pub use hub::GOODBYE_MAX;
-pub use notices::{NOTICE_EVERY, NOTICES_MAX};
 pub use psk::Key;
 pub use queue::{QUEUE_MAX_BYTES, QUEUE_MAX_FRAMES, STREAMS_MAX};
 pub use replay::SENDERS_MAX;
 pub use uplink::{AGAIN, AGAIN_LATELY, Uplink};
 
+use crate::lobby::Lobby;
 use address::{canonical, is_dialable};
 use beacon::BeaconKey;
 use datagrams::Datagrams;
-use doors::Pending;
 use handshake::Terms;
 use hub::Hub;
 
@@ -112,10 +111,10 @@ impl Mesh {
             settings.seed,
             sender,
         ));
-        let pending = Arc::new(Pending::default());
+        let lobby = Lobby::new(doors::PENDING_MAX, doors::PENDING_MAX_EACH);
         let mut datagrams = Vec::new();
         for sockets in opened {
-            tokio::spawn(doors::listen(hub.clone(), sockets.tcp, pending.clone()));
+            tokio::spawn(doors::listen(hub.clone(), sockets.tcp, lobby.clone()));
             datagrams.push(Arc::new(sockets.udp));
         }
         let datagrams = Arc::new(Datagrams::new(datagrams, keys));

@@ -26,7 +26,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_
 use tracing::{debug, info, warn};
 
 use crate::config::DefaultServer;
-use crate::gateway::{ClientLink, Event, Hall};
+use crate::gateway::{ClientLink, Event, Hall, Visitors};
 use crate::router::{ConnId, Input, Output, Refusal, Router, UpstreamInput};
 use crate::store::Store;
 
@@ -35,7 +35,7 @@ pub use clock::Clock;
 pub use commands::{check_config, keys};
 use mesh::Happened;
 pub use mesh::MeshSide;
-pub use report::{DefaultServerReport, Identity, MeshReport, Report};
+pub use report::{DefaultServerReport, DoorsReport, Identity, MeshReport, Report};
 pub use shown::Shown;
 use shown::view_text;
 pub use start::{on_runtime, run};
@@ -78,6 +78,7 @@ pub struct Node {
     clock: Clock,
     identity: Identity,
     events: mpsc::Receiver<Event>,
+    visitors: Arc<Visitors>,
     has_doors: bool,
     requests: mpsc::Receiver<Request>,
     links: BTreeMap<ConnId, Arc<dyn ClientLink>>,
@@ -114,6 +115,7 @@ impl Node {
             clock: Clock::start(),
             identity,
             events,
+            visitors: hall.visitors().clone(),
             has_doors: true,
             requests,
             links: BTreeMap::new(),
@@ -469,6 +471,7 @@ impl Node {
         Report {
             identity: self.identity.clone(),
             uptime: self.clock.now().since(Time::ZERO),
+            doors: DoorsReport { pages: self.visitors.refused(), crowded_out: self.visitors.crowded_out() },
             router,
             store: self.store.as_ref().map(Store::counters),
             files_written: crate::identity::written(),

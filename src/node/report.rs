@@ -47,6 +47,17 @@ pub struct DefaultServerReport {
     pub streams_dropped: u64,
 }
 
+/// The doors to clients, for people: what was turned away there before the router
+/// was asked, since the start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DoorsReport {
+    /// Requests of pages that may not connect, or that were sent to a name that is
+    /// not this router's.
+    pub pages: usize,
+    /// Connections for which there was no place.
+    pub crowded_out: usize,
+}
+
 /// A node at one moment: what `status`, the console and the metrics show.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -54,6 +65,8 @@ pub struct Report {
     pub identity: Identity,
     /// Since its start.
     pub uptime: Duration,
+    /// The doors to clients.
+    pub doors: DoorsReport,
     /// The router's part.
     pub router: Snapshot,
     /// The store's, with storage `disk`.

@@ -1,6 +1,7 @@
 //! `fau3 node`: from a configuration to a running router, and to its end.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fau3_election::Time;
@@ -16,7 +17,7 @@ use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, UpstreamSid
 use crate::config::{Clients, Config, Storage, Surroundings, Warning};
 use crate::control::Control;
 use crate::failure::Failure;
-use crate::gateway::{Hall, fau3d};
+use crate::gateway::{Hall, Visitors, fau3d};
 use crate::identity::{self, KeyFile};
 use crate::router::{Input, Origin, Restored, Router, Settings};
 use crate::store::{Bounds, Store, volatile_warning};
@@ -65,6 +66,7 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
     let servers = fau3d::ExtraServers::default();
     let (node, hall) = build(&config, &control, &servers, requests).await?;
     let requests = request;
+    set_visitors(hall.visitors(), &config);
     if config.clients.storage == Storage::Disk
         && let Some(text) = volatile_warning(&config.node.data_dir)
     {
@@ -73,10 +75,11 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
     }
     let _socket = control.serve_socket(&config.node.control).map_err(Failure::new)?;
     if let Some(console) = &config.node.console {
-        control.serve_console(console, &config.node.name);
+        control.serve_console(console, hall.visitors().clone());
     }
     // Last: whoever finds the port open finds everything there. One door for all
     // addresses: its bounds are the router's.
+    let visitors = hall.visitors().clone();
     let door = fau3d::Door::new(hall, servers);
     let mut served = Vec::new();
     for socket in bound {
@@ -89,7 +92,7 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
     drop(door);
     let node = tokio::spawn(node.run());
     let keys = keys_on_disk(&config);
-    let reload = Reload { args, log, requests: requests.clone(), control, keys };
+    let reload = Reload { args, log, requests: requests.clone(), control, visitors, keys };
     wait_for_the_end(&mut config, &reload).await?;
     info!("going down: saying goodbye");
     for door in served {
@@ -181,6 +184,11 @@ fn open_store(config: &Config) -> Result<(Option<Store>, Restored), Failure> {
     Ok((Some(store), restored))
 }
 
+/// By which names this router is called, and which pages may come.
+fn set_visitors(visitors: &Visitors, config: &Config) {
+    visitors.set(&[&config.node.name, &config.default_server.name], &config.clients.allow_origin);
+}
+
 fn settings(clients: &Clients) -> Settings {
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
     Settings {
@@ -237,6 +245,7 @@ struct Reload<'a> {
     log: LogFilter,
     requests: mpsc::Sender<Request>,
     control: Control,
+    visitors: Arc<Visitors>,
     /// As they were at the start.
     keys: KeysOnDisk,
 }
@@ -277,6 +286,7 @@ impl Reload<'_> {
         let was_default_server = config.is_default_server();
         config.apply_live(&new);
         self.log.set(config.node.log);
+        set_visitors(&self.visitors, config);
         let _ = self.requests.send(Request::Configure(Box::new(settings(&config.clients)))).await;
         let mesh = Request::ConfigureMesh {
             extra_servers: config.extra_servers.clone(),

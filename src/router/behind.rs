@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::delivery::has_room_for;
 use super::io::Output;
 use super::record::Position;
 use super::rooms::Room;
@@ -35,6 +36,9 @@ impl Link {
         if let Some((position, record)) = in_order.find(|(position, _)| endings(position) < ENDINGS_MAX) {
             if endings(position) + 1 == ENDINGS_MAX && first.is_some() {
                 return None; // It goes alone.
+            }
+            if !has_room_for(&self.playlists, record) {
+                return None;
             }
             self.next = position + 1;
             return Some((*position, record));

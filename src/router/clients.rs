@@ -17,14 +17,16 @@ use crate::wire::ClientId;
 use crate::wire::fau3e::SessionVersion;
 
 /// Addresses that belong to one place: one of IPv4, or an IPv6 network of 64
-/// bits, which is what one site gets (RFC 6177).
+/// bits, which is what one site gets (RFC 6177). Those that are good for one link
+/// only are all of one network, and each is one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct AddressBlock(u128);
+pub struct AddressBlock(u128);
 
 impl From<IpAddr> for AddressBlock {
     fn from(address: IpAddr) -> Self {
         let bits = match address.to_canonical() {
             IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => v6.to_bits(),
             IpAddr::V6(v6) => v6.to_bits() & !u128::from(u64::MAX),
         };
         Self(bits)
@@ -69,7 +71,10 @@ impl Contests {
 
 impl Router {
     pub(super) fn is_allowed(&self, client_id: &ClientId) -> bool {
-        self.settings.allow_clients.is_empty() || self.settings.allow_clients.contains(client_id)
+        let allowed = &self.settings.allow_clients;
+        allowed.is_empty()
+            || allowed.contains(client_id)
+            || allowed.iter().any(|known| known.is_same_device(client_id))
     }
 
     pub(super) fn connect(&mut self, conn: ConnId, client_id: ClientId, address: IpAddr) {

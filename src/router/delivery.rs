@@ -5,12 +5,13 @@
 //! left the socket buffer, and once it has passed, a WebSocket ping is sent and
 //! awaited: only what is still unconfirmed behind its answer is sent again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::io::{ConnId, FrameNo, Output, ToClient};
 use super::mutants::mutated;
 use super::session::{Departure, InFlight, Session, Wait};
-use super::settings::{ENDINGS_MAX, IN_FLIGHT_MAX};
+use super::settings::{ENDINGS_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX};
 use super::{Router, SessionKey};
 use crate::wire::fau3d::Status;
 use crate::wire::{Record, Uuid};
@@ -213,6 +214,12 @@ impl Router {
             self.pump(key);
         }
     }
+}
+
+/// Whether one more fits beside those in flight, by its bytes: one alone always does.
+pub(super) fn has_room_for(in_flight: &VecDeque<InFlight<Arc<Record>>>, record: &Record) -> bool {
+    let bytes: usize = in_flight.iter().map(|playlist| playlist.what.payload.len()).sum();
+    in_flight.is_empty() || bytes + record.payload.len() <= IN_FLIGHT_BYTES_MAX
 }
 
 impl<T> InFlight<T> {

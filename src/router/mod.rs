@@ -36,7 +36,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::wire::fau3d::{FromClient, Invalid, Status};
 use crate::wire::{ClientId, RoomId, Uuid};
-use clients::{AddressBlock, Contests};
+pub use clients::AddressBlock;
+use clients::Contests;
 use mesh::{Mesh, Origins};
 use propogate::{Remembered, Uncommitted};
 use record::Log;

@@ -17,6 +17,10 @@ pub const ENDINGS_MAX: u32 = 3;
 /// Records on which a session's connections have ended; beyond it the one that
 /// came first is forgotten, and counted anew.
 pub const SUSPECTS_MAX: usize = 128;
+/// Payload of unconfirmed Playlists in flight to one client, in bytes, if there is more
+/// than one of them: as much as one of the longest that radios send. What else is
+/// said waits behind no more than that, however slow the link.
+pub const IN_FLIGHT_BYTES_MAX: usize = 40_000;
 /// Sessions that wait for their client to return; beyond it the one that has
 /// waited longest ends (DESIGN.md, "Session").
 pub const DETACHED_SESSIONS_MAX: usize = 1_024;

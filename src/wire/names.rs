@@ -42,6 +42,25 @@ impl ClientId {
         Ok(Self(text.into()))
     }
 
+    /// Whether both are one id, or one MAC address in whatever capitals: for lists that
+    /// people write. Sessions go by the id as it was sent.
+    #[must_use]
+    pub fn is_same_device(&self, other: &Self) -> bool {
+        self == other || (self.is_mac() && self.0.eq_ignore_ascii_case(&other.0))
+    }
+
+    /// `AA:BB:CC:DD:EE:FF`, with `-` between the pairs, or with nothing.
+    fn is_mac(&self) -> bool {
+        let text = self.0.as_bytes();
+        let pairs = match text.len() {
+            12 => 2,
+            17 if [b':', b'-'].contains(&text[2]) => 3,
+            _ => return false,
+        };
+        let digits = |pair: &[u8]| pair.iter().take(2).all(u8::is_ascii_hexdigit);
+        text.chunks(pairs).all(|pair| digits(pair) && pair.get(2).is_none_or(|between| *between == text[2]))
+    }
+
     /// The text as the client sent it.
     #[must_use]
     pub fn as_str(&self) -> &str {

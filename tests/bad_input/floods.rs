@@ -280,3 +280,79 @@ fn a_flood_of_requests_on_one_connection_is_answered_in_order() {
         assert_eq!(upgraded.status, 101);
     });
 }
+
+/// A client with a ping time-out of 20 s behind a link of 8 KiB/s would drop if its
+/// ping were answered behind all that is stored.
+#[test]
+fn a_ping_and_a_confirm_wait_behind_no_more_than_one_long_message() {
+    const MESSAGES: usize = 12;
+    /// The longest that a radio sends, in bytes, and what its Playlist has.
+    const LONG: usize = 38_000;
+    const PLAYLIST_BYTES: usize = 51_200;
+    let node = Node::start();
+    undisturbed(&node, || {
+        // Given twelve long messages for one that reads nothing,
+        let [mut speaker, mut hearer] = ["AA:01", "AA:02"].map(|id| Radio::connect(&node, id));
+        hearer.subscribe("hall");
+        rustix::net::sockopt::set_socket_recv_buffer_size(&hearer.socket, 4_096).unwrap();
+        for number in 0..MESSAGES {
+            let (uuid, frame) = speaker.propogate("hall", &[number as u8; LONG]);
+            speaker.send(TEXT, &frame);
+            assert_eq!(speaker.confirmed(&uuid), 3);
+        }
+        // when it asks whether the router is there, in both ways,
+        hearer.send(PING, b"there?");
+        hearer.send(TEXT, br#"{"MessageType":"Ping","MessageUuid":"p"}"#);
+        std::thread::sleep(Duration::from_millis(300));
+        // then the answers stand behind one of them at most,
+        let (mut before, mut answers, mut playlists) = (0, 0, Vec::new());
+        while answers < 2 {
+            let (opcode, payload) = hearer.receive(PATIENCE).expect("the answers");
+            let is_confirm = payload.windows(9).any(|part| part == b"\"Confirm\"");
+            if opcode == crate::common::radio::PONG || is_confirm {
+                answers += 1;
+            } else {
+                before += payload.len();
+                playlists.push(payload);
+            }
+        }
+        assert!(before <= PLAYLIST_BYTES, "{before} bytes before the answers");
+        // and all of them come, in their order, as it answers.
+        let mut heard = Vec::new();
+        while heard.len() < MESSAGES {
+            let payload = match playlists.pop() {
+                Some(payload) => payload,
+                None => hearer.receive(PATIENCE).expect("the next one").1,
+            };
+            let playlist: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+            if playlist["MessageType"] != "Playlist" {
+                continue;
+            }
+            heard.push(playlist["Records"][0]["Payload"].as_str().unwrap()[..4].to_owned());
+            let confirm =
+                json!({"MessageType": "Confirm", "MessageUuid": playlist["MessageUuid"], "Status": 3});
+            hearer.send(TEXT, confirm.to_string().as_bytes());
+        }
+        let mut sorted = heard.clone();
+        sorted.sort();
+        sorted.dedup();
+        assert_eq!((heard.len(), &heard), (sorted.len(), &sorted), "each once, in order");
+    });
+}
+
+#[test]
+fn connections_for_which_there_is_no_place_are_told_logged_once_and_counted() {
+    let node = Node::start();
+    undisturbed(&node, || {
+        let mut sockets: Vec<_> =
+            (0..220).map(|_| crate::common::http::connect_from(ELSEWHERE, node.address())).collect();
+        crate::common::wait_for("the last ones to be turned away", PATIENCE, || {
+            count(&node, "connections", "crowded_out") == 220 - 128
+        });
+        let answer = exchange(&mut sockets[219], b"").unwrap();
+        assert_eq!((answer.status, &*answer.headers["retry-after"]), (503, "10"));
+    });
+    let log = node.log();
+    assert_eq!(log.lines().filter(|line| line.contains("turned away")).count(), 1, "{log}");
+    assert!(log.contains("too many connections") && log.contains("address=127.0.0.3"), "{log}");
+}

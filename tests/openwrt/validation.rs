@@ -11,7 +11,7 @@ use crate::openwrt::root::Root;
 
 /// Options whose type is "any text": the program alone judges them, which
 /// `check-config` asks it to do in the same script.
-const ANY_TEXT: [&str; 11] = [
+const ANY_TEXT: [&str; 12] = [
     "node.data_dir",
     "node.identity",
     "node.control",
@@ -19,6 +19,7 @@ const ANY_TEXT: [&str; 11] = [
     "clients.listen",
     "clients.hosts_file",
     "clients.allow_client",
+    "clients.allow_origin",
     "mesh.listen",
     "mesh.key",
     "mesh.peer",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::mesh::Counts;
-use crate::node::{DefaultServerReport, Identity, MeshReport};
+use crate::node::{DefaultServerReport, DoorsReport, Identity, MeshReport};
 use crate::router::{self, ServerKind, Snapshot};
 use crate::store::Counters;
 use crate::upstream::{ListReport, WatchReport};
@@ -32,6 +32,7 @@ pub(in crate::control) fn report() -> Report {
             router_id: RouterId([0xaa; 16]),
         },
         uptime: Duration::from_millis(61_500),
+        doors: DoorsReport { pages: 4, crowded_out: 5 },
         router: Snapshot {
             clients: vec![client("AA:BB", Some(NASTY_ROOM), 7), client("new", None, 0)],
             detached: 3,

@@ -193,7 +193,8 @@ impl Decoder {
             OpCode::Control(_) => Kind::Close,
         };
         if kind == Kind::Data {
-            if self.message.len() as u64 + length > FRAME_BYTES_MAX as u64 {
+            // Any 64 bits may be announced: what is compared is never a sum.
+            if length > FRAME_BYTES_MAX.saturating_sub(self.message.len()) as u64 {
                 return Err(TOO_BIG);
             }
             self.fragmented = !header.is_final;

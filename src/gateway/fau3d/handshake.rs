@@ -1,139 +1,215 @@
 //! From an HTTP request to a client: who it is, whether it is let in, and what
 //! everybody else is told.
+//!
+//! The router is asked last, when nothing that this door knows of can fail any
+//! more: an id that somebody takes over is taken from a client that is served.
 
-use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{
-    CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::time::{timeout, timeout_at};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tracing::{debug, info};
+use tracing::debug;
 
-use super::Door;
 use super::socket::Socket;
+use super::{Door, HANDSHAKE_TIME_MAX};
 use crate::gateway::Event;
+use crate::gateway::http::{Answer, Head, read_head, say_last};
+use crate::lobby::Place;
 use crate::router::{Input, Refusal};
 use crate::wire::ClientId;
 use crate::wire::fau3d::{NO_SERVER_OF_ROUTERS, RELAY_HEADER};
 
-/// What a client calls itself by.
-const CLIENT_ID: HeaderName = HeaderName::from_static("fau3-client-id");
-/// The same in the request's target, for browsers, which cannot set headers.
-const CLIENT_ID_PARAMETER: &str = "fau3-client-id";
-/// Echoed if a client offers it.
+/// What a client calls itself by: a header, or a parameter of the request's target
+/// for browsers, which cannot set headers.
+const CLIENT_ID: &str = "fau3-client-id";
+/// Echoed if a client offers it, in the capitals in which it does.
 const SUB_PROTOCOL: &str = "Fau3VOMProto";
 /// Where other routers ask for the list of extra servers.
 const EXTRA_SERVERS_PATH: &str = "/fau3vom/GetExtraServersList";
+/// An answer of a few hundred bytes that has not left after this time does not.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
-type Answer = Response<Full<Bytes>>;
-
-/// Answers one request.
-pub(super) async fn answer(
-    door: Arc<Door>,
-    address: IpAddr,
-    request: Request<Incoming>,
-) -> Result<Answer, Infallible> {
-    Ok(match classify(&request) {
-        Asked::Upgrade => upgrade(door, address, request).await.unwrap_or_else(|refusal| refusal),
-        Asked::ExtraServers => extra_servers(&door),
-        Asked::NotWebSocket => not_websocket(),
-        Asked::Unknown => line(
-            StatusCode::NOT_FOUND,
-            "nothing is here: connect a WebSocket to any path, or GET /fau3vom/GetExtraServersList",
-        ),
-    })
+/// A connection that is not a client's yet.
+pub(super) struct Guest {
+    pub(super) door: Arc<Door>,
+    pub(super) address: IpAddr,
+    /// This router's address that it has reached.
+    pub(super) here: IpAddr,
+    pub(super) stream: TcpStream,
+    /// What has come and is not read yet.
+    pub(super) buffer: Vec<u8>,
+    pub(super) place: Place,
 }
 
-enum Asked {
-    Upgrade,
-    ExtraServers,
-    NotWebSocket,
-    Unknown,
-}
-
-fn classify(request: &Request<Incoming>) -> Asked {
-    let wants = |header, token| has_token(request.headers(), header, token);
-    match (request.method(), request.uri().path()) {
-        (&Method::GET, _) if wants(CONNECTION, "upgrade") && wants(UPGRADE, "websocket") => Asked::Upgrade,
-        (&Method::GET | &Method::HEAD, EXTRA_SERVERS_PATH) => Asked::ExtraServers,
-        (&Method::GET | &Method::HEAD, "/") => Asked::NotWebSocket,
-        _ => Asked::Unknown,
-    }
-}
-
-async fn upgrade(door: Arc<Door>, address: IpAddr, mut request: Request<Incoming>) -> Result<Answer, Answer> {
-    if request.headers().contains_key(RELAY_HEADER) {
-        return Err(line(StatusCode::MISDIRECTED_REQUEST, NO_SERVER_OF_ROUTERS));
-    }
-    let client_id = client_id(&request).map_err(|reason| line(StatusCode::BAD_REQUEST, &reason))?;
-    let accept = accept_key(request.headers()).map_err(|answer| *answer)?;
-    let (decision, decided) = oneshot::channel();
-    let upgraded = hyper::upgrade::on(&mut request);
-    // A task of its own: hyper drops this one when the client vanishes, and
-    // whom the router has let in must be served, if only to its end.
-    tokio::spawn(let_in(door, client_id, address, decision, upgraded));
-    let admitted = decided.await.unwrap_or(Err(Refusal::ShuttingDown));
-    admitted.map_err(|refusal| {
-        let status = StatusCode::from_u16(refusal.http_status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-        line(status, &refusal.to_string())
-    })?;
-    let mut answer = Response::new(Full::default());
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = answer.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    if has_token(request.headers(), SEC_WEBSOCKET_PROTOCOL, SUB_PROTOCOL) {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUB_PROTOCOL));
-    }
-    Ok(answer)
-}
-
-/// Asks the router, says what it decided, and serves the client if it may come
-/// in.
-async fn let_in(
-    door: Arc<Door>,
+/// A request that lacks nothing: who asks, and what it is answered if the router
+/// lets it in.
+struct Upgrade {
     client_id: ClientId,
-    address: IpAddr,
-    decision: oneshot::Sender<Result<(), Refusal>>,
-    upgraded: hyper::upgrade::OnUpgrade,
-) {
-    let conn = door.hall.next_conn();
-    let socket = Arc::new(Socket::new(address, door.tails.clone(), door.unfinished.clone()));
-    if let Err(refusal) = door.hall.connect(conn, client_id.clone(), address, socket.clone()).await {
-        info!(%client_id, %address, "client turned away: {refusal}");
-        let _ = decision.send(Err(refusal));
-        return;
+    answer: Answer,
+}
+
+impl Guest {
+    /// Answers it, and serves it to its end if it becomes a client.
+    pub(super) async fn attend(mut self) {
+        let deadline = tokio::time::Instant::now() + HANDSHAKE_TIME_MAX;
+        match timeout_at(deadline, self.converse()).await {
+            Ok(Some(upgrade)) => self.let_in(upgrade).await,
+            Ok(None) => {}
+            // One that has begun to ask is told.
+            Err(_) if !self.buffer.is_empty() => {
+                say_last(&mut self.stream, &Answer::line(408, "the request did not end within 10 s"), true)
+                    .await;
+            }
+            Err(_) => {}
+        }
     }
-    debug!(%client_id, %address, conn = conn.0, "client let in");
-    let events = door.hall.events().clone();
-    drop(door);
-    let _ = decision.send(Ok(()));
-    let parts = upgraded.await.ok().and_then(|upgraded| upgraded.downcast::<TokioIo<TcpStream>>().ok());
-    if let Some(parts) = parts {
-        socket.serve(conn, parts.io.into_inner(), parts.read_buf.into(), events).await;
-    } else {
-        // Gone between request and answer.
-        let _ = events.send(Event::Input(Input::Disconnected { conn })).await;
+
+    /// Answers requests until one is to be an upgrade, or none may follow.
+    async fn converse(&mut self) -> Option<Upgrade> {
+        loop {
+            let head = match read_head(&mut self.stream, &mut self.buffer).await {
+                Ok(head) => head?,
+                Err(answer) => {
+                    say_last(&mut self.stream, &answer, true).await;
+                    return None;
+                }
+            };
+            let answer = match self.judge(&head) {
+                Ok(upgrade) => return Some(upgrade),
+                Err(answer) => answer,
+            };
+            let with_body = head.method != "HEAD";
+            if !head.is_followed() {
+                say_last(&mut self.stream, &answer, with_body).await;
+                return None;
+            }
+            self.stream.write_all(&answer.print(with_body, false)).await.ok()?;
+        }
     }
+
+    /// What a request is: an upgrade, or to be answered.
+    fn judge(&self, head: &Head) -> Result<Upgrade, Answer> {
+        self.door.hall.visitors().check_page(head, self.here).map_err(|stranger| {
+            self.door.turned_away(self.address, None, &stranger.reason());
+            stranger.answer()
+        })?;
+        let is_upgrade = head.has("Connection", "upgrade") && head.has("Upgrade", "websocket");
+        match (&*head.method, head.path_and_query().0) {
+            ("GET", _) if is_upgrade => upgrade(head).inspect_err(|answer| {
+                self.door.turned_away(self.address, None, answer.text());
+            }),
+            ("GET" | "HEAD", EXTRA_SERVERS_PATH) => {
+                Err(Answer::new(200, "application/json", self.door.servers.body()))
+            }
+            ("GET" | "HEAD", "/") => {
+                Err(no_websocket("this port speaks WebSocket (FAU3VOM-D), not plain HTTP"))
+            }
+            _ => Err(Answer::line(
+                404,
+                "nothing is here: connect a WebSocket to any path with GET, or GET /fau3vom/GetExtraServersList",
+            )),
+        }
+    }
+
+    /// Asks the router, says what it decided, and serves the client if it may come
+    /// in.
+    async fn let_in(self, Upgrade { client_id, answer }: Upgrade) {
+        let Self { door, address, mut stream, buffer, place, .. } = self;
+        // Whoever has gone meanwhile throws nobody out.
+        if has_gone(&stream) {
+            debug!(%client_id, %address, "gone before it was let in");
+            return;
+        }
+        let conn = door.hall.next_conn();
+        let socket = Arc::new(Socket::new(address, door.tails.clone(), door.unfinished.clone()));
+        if let Err(refusal) = door.hall.connect(conn, client_id.clone(), address, socket.clone()).await {
+            door.turned_away(address, Some(client_id.as_str()), &refusal.to_string());
+            return say_last(&mut stream, &refused(refusal), true).await;
+        }
+        debug!(%client_id, %address, conn = conn.0, "client let in");
+        let events = door.hall.events().clone();
+        drop((door, place));
+        let told = timeout(ANSWER_TIME_MAX, stream.write_all(&answer.print(false, false))).await;
+        if matches!(told, Ok(Ok(()))) {
+            socket.serve(conn, stream, buffer, events).await;
+        } else {
+            // Gone between request and answer.
+            let _ = events.send(Event::Input(Input::Disconnected { conn })).await;
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Answer {
+    Answer::line(refusal.http_status(), &refusal.to_string())
+}
+
+/// Whether the other side has closed, behind whatever it has sent.
+fn has_gone(stream: &TcpStream) -> bool {
+    let closed = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+    let mut asked = [PollFd::new(stream, PollFlags::RDHUP)];
+    poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok()
+        && asked[0].revents().intersects(closed)
+}
+
+/// Checks all that a request to become a WebSocket needs (RFC 6455, section 4.2).
+fn upgrade(head: &Head) -> Result<Upgrade, Answer> {
+    if !head.is_1_1 {
+        return Err(no_websocket(
+            "a WebSocket needs HTTP/1.1, and this request came as HTTP/1.0: set the proxy between to 1.1",
+        ));
+    }
+    if head.all(RELAY_HEADER).next().is_some() {
+        return Err(Answer::line(421, NO_SERVER_OF_ROUTERS));
+    }
+    let client_id = client_id(head).map_err(|reason| Answer::line(400, &reason))?;
+    let mut versions = head.all("Sec-WebSocket-Version");
+    if versions.next() != Some(b"13") {
+        let answer = Answer::line(426, "this port speaks WebSocket version 13 (RFC 6455) only");
+        return Err(answer.with("Sec-WebSocket-Version", "13"));
+    }
+    let mut answer = Answer::switching()
+        .with("Upgrade", "websocket")
+        .with("Connection", "Upgrade")
+        .with("Sec-WebSocket-Accept", accept_key(head)?);
+    // In other capitals it is another one to a browser.
+    let offered = head.tokens("Sec-WebSocket-Protocol").find(|it| it.eq_ignore_ascii_case(SUB_PROTOCOL));
+    if let Some(offered) = offered {
+        answer = answer.with("Sec-WebSocket-Protocol", offered.to_owned());
+    }
+    Ok(Upgrade { client_id, answer })
+}
+
+/// What proves that the upgrade was understood (RFC 6455, section 4.2.2). Real
+/// devices send keys of other lengths than the RFC's 16 bytes: taken as well.
+fn accept_key(head: &Head) -> Result<String, Answer> {
+    let mut keys = head.all("Sec-WebSocket-Key");
+    let reason = match (keys.next(), keys.next()) {
+        (Some(key), None) if !key.is_empty() && key.is_ascii() => return Ok(derive_accept_key(key)),
+        (None, _) => "the header Sec-WebSocket-Key is missing",
+        (Some(_), Some(_)) => "the header Sec-WebSocket-Key is there twice; send it once",
+        (Some(_), None) => {
+            "the header Sec-WebSocket-Key is empty or not ASCII; send 16 random bytes in base64"
+        }
+    };
+    Err(Answer::line(400, reason))
+}
+
+fn no_websocket(text: &str) -> Answer {
+    Answer::line(426, text).with("Upgrade", "websocket")
 }
 
 /// The client's id, from the header or else from the target.
-fn client_id(request: &Request<Incoming>) -> Result<ClientId, String> {
-    let mut headers = request.headers().get_all(CLIENT_ID).iter();
+fn client_id(request: &Head) -> Result<ClientId, String> {
+    let mut headers = request.all(CLIENT_ID);
     let text = match (headers.next(), headers.next()) {
         (Some(_), Some(_)) => return Err("fau3-client-id is there twice; send it once".into()),
-        (Some(header), None) => header.to_str().map(str::to_owned).ok(),
-        (None, _) => match client_id_parameter(request.uri().query().unwrap_or_default()) {
+        (Some(header), None) => header.is_ascii().then(|| String::from_utf8_lossy(header).into_owned()),
+        (None, _) => match client_id_parameter(request.path_and_query().1) {
             Some(parameter) => parameter,
             None => return Err("the header fau3-client-id is missing; send your unique id in it".into()),
         },
@@ -150,8 +226,7 @@ fn client_id(request: &Request<Incoming>) -> Result<ClientId, String> {
 
 /// `Some(None)`: there, but not text.
 fn client_id_parameter(query: &str) -> Option<Option<String>> {
-    let named =
-        query.split('&').find_map(|pair| pair.strip_prefix(CLIENT_ID_PARAMETER)?.strip_prefix('='))?;
+    let named = query.split('&').find_map(|pair| pair.strip_prefix(CLIENT_ID)?.strip_prefix('='))?;
     Some(percent_decoded(named))
 }
 
@@ -172,77 +247,56 @@ fn percent_decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// What proves that the upgrade was understood (RFC 6455, section 4.2.2). Real
-/// devices send keys of other lengths than the RFC's 16 bytes: taken as well.
-fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, Box<Answer>> {
-    if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        let mut answer =
-            line(StatusCode::UPGRADE_REQUIRED, "this port speaks WebSocket version 13 (RFC 6455) only");
-        answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        return Err(answer.into());
-    }
-    let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
-    key.and_then(|accept| HeaderValue::from_str(&accept).ok())
-        .ok_or_else(|| line(StatusCode::BAD_REQUEST, "the header Sec-WebSocket-Key is missing").into())
-}
-
-fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
-}
-
-fn extra_servers(door: &Door) -> Answer {
-    let mut answer = Response::new(Full::from(door.servers.body()));
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    answer
-}
-
-fn not_websocket() -> Answer {
-    let mut answer =
-        line(StatusCode::UPGRADE_REQUIRED, "this port speaks WebSocket (FAU3VOM-D), not plain HTTP");
-    answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-    answer
-}
-
-fn line(status: StatusCode, text: &str) -> Answer {
-    let mut answer = Response::new(Full::from(format!("{text}\n")));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    answer
-}
-
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
     use super::super::ExtraServers;
     use super::*;
     use crate::gateway::Hall;
 
-    /// hyper drops what answers a request when the client is gone: the router,
-    /// which was asked before, must not have a client for ever that nobody serves.
-    #[tokio::test]
-    async fn who_is_let_in_after_it_has_vanished_is_said_to_be_gone() {
-        let (hall, mut node) = Hall::new();
+    const REQUEST: &str = "GET / HTTP/1.1\r\nHost: r\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: abc\r\nfau3-client-id: gone\r\n\r\n";
+
+    /// A door that serves, and the node's end of it.
+    async fn door() -> (TcpStream, tokio::sync::mpsc::Receiver<Event>) {
+        let (hall, node) = Hall::new();
         let door = Door::new(hall, ExtraServers::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        tokio::spawn(door.clone().listen(listener));
-        let request = "GET / HTTP/1.1\r\nHost: r\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: abc\r\nfau3-client-id: gone\r\n\r\n";
-        client.write_all(request.as_bytes()).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(door.listen(listener));
+        (client, node)
+    }
+
+    /// The router, which was asked before, must not have a client for ever that nobody
+    /// serves.
+    #[tokio::test]
+    async fn who_is_let_in_after_it_has_vanished_is_said_to_be_gone() {
+        let (mut client, mut node) = door().await;
+        client.write_all(REQUEST.as_bytes()).await.unwrap();
         let Some(Event::Connect { conn: asked, answer, .. }) = node.recv().await else {
             panic!("the router is not asked")
         };
         drop(client);
-        while !door.handshakes.lock().unwrap().is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
         let _ = answer.send(Ok(()));
-        let told = tokio::time::timeout(std::time::Duration::from_secs(10), node.recv()).await;
+        let told = timeout(Duration::from_secs(10), node.recv()).await;
         let gone = matches!(told, Ok(Some(Event::Input(Input::Disconnected { conn }))) if conn == asked);
         assert!(gone, "the router keeps a client that nobody serves");
+    }
+
+    /// Its request would throw out whoever has the id.
+    #[tokio::test]
+    async fn who_has_gone_before_the_router_is_asked_is_nobody() {
+        let (mut client, mut node) = door().await;
+        let with_a_frame = [REQUEST.as_bytes(), &[0x81, 0x80, 0, 0, 0, 0]].concat();
+        client.write_all(&with_a_frame).await.unwrap();
+        client.shutdown().await.unwrap();
+        // Given that its connection has been ended, then nothing was asked.
+        let mut answer = Vec::new();
+        let ended = timeout(Duration::from_secs(10), client.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok() && answer.is_empty(), "{ended:?} {}", String::from_utf8_lossy(&answer));
+        assert!(node.try_recv().is_err(), "the router is asked in the name of one that has gone");
     }
 
     #[test]

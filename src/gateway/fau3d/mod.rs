@@ -9,21 +9,23 @@ mod tails;
 mod unfinished;
 mod unsent;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use fau3_election::Time;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
 
 use super::Hall;
+use super::http::{Answer, HEAD_BYTES_MAX};
+use crate::lobby::Lobby;
+use crate::notices::{Notices, and_more};
 use crate::wire::fau3d::{ExtraServer, extra_servers_list};
+use handshake::Guest;
 use tails::Tails;
 use unfinished::Unfinished;
 
@@ -31,10 +33,9 @@ use unfinished::Unfinished;
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Connections that are not clients' yet, from everywhere.
 pub const HANDSHAKES_MAX: usize = 512;
-/// The same from one address: a quarter, so that one cannot take them all.
+/// The same from one address, or network of IPv6: a quarter, so that one cannot
+/// take them all.
 pub const HANDSHAKES_PER_ADDRESS_MAX: usize = HANDSHAKES_MAX / 4;
-/// The largest request head, in bytes.
-const HEAD_BYTES_MAX: usize = 8 * 1024;
 /// After accept(2) failed (no descriptors left, say), before it is tried again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -65,7 +66,9 @@ pub struct Door {
     servers: ExtraServers,
     tails: Arc<Tails>,
     unfinished: Arc<Unfinished>,
-    handshakes: Mutex<BTreeMap<IpAddr, usize>>,
+    lobby: Arc<Lobby>,
+    notices: Mutex<Notices>,
+    began: Instant,
 }
 
 impl Door {
@@ -77,7 +80,9 @@ impl Door {
             servers,
             tails: Arc::default(),
             unfinished: Arc::default(),
-            handshakes: Mutex::default(),
+            lobby: Lobby::new(HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX),
+            notices: Mutex::default(),
+            began: Instant::now(),
         })
     }
 
@@ -104,68 +109,42 @@ impl Door {
 
     fn handshake(self: Arc<Self>, stream: TcpStream, from: SocketAddr) {
         let address = from.ip().to_canonical();
-        let Some(place) = Place::take(&self, address) else {
-            debug!(%address, "closed: too many connections that say nothing");
+        let Some(place) = self.lobby.enter(address) else {
+            self.hall.visitors().crowd_out();
+            self.turned_away(address, None, CROWDED);
             return turn_away(stream);
         };
         // Voice is small frames that must not wait for one another.
         let _ = stream.set_nodelay(true);
-        tokio::spawn(async move {
-            let door = place.door.clone();
-            let service = service_fn(move |request| handshake::answer(door.clone(), address, request));
-            let connection = http1::Builder::new()
-                .max_buf_size(HEAD_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
-            // Whether it failed or took too long, the client has been told
-            // what could be told.
-            let _ = timeout(HANDSHAKE_TIME_MAX, connection).await;
-            drop(place);
-        });
+        let Ok(here) = stream.local_addr() else { return };
+        tokio::spawn(
+            Guest { door: self, address, here: here.ip(), stream, buffer: Vec::new(), place }.attend(),
+        );
+    }
+
+    /// Says of one that is not let in why, once a minute for each address: some try
+    /// again for ever.
+    fn turned_away(&self, address: IpAddr, client_id: Option<&str>, why: &str) {
+        let now = Time::ZERO + self.began.elapsed();
+        let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(unsaid) = notices.may_say(now, address, &BTreeSet::new()) else { return };
+        drop(notices);
+        let client_id = client_id.map(|id| format!(" client_id={id}")).unwrap_or_default();
+        info!("client turned away: {why}{}{client_id} address={address}", and_more(unsaid));
     }
 }
+
+/// What one is told for whom there is no place.
+const CROWDED: &str = "too many connections that are not clients yet; try again in 10 s";
 
 /// Says so to a connection for which there is no place, as far as that can be
 /// done at once.
 fn turn_away(stream: TcpStream) {
-    const ANSWER: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
-        Connection: close\r\nRetry-After: 10\r\n\r\n\
-        too many connections that are not clients yet; try again in 10 s\n";
     let Ok(mut stream) = stream.into_std() else { return };
     // What has come is taken: unread, it would reset the connection, and the
     // answer would be lost.
     let _ = stream.read(&mut [0; HEAD_BYTES_MAX]);
     // Fits the send buffer, which is empty.
-    let _ = stream.write_all(ANSWER.as_bytes());
-}
-
-/// One of the places for connections that are not clients' yet.
-struct Place {
-    door: Arc<Door>,
-    address: IpAddr,
-}
-
-impl Place {
-    fn take(door: &Arc<Door>, address: IpAddr) -> Option<Self> {
-        let mut handshakes = door.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = handshakes.values().sum();
-        let from_there = handshakes.entry(address).or_default();
-        if all >= HANDSHAKES_MAX || *from_there >= HANDSHAKES_PER_ADDRESS_MAX {
-            return None;
-        }
-        *from_there += 1;
-        Some(Self { door: door.clone(), address })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut handshakes = self.door.handshakes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = handshakes.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                handshakes.remove(&self.address);
-            }
-        }
-    }
+    let answer = Answer::line(503, CROWDED).with("Retry-After", "10");
+    let _ = stream.write_all(&answer.print(true, true));
 }

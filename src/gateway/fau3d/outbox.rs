@@ -1,5 +1,8 @@
 //! What waits to be written to one client. Sans I/O.
 //!
+//! Confirms and what keeps a connection alive overtake what is long: on a slow link
+//! they wait for the message that is half written, and for no other.
+//!
 //! Bounded: the router keeps at most 5 Playlists, one Monitor and a few Pings
 //! unconfirmed; of Streams only the newest few are kept; and while answers pile
 //! up, the door stops reading what would cause more of them.
@@ -23,7 +26,8 @@ pub(super) const FRAMES_WAITING_MAX: usize = 64;
 /// Parts of frames given to the socket at once (Linux takes up to 1,024).
 const SLICES_MAX: usize = 64;
 
-/// Frames in the order in which they are to be written.
+/// Frames in the order in which they are to be written: one that is half written,
+/// the urgent ones, the others.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     frames: VecDeque<Frame>,
@@ -31,6 +35,8 @@ pub(super) struct Outbox {
     pushed: FrameNo,
     /// Bytes of the first frame that are written already.
     written: usize,
+    /// How many of them are [`Kind::Urgent`].
+    urgent: usize,
     streams: usize,
     /// Bytes written since the start.
     total: u64,
@@ -52,7 +58,9 @@ struct Frame {
 enum Kind {
     Watched(FrameNo),
     Stream,
-    Other,
+    /// Short, and overtakes all that are not. None is watched: those leave in the order
+    /// of their numbers.
+    Urgent,
 }
 
 impl Frame {
@@ -71,7 +79,7 @@ impl Outbox {
             ToClient::Confirm { message_uuid, status } => {
                 let mut body = Vec::with_capacity(64 + message_uuid.len());
                 confirm(&mut body, &message_uuid, status);
-                self.append(text, body, None, Kind::Other);
+                self.append(text, body, None, Kind::Urgent);
             }
             ToClient::Ping { message_uuid } => {
                 let mut body = Vec::with_capacity(96);
@@ -96,21 +104,30 @@ impl Outbox {
         }
     }
 
-    /// Appends a Ping with a probe's number.
+    /// Appends a Ping with a probe's number. It overtakes what has not left, of which it
+    /// is to say nothing.
     pub(super) fn push_probe(&mut self, probe: u32) {
-        self.append(OpCode::Control(Control::Ping), probe.to_be_bytes().to_vec(), None, Kind::Other);
+        self.append(OpCode::Control(Control::Ping), probe.to_be_bytes().to_vec(), None, Kind::Urgent);
     }
 
     /// Appends the answer to a client's Ping.
     pub(super) fn push_pong(&mut self, body: &[u8]) {
-        self.append(OpCode::Control(Control::Pong), body.to_vec(), None, Kind::Other);
+        self.append(OpCode::Control(Control::Pong), body.to_vec(), None, Kind::Urgent);
     }
 
-    /// Appends the last frame.
+    /// Appends the last frame. Messages that are not begun are dropped: who closes
+    /// waits for none, and who comes back gets them again.
     pub(super) fn push_close(&mut self, code: u16, reason: &str) {
         let mut body = code.to_be_bytes().to_vec();
         body.extend_from_slice(&reason.as_bytes()[..reason.len().min(123)]);
-        self.append(OpCode::Control(Control::Close), body, None, Kind::Other);
+        let begun = usize::from(self.written > 0);
+        let mut at = 0;
+        self.frames.retain(|frame| {
+            at += 1;
+            at <= begun || frame.kind == Kind::Urgent
+        });
+        self.streams = self.frames.iter().filter(|frame| frame.kind == Kind::Stream).count();
+        self.append(OpCode::Control(Control::Close), body, None, Kind::Urgent);
     }
 
     fn append(&mut self, opcode: OpCode, body: Vec<u8>, tail: Option<Arc<[u8]>>, kind: Kind) {
@@ -118,7 +135,14 @@ impl Outbox {
         let mut head = Vec::with_capacity(10 + body.len());
         header(&mut head, opcode, length);
         head.extend_from_slice(&body);
-        self.frames.push_back(Frame { head, tail, kind });
+        let frame = Frame { head, tail, kind };
+        if kind != Kind::Urgent {
+            return self.frames.push_back(frame);
+        }
+        let is_behind_a_message =
+            self.written > 0 && self.frames.front().is_some_and(|first| first.kind != Kind::Urgent);
+        self.frames.insert(usize::from(is_behind_a_message) + self.urgent, frame);
+        self.urgent += 1;
     }
 
     /// Drops the oldest Stream that is not half written, if there are too many.
@@ -188,7 +212,7 @@ impl Outbox {
             match frame.kind {
                 Kind::Watched(number) => self.watched.push_back((number, self.total - self.written as u64)),
                 Kind::Stream => self.streams -= 1,
-                Kind::Other => {}
+                Kind::Urgent => self.urgent -= 1,
             }
             self.frames.pop_front();
         }
@@ -239,19 +263,15 @@ mod tests {
 
     #[test]
     fn partial_writes_give_the_same_bytes_and_streams_go_out_binary() {
-        let wanted = [
-            &[0x82, 3, 1, 1, 1][..],
-            &[0x81, 56],
-            b"{\"MessageType\":\"Confirm\",\"MessageUuid\":\"u\",\"Status\":3}",
-        ]
-        .concat();
+        let wanted =
+            [b"{\"MessageType\":\"Confirm\",\"MessageUuid\":\"u\",\"Status\":3}", &[0x82, 3, 1, 1, 1][..]]
+                .concat();
         for at_once in [1, 2, 7, 1_000] {
             let (mut outbox, tails) = (Outbox::default(), Tails::default());
             outbox.push(stream(1), &tails);
             outbox.push(ToClient::Confirm { message_uuid: "u".into(), status: Status::STORED }, &tails);
             let got = written(&mut outbox, at_once);
-            assert_eq!(got[..5], wanted[..5]);
-            assert_eq!(got[7..], wanted[7..]);
+            assert_eq!(got[2..], wanted, "behind the first header");
         }
     }
 
@@ -266,6 +286,59 @@ mod tests {
         let out = written(&mut outbox, 9);
         assert!(out.ends_with(&[0x82, 3, 19, 19, 19]));
         assert!(!out.contains(&11) && out.contains(&12));
+    }
+
+    /// The kinds of what is written: `c` a Confirm, `9` a ping, `a` a pong, `8` a close,
+    /// else the byte of a Stream.
+    fn order(outbox: &mut Outbox) -> Vec<u8> {
+        let out = written(outbox, 1_000_000);
+        let mut frames = Vec::new();
+        let mut rest = &out[..];
+        while let [first, length, tail @ ..] = rest {
+            let (body, after) = tail.split_at(usize::from(*length));
+            frames.push(match first & 0xf {
+                1 => b'c',
+                2 => body[0],
+                control => b"89a"[usize::from(control - 8)],
+            });
+            rest = after;
+        }
+        frames
+    }
+
+    #[test]
+    fn confirms_and_control_frames_wait_behind_the_message_that_is_half_written_and_no_other() {
+        let (mut outbox, tails) = (Outbox::default(), Tails::default());
+        for byte in [b'0', b'1', b'2'] {
+            outbox.push(stream(byte), &tails);
+        }
+        // Given one that is half written,
+        let half = outbox.write_with::<Infallible>(|_| Ok(3));
+        assert_eq!(half, Ok(()));
+        let said = ToClient::Confirm { message_uuid: "u".into(), status: Status::STORED };
+        outbox.push(said.clone(), &tails);
+        outbox.push_pong(b"x");
+        outbox.push(stream(b'3'), &tails);
+        outbox.push_probe(7);
+        // then it is ended before what is urgent, in its order,
+        assert_eq!(outbox.write_with::<Infallible>(|_| Ok(2)), Ok(()));
+        outbox.push(said, &tails);
+        assert_eq!(order(&mut outbox), *b"ca9c123");
+        assert_eq!((outbox.urgent, outbox.streams), (0, 0));
+    }
+
+    #[test]
+    fn a_close_is_the_last_frame_and_waits_for_no_message_that_is_not_begun() {
+        let (mut outbox, tails) = (Outbox::default(), Tails::default());
+        for byte in [b'0', b'1', b'2'] {
+            outbox.push(stream(byte), &tails);
+        }
+        assert_eq!(outbox.write_with::<Infallible>(|_| Ok(3)), Ok(()));
+        outbox.push(ToClient::Confirm { message_uuid: "u".into(), status: Status::STORED }, &tails);
+        outbox.push_close(1001, "");
+        assert_eq!(outbox.write_with::<Infallible>(|_| Ok(2)), Ok(()));
+        assert_eq!(order(&mut outbox), *b"c8");
+        assert_eq!((outbox.urgent, outbox.streams), (0, 0));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::frames::{Decoder, Received, Violation};
 use super::outbox::Outbox;
 use super::tails::Tails;
 use super::unfinished::Unfinished;
-use super::unsent::unsent_bytes;
+use super::unsent::{keep_short, unsent_bytes};
 use crate::gateway::{ClientLink, Event};
 use crate::router::{ConnId, FrameNo, Input, ToClient};
 use crate::wire::fau3d;
@@ -105,6 +105,7 @@ impl Socket {
         early: Vec<u8>,
         events: Sender<Event>,
     ) {
+        keep_short(&stream);
         let Ok(()) = self.stream.set(stream) else { return };
         self.flush();
         let mut reader = Reader::new(&self, conn, &events);
@@ -201,6 +202,8 @@ impl ClientLink for Socket {
     fn close(&self, code: u16, reason: &'static str) {
         let mut state = self.state();
         if !state.closing {
+            // What the socket takes now is not dropped.
+            let _ = self.write(&mut state);
             state.outbox.push_close(code, reason);
             state.closing = true;
             if let Some(waker) = state.waker.take() {

@@ -4,7 +4,7 @@
 use super::device::Manner::{Answers, Desktop, Mute, Radio};
 use super::device::confirm;
 use super::harness::{Net, T, ms, secs};
-use crate::router::{Input, Settings};
+use crate::router::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX, Input, Settings};
 use crate::wire::fau3d::{FromClient, Status};
 
 #[test]
@@ -317,4 +317,34 @@ fn an_answer_to_a_websocket_ping_that_never_comes_is_not_waited_for_for_ever() {
     }
     // then the next ping does it, within two of its intervals.
     assert_eq!((net.router.stats().given_up, net[a].playlists().len()), (1, 4));
+}
+
+/// On a slow link what else is said, the answer to a ping say, waits behind what was
+/// handed out: so that is no more than one of the longest messages.
+#[test]
+fn what_is_in_flight_is_bounded_in_bytes_but_one_message_always_is() {
+    let mut net = Net::new(Settings::default());
+    let sender = net.join("sender", Radio);
+    let a = net.listener("a", Mute, "r");
+    net.stop_reading(a);
+    let long = |number: usize| format!("{number}").repeat(38_000);
+    for number in 0..3 {
+        net.say(sender, "r", &long(number));
+    }
+    // Given three long ones, then one is in flight.
+    assert_eq!(net.router.stats().playlists_sent, 1);
+    // When it is answered, then the next one is, and in the end all are, in order.
+    net[a].manner = Desktop;
+    net.read_again(a);
+    assert_eq!(net[a].heard, [long(0), long(1), long(2)]);
+    // Of short ones as many as before, and one that is longer than the bound alone.
+    let b = net.listener("b", Mute, "s");
+    for number in 0..7 {
+        net.say(sender, "s", &number.to_string().repeat(1_000));
+    }
+    assert_eq!(net[b].playlists().len(), IN_FLIGHT_MAX);
+    let c = net.listener("c", Mute, "t");
+    net.say(sender, "t", &"x".repeat(IN_FLIGHT_BYTES_MAX + 1));
+    net.say(sender, "t", "y");
+    assert_eq!(net[c].playlists().len(), 1);
 }

@@ -90,6 +90,29 @@ fn only_those_on_the_allow_list_are_let_in() {
     assert_eq!(net[other].refused, None);
 }
 
+/// A radio writes its MAC address in its own capitals.
+#[test]
+fn mac_addresses_are_on_the_allow_list_whatever_their_capitals_and_other_ids_as_they_are() {
+    let ids = ["AA:BB:CC:DD:EE:0F", "aa-bb-cc-dd-ee-10", "aabbccddeeff", "Desk"];
+    let allow_clients = ids.map(|id| ClientId::new(id).unwrap()).into();
+    let mut net = Net::new(Settings { allow_clients, ..Settings::default() });
+    for (id, may) in [
+        ("aa:bb:cc:dd:ee:0f", true),
+        ("Aa:bB:cc:DD:ee:0F", true),
+        ("AA-BB-CC-DD-EE-10", true),
+        ("AABBCCDDEEFF", true),
+        ("Desk", true),
+        ("desk", false),
+        ("aa:bb:cc:dd:ee:10", false),
+        ("aa:bb:cc:dd:ee:0f:00", false),
+        ("aa:bb:cc:dd:ee-0f", false),
+    ] {
+        let device = net.add(id, Mute);
+        net.connect(device);
+        assert_eq!(net[device].refused, (!may).then_some(Refusal::NotAllowed), "{id}");
+    }
+}
+
 #[test]
 fn a_new_configuration_drops_no_client_and_takes_effect() {
     let mut net = Net::new(Settings::default());

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
+use super::parse::bare;
 use super::{Invalid, STREAM_BEGIN, STREAM_END, Status};
 
 /// A message from a router. Texts are as they came: a legacy server checks
@@ -85,7 +86,7 @@ pub fn parse(frame: &[u8], bad_record: BadRecord) -> Result<FromRouter<'_>, Inva
         let audio = rest.strip_suffix(STREAM_END);
         return audio.map(FromRouter::Stream).ok_or(invalid("", "the Stream lacks its end mark"));
     }
-    let Ok(Value::Object(fields)) = serde_json::from_slice(frame) else {
+    let Ok(Value::Object(fields)) = serde_json::from_slice(bare(frame)) else {
         return Err(invalid("", "the frame is not one JSON object"));
     };
     let message_type = text(&fields, "MessageType").unwrap_or_default();

@@ -27,7 +27,7 @@ pub fn parse(frame: &[u8]) -> Result<FromClient, Invalid> {
         return stream(frame);
     }
     let mut fields = Fields::default();
-    let mut json = serde_json::Deserializer::from_slice(frame);
+    let mut json = serde_json::Deserializer::from_slice(bare(frame));
     let read = FieldsOf(&mut fields).deserialize(&mut json).and_then(|()| json.end());
     let message = match read {
         Ok(()) => fields.message(),
@@ -38,6 +38,16 @@ pub fn parse(frame: &[u8]) -> Result<FromClient, Invalid> {
         reason,
         was_confirm: matches!(&fields.message_type, Some(Field::Text(name)) if name == "Confirm"),
     })
+}
+
+/// Without what some libraries put around their JSON: the mark of UTF-8 before it (RFC 8259,
+/// section 8.1, lets it be ignored), the NUL that ends a string of C behind it.
+pub(super) fn bare(frame: &[u8]) -> &[u8] {
+    let mut frame = frame.strip_prefix(b"\xef\xbb\xbf").unwrap_or(frame);
+    while let Some(rest) = frame.strip_suffix(b"\0") {
+        frame = rest;
+    }
+    frame
 }
 
 fn stream(frame: &[u8]) -> Result<FromClient, Invalid> {
@@ -54,12 +64,12 @@ fn stream(frame: &[u8]) -> Result<FromClient, Invalid> {
 /// A field's value, as far as FAU3VOM-D has use for it.
 enum Field<'a> {
     Text(Cow<'a, str>),
-    Number(i64),
+    Number(f64),
     Other,
 }
 
-/// All that FAU3VOM-D knows; unknown fields are ignored, and of two fields with
-/// one name the last one counts.
+/// All that FAU3VOM-D knows; unknown fields are ignored, of two fields with one name
+/// the last one counts, and one that is `null` is not there.
 #[derive(Default)]
 struct Fields<'a> {
     message_type: Option<Field<'a>>,
@@ -87,8 +97,9 @@ impl Fields<'_> {
 
     fn confirm(&self) -> Result<FromClient, &'static str> {
         let status = number(self.status.as_ref()).ok_or("Status is missing or not a number")?;
-        let status = status.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
-        Ok(FromClient::Confirm { message_uuid: self.uuid()?.parse().ok(), status: Status(status) })
+        // What is beyond its bounds becomes the bound, and a fraction is cut off.
+        let status = Status(status as i32);
+        Ok(FromClient::Confirm { message_uuid: self.uuid()?.parse().ok(), status })
     }
 
     fn propogate(&self) -> Result<FromClient, &'static str> {
@@ -132,23 +143,21 @@ impl Fields<'_> {
     }
 }
 
-/// A period in seconds: absent, 0 or negative means none.
+/// A period in seconds: absent, 0 or negative means none, and a part of one counts as
+/// a whole one.
 fn period(field: Option<&Field<'_>>) -> Option<u32> {
     if field.is_none() {
         return Some(0);
     }
     let seconds = number(field)?;
-    Some(u32::try_from(seconds.max(0)).unwrap_or(u32::MAX))
+    Some(seconds.ceil().clamp(0.0, f64::from(u32::MAX)) as u32)
 }
 
-/// A JSON number or a numeric string; fractions are cut off.
-fn number(field: Option<&Field<'_>>) -> Option<i64> {
+/// A JSON number or a numeric string.
+fn number(field: Option<&Field<'_>>) -> Option<f64> {
     match field? {
         Field::Number(number) => Some(*number),
-        Field::Text(text) => {
-            let text = text.trim();
-            text.parse().ok().or_else(|| text.parse().ok().filter(|f: &f64| f.is_finite()).map(|f| f as i64))
-        }
+        Field::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
         Field::Other => None,
     }
 }
@@ -186,7 +195,7 @@ impl<'a> Visitor<'a> for FieldsOf<'_, 'a> {
                     continue;
                 }
             };
-            *slot = Some(map.next_value()?);
+            *slot = map.next_value()?;
         }
         Ok(())
     }
@@ -230,15 +239,15 @@ impl<'a> Visitor<'a> for FieldVisitor {
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Field<'a>, E> {
-        Ok(Field::Number(number))
+        Ok(Field::Number(number as f64))
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Field<'a>, E> {
-        Ok(Field::Number(i64::try_from(number).unwrap_or(i64::MAX)))
+        Ok(Field::Number(number as f64))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Field<'a>, E> {
-        Ok(Field::Number(number as i64))
+        Ok(Field::Number(number))
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Field<'a>, E> {

@@ -107,6 +107,20 @@ fn a_message_over_1_mib_ends_with_1009_before_it_is_held() {
     assert_eq!(decode(&frame(FINAL | TEXT, &largest), 65_536).unwrap()[0].1.len(), FRAME_BYTES_MAX);
 }
 
+/// Whatever is announced behind a fragment: no sum of the two wraps.
+#[test]
+fn no_length_that_is_announced_gets_past_the_bound() {
+    for announced in [FRAME_BYTES_MAX as u64, u64::from(u32::MAX), 1 << 32, 1 << 63, u64::MAX - 1, u64::MAX] {
+        let mut header = vec![FINAL, 0x80 | 127];
+        header.extend_from_slice(&announced.to_be_bytes());
+        header.extend_from_slice(&[0; 4]);
+        for behind in [1, 2, 1_000] {
+            let bytes = [frame(TEXT, &vec![1; behind]), header.clone()].concat();
+            assert_eq!(decode(&bytes, 7), Err(TOO_BIG), "{announced} behind {behind}");
+        }
+    }
+}
+
 #[test]
 fn what_breaks_the_rules_of_rfc_6455_ends_with_1002() {
     let unmasked = vec![FINAL | TEXT, 1, b'x'];

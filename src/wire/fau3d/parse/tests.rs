@@ -8,9 +8,25 @@ fn invalid(frame: &str) -> Invalid {
 
 #[test]
 fn numbers_may_be_numeric_strings_and_periods_from_0_down_are_off() {
-    for (given, wanted) in
-        [("5", 5), (r#""5""#, 5), ("5.9", 5), ("0", 0), ("-1", 0), (r#""-3""#, 0), ("1e99", u32::MAX)]
-    {
+    for (given, wanted) in [
+        ("5", 5),
+        (r#""5""#, 5),
+        ("5.9", 6),
+        ("0", 0),
+        ("-1", 0),
+        (r#""-3""#, 0),
+        ("1e99", u32::MAX),
+        // A part of a second is asked for: off is not what was meant.
+        ("0.4", 1),
+        (r#""0.4""#, 1),
+        ("1e-300", 1),
+        ("-0.4", 0),
+        ("0.0", 0),
+        ("5.0", 5),
+        ("4294967295", u32::MAX),
+        // Not there.
+        ("null", 0),
+    ] {
         let frame = format!(
             r#"{{"MessageType":"Subscribe","MessageUuid":"u","RoomId":"r","IsPingRequired":{given}}}"#
         );
@@ -20,6 +36,25 @@ fn numbers_may_be_numeric_strings_and_periods_from_0_down_are_off() {
         };
         assert_eq!(ping_period_s, wanted, "{given}");
     }
+}
+
+/// As Windows and C put around what they print.
+#[test]
+fn a_mark_of_utf8_before_the_json_and_nuls_behind_it_change_nothing() {
+    let ping = br#"{"MessageType":"Ping","MessageUuid":"u"}"#;
+    let right = Ok(FromClient::Ping { message_uuid: "u".into() });
+    for (before, behind) in
+        [(&b"\xef\xbb\xbf"[..], &b""[..]), (b"", b"\0"), (b"", b" \n\0\0"), (b"\xef\xbb\xbf", b"\0")]
+    {
+        let frame = [before, &ping[..], behind].concat();
+        assert_eq!(parse(&frame), right, "{frame:?}");
+    }
+    // Within, they are wrong as before.
+    for wrong in [&b"\0{}"[..], b"{\xef\xbb\xbf}", br#"{"MessageType":"Ping"\0,"MessageUuid":"u"}"#] {
+        assert!(parse(wrong).is_err(), "{wrong:?}");
+    }
+    // What is no JSON is taken byte for byte.
+    assert!(parse(b"F3SBxF3FN\0").is_err());
 }
 
 #[test]
@@ -48,7 +83,7 @@ fn a_bad_field_is_named_and_the_message_uuid_echoed() {
         ),
         (
             "IsMonitorRequired",
-            r#"{"MessageType":"Subscribe","MessageUuid":"u","RoomId":"r","IsMonitorRequired":null}"#,
+            r#"{"MessageType":"Subscribe","MessageUuid":"u","RoomId":"r","IsMonitorRequired":[]}"#,
         ),
         ("MessageType", r#"{"MessageUuid":"u"}"#),
         ("MessageType", r#"{"MessageType":"Playlist","MessageUuid":"u"}"#),

@@ -90,6 +90,9 @@ function isPath(lengthMax) {
 // Printable ASCII without spaces around it.
 const isClient = (value) => /^[\x21-\x7e]([\x20-\x7e]{0,62}[\x21-\x7e])?$/.test(value);
 
+// As browsers name it: without a path. '*': every page.
+const isOrigin = (value) => /^(\*|null|file:\/\/|[A-Za-z0-9+.-]+:\/\/[^\s\/'"?#@]+)$/.test(value);
+
 function option(section, tab, type, name, title, description, default_, validate) {
 	const o = section.taboption(tab, type, name, title, description);
 	if (default_ != null)
@@ -158,6 +161,8 @@ function renderClients(m) {
 	option(s, 'general', form.Value, 'max_clients', _('Clients at once'), null, '256', number(1, 10000));
 	option(s, 'general', form.DynamicList, 'allow_client', _('Allowed clients'),
 		_('Their ids. Without any: anyone.'), 'AA:BB:CC:DD:EE:FF', text(isClient, _('A client id: printable ASCII characters')));
+	option(s, 'general', form.DynamicList, 'allow_origin', _('Allowed pages'),
+		_('Where web pages are from that may connect beside this router\'s own; <code>*</code>: all. Radios always may.'), 'https://intercom.example', text(isOrigin, _('An address without a path, such as https://intercom.example, or *')));
 	option(s, 'general', form.Value, 'hosts_file', _('Hosts file'),
 		_('Gives the main server\'s name this router\'s own addresses, which the service carries to dnsmasq, so that clients find it; or <code>off</code>.'),
 		'/var/run/fau3/hosts', text(isPath(PATH_LENGTH_MAX), _('A path, or off')));
