@@ -102,6 +102,10 @@ mod tests {
         };
         let opened = |wanted: &str| open_listening("it", "x.listen", &wanted, wanted.parse().unwrap(), open);
         assert_eq!(opened("[::]:8901").unwrap(), "0.0.0.0:8901");
-        assert!(opened("[fd00::1]:8901").unwrap_err().starts_with("it cannot listen on [fd00::1]:8901 (x.listen): "));
+        assert!(
+            opened("[fd00::1]:8901")
+                .unwrap_err()
+                .starts_with("it cannot listen on [fd00::1]:8901 (x.listen): ")
+        );
     }
 }

@@ -556,7 +556,7 @@ fn a_set_that_cannot_be_meant_is_an_error_that_shows_the_form() {
         ("copies", "'copies' has no '='; write: --set SECTION.OPTION=VALUE"),
         ("copies=3", "'copies' has no '.'; write: --set SECTION.OPTION=VALUE"),
         ("clients.copy=3", "there is no option 'clients.copy'; did you mean clients.copies?"),
-        ("a.b=c", "there is no option 'a.b'; known are: node.enabled, node.name,"),
+        ("a.b=c", "there is no option 'a.b'; known are: node.enabled, node.instance, node.name,"),
     ] {
         let told = errors("", &[set]);
         assert!(told[0].starts_with(&format!("--set: {part}")), "{told:?}");
@@ -733,13 +733,19 @@ fn a_second_router_on_one_machine_is_one_option() {
         (ports, console, config.node.name.clone(), config.node.control.clone())
     };
     let (ports, console, name, control) = shown(&second);
-    assert_eq!((ports, &*console, &*name), (["[::]:8911".into(), "[::]:8912".into()], "127.0.0.1:8913", "host-2"));
+    assert_eq!(
+        (ports, &*console, &*name),
+        (["[::]:8911".into(), "[::]:8912".into()], "127.0.0.1:8913", "host-2")
+    );
     assert_eq!(control, Path::new("/var/run/fau3/fau3-2.sock"));
     assert_ne!((&first.node.identity, &first.node.data_dir), (&second.node.identity, &second.node.data_dir));
     // the command line counts more than the file, and what is given more than the default.
     let third = read("config node\noption instance '2'\n", &["node.instance=3", "node.name=mine"]);
     assert_eq!((third.clients.listen[0].port, &*third.node.name), (8921, "mine"));
-    assert_eq!(errors("", &["node.instance=10"]), ["--set: node.instance: '10' is not a whole number from 1 to 9"]);
+    assert_eq!(
+        errors("", &["node.instance=10"]),
+        ["--set: node.instance: '10' is not a whole number from 1 to 9"]
+    );
 }
 
 #[test]
@@ -767,7 +773,9 @@ fn addresses_of_which_one_is_every_address_need_one_socket_and_two_doors_need_tw
     }
     assert_eq!(
         errors("", &["clients.listen=0.0.0.0:8902"]),
-        ["--set: mesh.listen: '[::]:8902' is taken by 0.0.0.0:8902 of clients.listen already; give one another port"]
+        [
+            "--set: mesh.listen: '[::]:8902' is taken by 0.0.0.0:8902 of clients.listen already; give one another port"
+        ]
     );
 }
 

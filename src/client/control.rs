@@ -111,7 +111,8 @@ impl ControlArgs {
         }
         let instance = self.instance.unwrap_or(1);
         if self.config.is_some() {
-            let sets: Vec<_> = self.instance.map(|number| format!("node.instance={number}")).into_iter().collect();
+            let sets: Vec<_> =
+                self.instance.map(|number| format!("node.instance={number}")).into_iter().collect();
             let read = Config::load(self.config.as_deref(), &sets).map_err(Error::Config)?;
             return Ok((vec![read.0.node.control], true));
         }
@@ -133,15 +134,19 @@ impl ControlArgs {
 /// Why a socket does not answer, and what to do about it.
 fn reason(error: &std::io::Error) -> String {
     match error.kind() {
-        ErrorKind::NotFound => "there is no such socket\nis a router running? start one with: fau3 node, or name the \
+        ErrorKind::NotFound => {
+            "there is no such socket\nis a router running? start one with: fau3 node, or name the \
                                 socket of the one that runs with --control"
-            .to_owned(),
+                .to_owned()
+        }
         ErrorKind::PermissionDenied => {
             "this user may not ask there\nask as root, or as the user or group of the socket".to_owned()
         }
-        ErrorKind::ConnectionRefused => "nobody listens there: what has made it has ended, or it is no socket\nstart \
+        ErrorKind::ConnectionRefused => {
+            "nobody listens there: what has made it has ended, or it is no socket\nstart \
                                          a router with: fau3 node, or name another socket with --control"
-            .to_owned(),
+                .to_owned()
+        }
         _ => format!("{error}\nis that a router's socket? name another one with --control"),
     }
 }

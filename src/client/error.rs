@@ -124,10 +124,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::CannotConnect { url, reason } => write!(
-                f,
-                "cannot connect to {url}: {reason}"
-            ),
+            Self::CannotConnect { url, reason } => write!(f, "cannot connect to {url}: {reason}"),
             Self::Lost { url, reason, waited } => write!(
                 f,
                 "the connection to {url} is lost and did not come back within {} s: {reason}\n\
@@ -177,11 +174,9 @@ impl fmt::Display for Error {
                  send it as it is, as one record, without --stream"
             ),
             Self::File { what, path, error } => write!(f, "cannot {what} {}: {error}", path.display()),
-            Self::Control { path, reason } => write!(
-                f,
-                "cannot ask the node at {}: {reason}",
-                path.display()
-            ),
+            Self::Control { path, reason } => {
+                write!(f, "cannot ask the node at {}: {reason}", path.display())
+            }
             Self::Nobody { asked } => {
                 f.write_str("no router answers on this machine:\n")?;
                 for (path, reason) in asked {

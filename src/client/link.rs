@@ -300,7 +300,9 @@ fn advice(error: &tungstenite::Error) -> &'static str {
             "nobody knows this name: is it right? an address does, too, such as ws://192.168.1.1:8901"
         }
         ErrorKind::ConnectionRefused => "is a router running? start one with: fau3 node",
-        ErrorKind::PermissionDenied => "this machine does not allow it: look at its firewall, and at who you are",
+        ErrorKind::PermissionDenied => {
+            "this machine does not allow it: look at its firewall, and at who you are"
+        }
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable | ErrorKind::TimedOut => {
             "nobody answers at this address: is it right, and are both machines in one network?"
         }

@@ -8,7 +8,6 @@ mod map;
 mod svg;
 mod text;
 
-
 use super::control::{Answer, ControlArgs};
 use super::error::Error;
 use super::output::print;

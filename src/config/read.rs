@@ -299,7 +299,8 @@ impl Reader {
             let all = list.clone();
             list.retain(|address| match all.iter().find(|other| covers(other, address)) {
                 Some(other) => {
-                    left_out.push((option, format!("'{address}' is left out: {other} is every address, it too")));
+                    left_out
+                        .push((option, format!("'{address}' is left out: {other} is every address, it too")));
                     false
                 }
                 None => true,

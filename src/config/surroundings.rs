@@ -163,7 +163,9 @@ mod tests {
                 [data_dir, identity, control]
             };
             let both = paths(&first).into_iter().zip(paths(&second));
-            both.for_each(|(one, other)| assert!(one != other && one.parent() == other.parent(), "{other:?}"));
+            both.for_each(|(one, other)| {
+                assert!(one != other && one.parent() == other.parent(), "{other:?}")
+            });
             assert!(paths(&second)[2].ends_with("fau3-2.sock"));
         }
     }

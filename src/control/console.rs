@@ -53,8 +53,7 @@ const NO_CONSOLE: &str = "console";
 const OPEN_CONSOLE: &str = "console open";
 
 /// What a client is told that takes this port for its own.
-const NO_DOOR: &str =
-    "this port is the console's (node.console), for browsers; clients connect to another one (clients.listen), 8901 by default";
+const NO_DOOR: &str = "this port is the console's (node.console), for browsers; clients connect to another one (clients.listen), 8901 by default";
 
 type Answer = Response<Full<Bytes>>;
 

@@ -112,16 +112,17 @@ impl Shown {
             mesh.routers.iter().any(|known| known.router == router)
                 || mesh.leaves.iter().any(|(known, _)| *known == router)
         };
-        let text = |conflict: &Conflict| {
-            conflict.text(me, is_in_reach(conflict.owner), doors.state_file())
-        };
+        let text = |conflict: &Conflict| conflict.text(me, is_in_reach(conflict.owner), doors.state_file());
         // A name that nobody chose gives way by itself.
         let is_own = |conflict: &&Conflict| {
             conflict.name == self.identity.name && [conflict.owner, conflict.claimed_by].contains(&me)
         };
         if self.name_is_default && seen.conflicts.iter().any(|conflict| is_own(&conflict)) {
             let name = names::with_id(&self.identity.name, me);
-            info!("another router has the name {} by default, too: this one is {name} from now on", self.identity.name);
+            info!(
+                "another router has the name {} by default, too: this one is {name} from now on",
+                self.identity.name
+            );
             self.name_is_default = false;
             self.identity.name.clone_from(&name);
             self.renamed = Some(name);
