@@ -572,7 +572,7 @@ fn a_set_that_cannot_be_meant_is_an_error_that_shows_the_form() {
         ("copies", "'copies' has no '='; write: --set SECTION.OPTION=VALUE"),
         ("copies=3", "'copies' has no '.'; write: --set SECTION.OPTION=VALUE"),
         ("clients.copy=3", "there is no option 'clients.copy'; did you mean clients.copies?"),
-        ("a.b=c", "there is no option 'a.b'; known are: node.enabled, node.name,"),
+        ("a.b=c", "there is no option 'a.b'; known are: node.enabled, node.instance, node.name,"),
     ] {
         let told = errors("", &[set]);
         assert!(told[0].starts_with(&format!("--set: {part}")), "{told:?}");
