@@ -214,6 +214,9 @@ fn a_list_at_the_very_bound_can_be_followed_by_another() {
         let deputy = (0..3).find(|index| net.view(*index).leads()).unwrap();
         net.input(deputy, Input::ListFetched(&super::net::entries("BAC")));
         net.run(20_000);
-        assert!((0..3).all(|index| *net.election(index).list().entries() == super::net::entries("BAC")), "{number}");
+        assert!(
+            (0..3).all(|index| *net.election(index).list().entries() == super::net::entries("BAC")),
+            "{number}"
+        );
     }
 }
