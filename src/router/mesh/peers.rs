@@ -252,3 +252,17 @@ impl Router {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_peers_are_kept_than_a_mesh_has_and_one_of_them_may_come_back() {
+        let mut peers = Peers::default();
+        let id = |number: u16| RouterId(u128::from(number).to_be_bytes());
+        let kept = (0..1_000).filter(|number| peers.insert(id(*number))).count();
+        assert_eq!((kept, peers.ids().count()), (ROUTERS_MAX - 1, ROUTERS_MAX - 1));
+        assert!(peers.insert(id(0)) && !peers.insert(id(999)));
+    }
+}

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fau3_election::{Incarnation, ROUTERS_MAX, RouterId};
+use fau3_election::{Incarnation, RouterId};
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::strategy::{Just, Strategy};
 
@@ -152,15 +152,4 @@ proptest! {
             prop_assert!(net.router(R(at)).stats().records_replicated > 0, "what is said is heard of");
         }
     }
-}
-
-#[test]
-fn connections_to_more_routers_than_a_mesh_has_are_nothing() {
-    let mut net = MeshNet::new(1);
-    for number in 0..2 * ROUTERS_MAX as u16 {
-        let mut id = [7; 16];
-        id[..2].copy_from_slice(&number.to_be_bytes());
-        net.input(R(0), Input::PeerUp { router: RouterId(id) });
-    }
-    assert_eq!(net.router(R(0)).stats().peers_refused, ROUTERS_MAX as u64 + 1);
 }
