@@ -21,7 +21,7 @@ use tracing::warn;
 use super::address::is_lan;
 use super::api::{Counts, Down, MeshEvent, Refusal, Transport};
 use super::dial::Book;
-use super::doors::Place;
+use crate::lobby::Place;
 use super::events::EventSender;
 use super::frame::{Kind, Violation};
 use super::handshake::{Established, Failure, Hello, Terms};
