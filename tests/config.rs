@@ -117,7 +117,8 @@ fn the_design_s_file_names_every_option_there_is() {
         section.options.iter().map(|option| format!("{}.{}", section.name, option.name)).collect::<Vec<_>>()
     });
     // and what was added to it since.
-    const ADDED: [&str; 4] = ["clients.hosts_file", "clients.allow_origin", "mesh.interface", "node.instance"];
+    const ADDED: [&str; 4] =
+        ["clients.hosts_file", "clients.allow_origin", "mesh.interface", "node.instance"];
     let known = known.filter(|name| !ADDED.contains(&&**name));
     assert_eq!(given.collect::<Vec<_>>(), known.collect::<Vec<_>>());
 }

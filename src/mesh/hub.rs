@@ -21,13 +21,13 @@ use tracing::warn;
 use super::address::is_lan;
 use super::api::{Counts, Down, MeshEvent, Refusal, Transport};
 use super::dial::Book;
-use crate::lobby::Place;
 use super::events::EventSender;
 use super::frame::{Kind, Violation};
 use super::handshake::{Established, Failure, Hello, Terms};
 use super::link::Link;
 use super::replay::Replays;
 use super::uplink::Uplink;
+use crate::lobby::Place;
 use crate::notices::{ACQUAINTANCE, Notices, and_more};
 
 /// How long the last frames and the goodbye may take.
