@@ -117,7 +117,8 @@ fn the_design_s_file_names_every_option_there_is() {
         section.options.iter().map(|option| format!("{}.{}", section.name, option.name)).collect::<Vec<_>>()
     });
     // and what was added to it since.
-    const ADDED: [&str; 3] = ["clients.hosts_file", "mesh.interface", "node.instance"];
+    const ADDED: [&str; 4] =
+        ["clients.hosts_file", "clients.allow_origin", "mesh.interface", "node.instance"];
     let known = known.filter(|name| !ADDED.contains(&&**name));
     assert_eq!(given.collect::<Vec<_>>(), known.collect::<Vec<_>>());
 }
@@ -572,7 +573,7 @@ fn a_set_that_cannot_be_meant_is_an_error_that_shows_the_form() {
         ("copies", "'copies' has no '='; write: --set SECTION.OPTION=VALUE"),
         ("copies=3", "'copies' has no '.'; write: --set SECTION.OPTION=VALUE"),
         ("clients.copy=3", "there is no option 'clients.copy'; did you mean clients.copies?"),
-        ("a.b=c", "there is no option 'a.b'; known are: node.enabled, node.name,"),
+        ("a.b=c", "there is no option 'a.b'; known are: node.enabled, node.instance, node.name,"),
     ] {
         let told = errors("", &[set]);
         assert!(told[0].starts_with(&format!("--set: {part}")), "{told:?}");

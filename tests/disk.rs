@@ -302,7 +302,8 @@ fn a_message_sent_again_after_a_restart_is_confirmed_again_and_neither_stored_no
     // when it is sent again after the restart, by a talker that missed the Confirm,
     let (mut talker, mut listener) =
         (Desktop::connect(node.address(), "AA:01"), Desktop::connect(node.address(), "AA:02"));
-    catch_up(&mut listener, Vec::new());
+    let early = listener.subscribe(ROOM);
+    catch_up(&mut listener, early);
     for _ in 0..3 {
         assert_eq!(talker.say(ROOM, "u", b"hello"), FAU3_STORED);
     }
@@ -338,7 +339,8 @@ fn what_was_settled_before_the_kill_is_not_delivered_again() {
     node.kill();
     node.start_again();
     let mut listener = Desktop::connect(node.address(), "AA:02");
-    assert_eq!(catch_up(&mut listener, Vec::new()), [open]);
+    let early = listener.subscribe(ROOM);
+    assert_eq!(catch_up(&mut listener, early), [open]);
 }
 
 #[test]
@@ -352,6 +354,7 @@ fn a_goodbye_settles_at_once_what_a_kill_would_repeat() {
     assert!(node.terminate().success());
     node.start_again();
     let mut listener = Desktop::connect(node.address(), "AA:02");
+    assert_eq!(listener.subscribe(ROOM), []);
     assert_eq!(listener.hear(QUIET), None);
 }
 

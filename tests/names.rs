@@ -63,3 +63,61 @@ fn another_router_with_a_known_name_is_shown_as_a_conflict_also_after_a_restart(
     assert!(trio.nodes[2].terminate().success());
     wait_for("no conflict", SETTLED_MAX, || conflict(&trio.nodes[0]).is_none());
 }
+
+/// What the status warns of about two routers with one name.
+fn advice(node: &Node) -> Vec<String> {
+    let status = node.status();
+    let warnings =
+        status["warnings"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned());
+    warnings
+        .flat_map(|text| text.split("; ").map(str::to_owned).collect::<Vec<_>>())
+        .filter(|it| it.contains("to be renamed"))
+        .collect()
+}
+
+#[test]
+fn routers_with_one_name_by_default_tell_themselves_apart_by_four_digits_of_their_ids() {
+    // Given three routers of which nobody has chosen a name, as they are after the installation,
+    let mut trio = Trio::start(&["node.name="], |_, setup| setup);
+    // when they meet, then each has the name of the host and four digits of its id,
+    let are_apart = |node: &Node| {
+        let status = node.status();
+        let routers = status["routers"].as_array().unwrap();
+        let ends_as_id = |router: &Value| {
+            let (name, id) = (router["name"].as_str().unwrap(), router["id"].as_str().unwrap());
+            name.ends_with(&format!("-{}", &id[..4]))
+        };
+        routers.len() == 3 && routers.iter().all(ends_as_id) && status["name"].as_str().unwrap().contains('-')
+    };
+    wait_for("three names", SETTLED_MAX, || trio.nodes.iter().all(are_apart));
+    // nobody is asked to do anything,
+    wait_for("no advice", SETTLED_MAX, || trio.nodes.iter().all(|node| advice(node).is_empty()));
+    // and one that starts again begins with that name.
+    let name = trio.nodes[1].status()["name"].clone();
+    wait_for("the name on flash", PATIENCE, || {
+        let names = state(&trio.nodes[1])["names"].clone();
+        names.as_object().unwrap().contains_key(name.as_str().unwrap())
+    });
+    assert!(trio.nodes[1].terminate().success());
+    trio.nodes[1].start_again();
+    assert_eq!(trio.nodes[1].status()["name"], name);
+}
+
+#[test]
+fn of_routers_that_were_given_one_name_all_say_the_same_one_is_to_be_renamed() {
+    let trio = Trio::start(&[], |number, setup| match number {
+        2 => setup.and(&["node.name=router-b"]),
+        _ => setup,
+    });
+    wait_for("the same advice everywhere", SETTLED_MAX, || {
+        let ids: Vec<_> =
+            trio.nodes[1..].iter().map(|node| node.status()["id"].as_str().unwrap().to_owned()).collect();
+        let (keeps, changes) = (ids.iter().min().unwrap(), ids.iter().max().unwrap());
+        trio.nodes.iter().all(|node| {
+            let [text] = &advice(node)[..] else { return false };
+            let plain = text.replace("this router (", "router ").replace(')', "");
+            plain.contains(&format!("router {keeps} keeps it"))
+                && plain.contains(&format!("router {changes} is to be renamed"))
+        })
+    });
+}

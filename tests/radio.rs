@@ -159,3 +159,34 @@ fn a_goodbye_is_answered_with_a_goodbye() {
     let (opcode, payload) = radio.receive(PATIENCE).expect("an answer");
     assert_eq!((opcode, &payload[..2]), (CLOSE, &1000_u16.to_be_bytes()[..]));
 }
+
+/// It reads the answer to its upgrade with one read(2), and takes what has come
+/// right behind it for the rest of that.
+#[test]
+fn nothing_comes_behind_the_answer_to_an_upgrade_before_the_radios_first_word() {
+    // Given a radio to which a message is owed,
+    let node = Node::start();
+    let (mut speaker, mut hearer) = (Radio::connect(&node, "AA:01"), Radio::connect(&node, "AA:02"));
+    hearer.subscribe("hall");
+    drop(hearer);
+    let mut say = |text: &[u8]| {
+        let (uuid, message) = speaker.propogate("hall", text);
+        speaker.send(TEXT, &message);
+        assert_eq!(speaker.confirmed(&uuid), 3);
+    };
+    say(b"owed");
+    // when it comes back, then it is not spoken to for 2 s,
+    let since = Instant::now();
+    let mut silent = Radio::connect(&node, "AA:02");
+    assert!(matches!(silent.hear(PATIENCE), Some(Heard::Voice(..))));
+    assert!(since.elapsed() >= Duration::from_millis(1_900), "{:?}", since.elapsed());
+    drop(silent);
+    say(b"and this");
+    // or until it says something, and be it nonsense.
+    let mut hearer = Radio::connect(&node, "AA:02");
+    let since = Instant::now();
+    hearer.send(TEXT, b"nonsense");
+    hearer.confirmed("");
+    assert!(matches!(hearer.hear(PATIENCE), Some(Heard::Voice(..))));
+    assert!(since.elapsed() < Duration::from_millis(1_900), "{:?}", since.elapsed());
+}

@@ -169,3 +169,25 @@ fn the_age_bound_reaches_the_store() {
         assert_eq!(node.status()["records"]["duplicates"], duplicates, "{uuid}");
     }
 }
+
+#[test]
+fn a_key_file_that_was_added_or_changed_waits_for_the_restart_and_that_is_said() {
+    // Given a router without a key file,
+    let dir = TempDir::new("key");
+    let key = dir.path().join("mesh.key");
+    let file = File::new(&[]);
+    file.write_section("mesh", &[&format!("option key '{}'", key.display())]);
+    let in_mesh = ["mesh.enabled=1", "mesh.discovery=", "mesh.listen=127.0.0.1:0"];
+    let node = Node::with(&in_mesh).configured_by(&file.path()).start();
+    hang_up(&node, "applied: nothing");
+    assert!(!node.log().contains("has changed"));
+    // when one is added, then it is said that it waits, also in the status,
+    fs::write(&key, "ab".repeat(32)).unwrap();
+    hang_up(&node, "take effect at the next start: mesh.key");
+    let warns = |text: &str| node.status()["warnings"].to_string().contains(text);
+    assert!(warns("has changed"), "{}", node.status()["warnings"]);
+    // and one that is taken away again waits for nothing.
+    fs::remove_file(&key).unwrap();
+    hang_up(&node, "applied: nothing");
+    wait_for("no warning", PATIENCE, || !warns("has changed"));
+}

@@ -284,3 +284,90 @@ fn a_client_whose_id_is_taken_over_ends_and_says_so() {
     assert_eq!(ended.status.code(), Some(1), "{ended}");
     assert!(ended.stderr.contains("--client-id of its own"), "{ended}");
 }
+
+/// A page of Ogg with these packets of less than 255 bytes, as an encoder makes it.
+fn page(packets: &[&[u8]]) -> Vec<u8> {
+    let table: Vec<u8> = packets.iter().map(|packet| packet.len() as u8).collect();
+    [&b"OggS"[..], &[0; 22], &[table.len() as u8], &table, &packets.concat()].concat()
+}
+
+#[test]
+fn speex_in_ogg_is_said_as_the_frames_within_and_other_sound_is_refused_with_the_line_to_type() {
+    let node = Node::start();
+    let dir = TempDir::new("formats");
+    let voice = std::fs::read(VOICE).unwrap();
+    let mut head = [b"Speex   1.2".as_slice(), &[0; 69]].concat();
+    for (at, value) in [(36, 8_000u32), (48, 1), (64, 1)] {
+        head[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    let frames: Vec<&[u8]> = voice.chunks(38).collect();
+    let pages: Vec<u8> = frames.chunks(100).flat_map(page).collect();
+    let ogg = [page(&[&head]), page(&[b"a comment"]), pages].concat();
+    let written = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    // Given a listener, when Speex in Ogg is said, then the bare frames arrive.
+    let saved = TempDir::new("saved");
+    let listener = listener(&node, &["--count", "1", "--save", saved.path().to_str().unwrap()]);
+    let talked = talk(&node, &[&written("voice.spx", &ogg)]);
+    assert!(talked.stdout.contains(&format!("({} bytes", voice.len())), "{talked}");
+    assert!(listener.finish().status.success());
+    assert_eq!(std::fs::read(&saved.files()[0]).unwrap(), voice);
+    // Everything else is refused before anything is sent, whichever way it was to go.
+    let wav = [b"RIFF\x24\0\0\0WAVEfmt ".as_slice(), &[0; 800]].concat();
+    let odd = written("odd.speex", &[7; 100]);
+    for (args, says) in [
+        (vec![written("a.wav", &wav)], "a WAV file"),
+        (vec!["--stream".into(), written("b.wav", &wav)], "libspeex"),
+        (vec!["--stream".into(), written("c.opus", &page(&[b"OpusHead"]).repeat(2))], "Opus in Ogg"),
+        (vec!["--stream".into(), odd], "not a whole number of 38-byte frames"),
+        (vec![written("a.txt", &b"hello, is anybody there? ".repeat(4))], "is text"),
+        (vec![dir.path().to_str().unwrap().to_owned()], "directory"),
+        (vec!["--stream".into(), written("none", b"")], "is empty"),
+    ] {
+        let args: Vec<_> = [VOICE].into_iter().chain(args.iter().map(String::as_str)).collect();
+        let talked = talk(&node, &args);
+        assert_eq!(talked.status.code(), Some(1), "{talked}");
+        assert!(talked.stderr.contains(says) && talked.stdout.is_empty(), "{says}: {talked}");
+    }
+}
+
+#[test]
+fn a_client_at_the_wrong_port_is_told_which_port_is_which() {
+    let mesh = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let console = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let options = [&*format!("mesh.listen={mesh}"), &*format!("node.console={console}")];
+    let _node = Node::with(&["mesh.enabled=1", "mesh.discovery="]).and(&options).start();
+    wait_for("the console", Duration::from_secs(20), || std::net::TcpStream::connect(console).is_ok());
+    for (port, option) in [(mesh, "mesh.listen"), (console, "node.console")] {
+        for command in [&["talk", "--room", "r", VOICE][..], &["listen", "--room", "r"]] {
+            let mut command = fau3(command);
+            command.args(["--url", &format!("ws://{port}")]);
+            let told = finish(command);
+            assert_eq!(told.status.code(), Some(1), "{told}");
+            let says = [option, "clients.listen", "8901", "not where clients connect"];
+            assert!(says.iter().all(|text| told.stderr.contains(text)), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_not_taken_for_a_router_that_does_not_run() {
+    let mut command =
+        fau3(&["talk", "--room", "r", "--timeout-s", "1", "--url", "ws://nobody.invalid:8901", VOICE]);
+    command.env("RES_OPTIONS", "timeout:1 attempts:1");
+    let told = finish(command);
+    assert!(told.stderr.contains("nobody.invalid") && !told.stderr.contains("is a router running"), "{told}");
+}
+
+#[test]
+fn a_folder_for_messages_is_no_file() {
+    let dir = TempDir::new("file");
+    let file = dir.path().join("messages");
+    std::fs::write(&file, "").unwrap();
+    let told = finish(fau3(&["listen", "--room", "r", "--save", file.to_str().unwrap()]));
+    assert_eq!(told.status.code(), Some(1), "{told}");
+    assert!(told.stderr.contains("that is a file: name a folder"), "{told}");
+}

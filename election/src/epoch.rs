@@ -18,10 +18,13 @@ pub(crate) const NUMBER_MAX: u64 = 1 << 62;
 /// what is known by `step` at most, and never above `last`, which leaves room below what
 /// is refused. Who counts on by itself goes by less than a step, so that it is followed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Belief {
-    pub(crate) at_once: u64,
-    pub(crate) step: u64,
-    pub(crate) last: u64,
+pub struct Belief {
+    /// Believed as it stands, whatever was known.
+    pub at_once: u64,
+    /// By so much one word may go beyond both.
+    pub step: u64,
+    /// Nothing above is believed.
+    pub last: u64,
 }
 
 /// Of epochs and lists. A step is more than a restart goes on by: some blocks.
@@ -32,7 +35,8 @@ pub(crate) const COUNTS: Belief = Belief { at_once: 1 << 31, step: 16, last: 3 <
 
 impl Belief {
     /// What is known once `heard` was heard: `heard` itself, or as much of it as is believed.
-    pub(crate) const fn of(self, known: u64, heard: u64) -> u64 {
+    #[must_use]
+    pub const fn of(self, known: u64, heard: u64) -> u64 {
         let base = if known > self.at_once { known } else { self.at_once };
         let most = base.saturating_add(self.step);
         let most = if most < self.last { most } else { self.last };

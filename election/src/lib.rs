@@ -51,7 +51,7 @@ pub use codec::{DATAGRAM_MAX_BYTES, DecodeError};
 pub use config::Mutant;
 pub use config::{Config, ROUTERS_MAX};
 pub use election::Election;
-pub use epoch::{EPOCH_BLOCK, Epoch};
+pub use epoch::{Belief, EPOCH_BLOCK, Epoch};
 pub use id::{Incarnation, RouterId};
 pub use list::{LIST_MAX_ENTRIES, ListVersion, NAME_MAX_BYTES, ServerEntry, ServerList};
 pub use map::{Coordinator, Decision, Map};

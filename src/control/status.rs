@@ -331,7 +331,7 @@ fn connections(stats: &Stats, doors: DoorsReport) -> ConnectionsStatus {
 }
 
 /// What was dropped since the start, by the reason.
-pub(super) const fn drops(stats: &Stats) -> [(&'static str, u64); 10] {
+pub(super) const fn drops(stats: &Stats) -> [(&'static str, u64); 11] {
     [
         ("confirm_unmatched", stats.confirms_unmatched),
         ("duplicate", stats.duplicates),
@@ -339,6 +339,7 @@ pub(super) const fn drops(stats: &Stats) -> [(&'static str, u64); 10] {
         ("gap_given_up", stats.gaps_given_up),
         ("invalid", stats.invalid),
         ("peer_invalid", stats.peer_invalid),
+        ("peers_refused", stats.peers_refused),
         ("refused", stats.records_refused),
         ("session_refused", stats.sessions_refused),
         ("stream_seen_before", stats.streams_seen_before),

@@ -126,6 +126,9 @@ pub enum MeshEvent {
         /// Its life, proved by the handshake.
         incarnation: Incarnation,
     },
+    /// A connection stood whose other end has this router's own identity key, and is
+    /// another router.
+    Clone,
     /// The pair's connection is gone.
     Down {
         /// Who.
@@ -188,6 +191,8 @@ pub enum Refusal {
     NotLan,
     /// Too many at a time do not finish their handshake.
     TooMany,
+    /// As many routers are connected as may be.
+    Full,
     /// It sent what is no frame, or one over the limit.
     Violation,
 }
@@ -205,6 +210,7 @@ impl fmt::Display for Refusal {
                              own with: fau3 keys --new-mesh-key"
             }
             Self::TooMany => "too many connections at a time that do not finish their handshake",
+            Self::Full => "as many routers are connected as a mesh may have; give meshes keys of their own",
             Self::Violation => {
                 "it sends what is no frame, or one over the limit; bring both routers up to date"
             }

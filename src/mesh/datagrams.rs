@@ -140,9 +140,9 @@ impl Datagrams {
             drop(state);
             return link.heard(hub);
         }
-        // A router that is not connected shall be; someone else with this
-        // router's own identity only matters to the node.
-        let unknown = !own && !state.links.contains_key(&stamp.sender);
+        // A router that is not connected shall be; so shall someone else with this
+        // router's own identity: the handshake shows whether it has the key of it.
+        let unknown = !state.links.contains_key(&stamp.sender);
         let beacon = MeshEvent::Beacon { router: stamp.sender, from, bytes: Bytes::copy_from_slice(payload) };
         if !hub.events().beacon(beacon) {
             state.counts.beacons_late = state.counts.beacons_late.saturating_add(1);

@@ -68,14 +68,12 @@ async fn take_in(hub: Arc<Hub>, socket: TcpStream, address: SocketAddr, place: P
         () = hub.closing() => return,
     };
     let met = match made {
-        Ok(made) => {
-            drop(place);
-            Box::pin(hub.meet(made, deadline)).await.map(|_| ())
-        }
+        Ok(made) => Box::pin(hub.meet(made, deadline, Some(place))).await.map(|_| ()),
         Err(failure) => Err(failure),
     };
     match met {
         Ok(()) | Err(Failure::Oneself) => {}
+        Err(Failure::Clone) => hub.cloned().await,
         Err(Failure::Refused(why)) => hub.refuse(address, why),
         Err(Failure::Broken) => debug!("mesh: {address}: the handshake broke off"),
     }
@@ -116,12 +114,16 @@ async fn go_out(hub: Arc<Hub>, dial: Dial) {
         () = hub.closing() => return,
     };
     let met = match made {
-        Ok(made) => Box::pin(hub.meet(made, deadline)).await.map(|_| ()),
+        Ok(made) => Box::pin(hub.meet(made, deadline, None)).await.map(|_| ()),
         Err(failure) => Err(failure),
     };
     match met {
         Ok(()) => {}
         Err(Failure::Oneself) => hub.with_book(|book, _| book.oneself(address)),
+        Err(Failure::Clone) => {
+            hub.cloned().await;
+            hub.with_book(|book, now| book.failed(now, address));
+        }
         Err(failure) => {
             if let Failure::Refused(why) = failure {
                 hub.refuse(address, why);

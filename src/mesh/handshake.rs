@@ -69,6 +69,8 @@ pub(super) enum Failure {
     Refused(Refusal),
     /// It is this router itself.
     Oneself,
+    /// It has this router's identity, and is another one.
+    Clone,
     /// The connection broke.
     Broken,
 }
@@ -102,9 +104,6 @@ impl Terms {
 
     /// Who this peer is as a router; an identity of another kind is none.
     fn identify(&self, peer_id: PeerId) -> Result<RouterId, Failure> {
-        if peer_id == self.peer_id {
-            return Err(Failure::Oneself);
-        }
         router_of(&peer_id).ok_or(Failure::Refused(Refusal::NotARouter))
     }
 }
@@ -136,7 +135,9 @@ pub(super) async fn dial(
     let (protocol, io) = selected.map_err(version)?;
     let io = io.complete().await.map_err(version)?;
     let mut stream = Stream::new(io, driver);
-    let hello = stream.greet(hello).await?;
+    let own = hello;
+    let hello = stream.greet(own).await?;
+    told_apart(router, terms, own, hello)?;
     let version = terms.version(protocol);
     Ok(Established {
         peer_id,
@@ -178,7 +179,9 @@ pub(super) async fn accept(
     let (protocol, io) = selected.map_err(version)?;
     let io = io.complete().await.map_err(version)?;
     let mut stream = Stream::new(io, driver);
-    let hello = stream.greet(hello).await?;
+    let own = hello;
+    let hello = stream.greet(own).await?;
+    told_apart(router, terms, own, hello)?;
     let version = terms.version(protocol);
     Ok(Established {
         peer_id,
@@ -192,6 +195,15 @@ pub(super) async fn accept(
         stream,
         fate,
     })
+}
+
+/// What both have said of themselves tells this router from one with the same identity.
+fn told_apart(router: RouterId, terms: &Terms, own: Hello, other: Hello) -> Result<(), Failure> {
+    match router == terms.router {
+        false => Ok(()),
+        true if own.incarnation.random == other.incarnation.random => Err(Failure::Oneself),
+        true => Err(Failure::Clone),
+    }
 }
 
 fn negotiation(error: NegotiationError) -> Failure {
@@ -343,6 +355,9 @@ mod tests {
         let terms = Terms::new(&own, vec![Key::new([1; 32])], &[]).unwrap();
         let public = other.public().try_into_ed25519().unwrap().to_bytes();
         assert_eq!(terms.identify(other.public().to_peer_id()).unwrap(), router_id(&public));
-        assert!(matches!(terms.identify(own.public().to_peer_id()), Err(Failure::Oneself)));
+        let me = terms.identify(own.public().to_peer_id()).unwrap();
+        let life = |random| Hello { incarnation: Incarnation { counter: 1, random }, port: 1 };
+        assert!(matches!(told_apart(me, &terms, life(1), life(1)), Err(Failure::Oneself)));
+        assert!(matches!(told_apart(me, &terms, life(1), life(2)), Err(Failure::Clone)));
     }
 }

@@ -27,6 +27,7 @@ use super::handshake::{Established, Failure, Hello, Terms};
 use super::link::Link;
 use super::replay::Replays;
 use super::uplink::Uplink;
+use crate::lobby::Place;
 use crate::notices::{ACQUAINTANCE, Notices, and_more};
 
 /// How long the last frames and the goodbye may take.
@@ -34,6 +35,10 @@ pub const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
 /// Default servers that are remembered as such: the configuration changes seldom.
 const MAINS_MAX: usize = 16;
+
+/// Most connections that stand: as many as routers of a mesh are known. Each takes its
+/// tasks and a window of yamux's; identities cost whoever has the key nothing.
+pub(super) const LINKS_MAX: usize = fau3_election::ROUTERS_MAX;
 
 /// What all parts of the mesh share.
 pub(super) struct Hub {
@@ -80,6 +85,13 @@ pub(super) enum Met {
     Over(Down),
     /// There was one already.
     Duplicate,
+}
+
+impl State {
+    /// Whether one more connection may stand, or it takes the place of its router's last.
+    fn has_place_for(&self, router: RouterId) -> bool {
+        self.links.len() < LINKS_MAX || self.links.contains_key(&router)
+    }
 }
 
 impl Hub {
@@ -255,9 +267,16 @@ impl Hub {
     }
 
     /// Agrees with the other end whether this connection is the pair's, serves
-    /// it if so, to its end. `deadline` is for the agreement.
-    pub(super) async fn meet(&self, mut made: Established, deadline: Instant) -> Result<Met, Failure> {
+    /// it if so, to its end. `deadline` is for the agreement, and until then it has its
+    /// `place` among those that shake hands.
+    pub(super) async fn meet(
+        &self,
+        mut made: Established,
+        deadline: Instant,
+        place: Option<Place>,
+    ) -> Result<Met, Failure> {
         let agreed = tokio::time::timeout_at(deadline, self.agree(&mut made)).await;
+        drop(place);
         let Some(link) = agreed.unwrap_or(Err(Failure::Broken))? else { return Ok(Met::Duplicate) };
         let why = link.run(self, made.stream, made.fate).await;
         self.leave(&link, why).await;
@@ -265,9 +284,12 @@ impl Hub {
     }
 
     async fn agree(&self, made: &mut Established) -> Result<Option<Arc<Link>>, Failure> {
+        if !self.state().has_place_for(made.router) {
+            return Err(Failure::Refused(Refusal::Full));
+        }
         if self.terms.router > made.router {
             return match made.stream.read().await?.0 {
-                Kind::Welcome => Ok(Some(self.admit(made).await)),
+                Kind::Welcome => Ok(Some(self.admit(made).await?)),
                 Kind::Duplicate => {
                     self.note_duplicate(made);
                     Ok(None)
@@ -284,7 +306,7 @@ impl Hub {
             let _ = made.stream.read().await;
             return Ok(None);
         }
-        let link = self.admit(made).await;
+        let link = self.admit(made).await?;
         if let Err(failure) = made.stream.write(Kind::Welcome, &[]).await {
             self.leave(&link, made.fate.get().unwrap_or(Down::ClosedByPeer)).await;
             return Err(failure);
@@ -300,7 +322,7 @@ impl Hub {
     }
 
     /// Makes this connection the pair's.
-    async fn admit(&self, made: &Established) -> Arc<Link> {
+    async fn admit(&self, made: &Established) -> Result<Arc<Link>, Failure> {
         let Hello { incarnation, .. } = made.hello;
         let (router, peer_id, listens) = (made.router, made.peer_id, listens(made));
         let link =
@@ -308,6 +330,10 @@ impl Hub {
         let _order = self.order.lock().await;
         let before = {
             let (mut state, now) = (self.state(), self.now());
+            // Others may have come while the two agreed.
+            if !state.has_place_for(router) {
+                return Err(Failure::Refused(Refusal::Full));
+            }
             state.replays.prove(now, router, incarnation);
             if made.uplink.is_none() {
                 state.book.connected(now, peer_id, listens);
@@ -322,7 +348,13 @@ impl Hub {
         }
         let (address, version) = (made.address, made.version);
         self.events.send(MeshEvent::Up { router, peer_id, address, version, incarnation }).await;
-        link
+        Ok(link)
+    }
+
+    /// At the other end is this router's own identity, in another life: a clone. What
+    /// is heard in this router's name is true, the node is told.
+    pub(super) async fn cloned(&self) {
+        self.events.send(MeshEvent::Clone).await;
     }
 
     /// A connection is over; if it was still the pair's, the node is told.

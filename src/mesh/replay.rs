@@ -61,7 +61,9 @@ impl Sender {
 impl Replays {
     /// Whether a beacon with a right tag is new.
     pub(super) fn is_new(&mut self, now: Time, stamp: &Stamp, from: SocketAddr) -> bool {
-        let life = stamp.incarnation;
+        let latest = self.0.get(&stamp.sender).map(|sender| sender.latest).unwrap_or_default();
+        // A life that none could come after is believed as far as the election does.
+        let life = stamp.incarnation.believed(latest);
         if !self.0.contains_key(&stamp.sender) {
             self.make_room();
             self.0.insert(stamp.sender, Sender::born(life, life, now));

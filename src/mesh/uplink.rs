@@ -98,7 +98,7 @@ pub(super) async fn keep(hub: Arc<Hub>) {
         let trouble = match made {
             Ok((made, deadline)) => {
                 // It ends by itself when it is not wanted any more.
-                let met = Box::pin(hub.meet(made, deadline)).await;
+                let met = Box::pin(hub.meet(made, deadline, None)).await;
                 known.seen = Some(hub.now());
                 over(met)
             }
@@ -131,6 +131,9 @@ fn over(met: Result<Met, Failure>) -> Option<String> {
 fn reason(failure: Failure) -> String {
     match failure {
         Failure::Refused(why) => why.to_string(),
+        Failure::Clone => {
+            "it has this router's identity key: delete the file node.identity on one of the two".into()
+        }
         Failure::Oneself => "it is this router itself: correct default_server.url".into(),
         Failure::Broken => "the connection broke in the handshake".into(),
     }

@@ -173,6 +173,7 @@ impl MeshSide {
                 self.remember(router, peer_id, None);
                 Some(Input::PeerUp { router })
             }
+            MeshEvent::Clone => Some(Input::CloneMet),
             MeshEvent::Down { router, why } => {
                 info!(%router, ?why, "router disconnected");
                 self.contacts.remove(&router);

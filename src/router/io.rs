@@ -84,6 +84,9 @@ pub enum Input {
         /// Which one.
         router: RouterId,
     },
+    /// A connection stood whose other end has this router's identity key, and is another
+    /// router.
+    CloneMet,
     /// How another router is found has become known, or has changed.
     Contact {
         /// Which one.

@@ -174,6 +174,11 @@ impl Router {
             Input::Configure(settings) => self.configure(*settings),
             Input::Beacon(bytes) => self.beacon(&bytes),
             Input::PeerUp { router } => self.peer_up(router),
+            Input::CloneMet => {
+                let me = self.origin.router;
+                self.elect(fau3_election::Input::Connected(me));
+                self.elect(fau3_election::Input::Closed(me));
+            }
             Input::Contact { router, contact } => self.contact(router, contact),
             Input::PeerDown { router, closed } => self.peer_down(router, closed),
             Input::FromPeer { router, message } => self.peer_says(router, message),

@@ -47,6 +47,8 @@ pub enum Mutant {
     ReplicatedNotRemembered,
     /// What is settled of other lives' records is forgotten with the next one.
     SettledForgotten,
+    /// Numbers are believed up to what others refuse.
+    AllBelieved,
     /// A connection to the default server in a client's name although another router may have one.
     LineBesideAnother,
     /// A client that shows no life keeps its connection there while routers are out of reach.
@@ -86,7 +88,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::NoAntiEntropy,
         Self::StoredAlone,
         Self::SettledNotMerged,
@@ -99,6 +101,7 @@ impl Mutant {
         Self::WaitingSettled,
         Self::ReplicatedNotRemembered,
         Self::SettledForgotten,
+        Self::AllBelieved,
         Self::LineBesideAnother,
         Self::LeaseForgotten,
         Self::RemainsForgotten,

@@ -12,6 +12,7 @@ use super::record::{Moment, Position};
 use super::settings::{REMEMBERED_MAX, UNCOMMITTED_MAX};
 use super::{Router, SessionKey};
 use crate::wire::fau3d::{FRAME_BYTES_MAX, Invalid, Status, playlist_frame_bytes};
+use crate::wire::fau3e::LAMPORT_MAX;
 use crate::wire::{ClientId, Message, Record, RecordId, RoomId, Uuid, propogate_key};
 
 /// Messages taken in lately, by [`propogate_key`]; at most [`REMEMBERED_MAX`],
@@ -249,7 +250,7 @@ impl Router {
 
     /// The next record that is made here, behind the latest one of its sender.
     pub(super) fn make_record(&self, latest: Option<(u64, RecordId)>, message: Message) -> Record {
-        let lamport = self.lamport_after(latest).max(self.lamport + 1);
+        let lamport = self.lamport_after(latest).max(self.lamport.saturating_add(1));
         self.make_record_of(lamport, latest, message)
     }
 
@@ -261,13 +262,14 @@ impl Router {
         message: Message,
     ) -> Record {
         let id = RecordId { origin: self.origin, sequence: self.sequence + 1 };
+        let lamport = if mutated!(self.settings, AllBelieved) { lamport } else { lamport.min(LAMPORT_MAX) };
         Record::new(id, latest.map(|(_, id)| id), lamport, message)
     }
 
     /// By the mesh's clock a router that has just come, and lacks what was said before,
     /// does not count behind it.
     pub(super) fn lamport_after(&self, latest: Option<(u64, RecordId)>) -> u64 {
-        latest.map_or(0, |(lamport, _)| lamport + 1).max(self.mesh_clock_ms())
+        latest.map_or(0, |(lamport, _)| lamport.saturating_add(1)).max(self.mesh_clock_ms())
     }
 
     /// The latest record of a client that is here, behind its Lamport time.

@@ -49,6 +49,8 @@ pub struct Stats {
     pub states_asked: u64,
     /// Frames of other routers that were none.
     pub peer_invalid: u64,
+    /// Connections to routers beyond as many as a mesh may have; nothing is said there.
+    pub peers_refused: u64,
     /// Times at which the queue to another router was full.
     pub peer_full: u64,
     pub streams_passed: u64,

@@ -125,6 +125,15 @@ fn two_devices_with_one_id_that_take_it_from_each_other_are_both_refused_with_th
     assert_eq!(count(&node, "connections", "takeovers"), 3);
 }
 
+/// Nobody is at the other end of the connections that it has left: it is not two.
+#[test]
+fn one_device_whose_link_breaks_without_a_word_is_let_in_each_time() {
+    let node = Node::start();
+    let left: Vec<Radio> = (0..8).map(|_| Radio::connect(&node, "AA:BB")).collect();
+    assert_eq!(count(&node, "connections", "takeovers"), left.len() as u64 - 1);
+    assert_eq!(count(&node, "connections", "refused"), 0);
+}
+
 #[test]
 fn beyond_max_clients_a_client_is_answered_with_503_until_a_place_is_free() {
     let node = Node::with(&["clients.max_clients=4"]).start();

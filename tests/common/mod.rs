@@ -66,6 +66,12 @@ impl Setup {
         Self { config: Some(file.to_owned()), ..self }
     }
 
+    /// With these options, too, which count more.
+    pub(crate) fn and(mut self, options: &[&str]) -> Self {
+        self.set.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+
     /// Starts the node and waits until it listens.
     ///
     /// # Panics
@@ -81,7 +87,7 @@ impl Setup {
                 Err(Failed::Silent) => panic!("the node does not listen:\n{}", program.stderr()),
                 Err(Failed::Ended) => said = program.stderr(),
             }
-            if !said.contains("in use") {
+            if !said.contains("the port is taken") {
                 break;
             }
         }

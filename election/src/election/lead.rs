@@ -49,20 +49,6 @@ impl Term {
     fn highest(&self) -> u64 {
         self.seen.map_or(0, |seen| seen.number).max(self.floor)
     }
-
-    /// Notes an epoch as far as it is believed; a number beyond that only raises what
-    /// the own terms begin above. True if anything is new.
-    fn see(&mut self, epoch: Option<Epoch>, believes_all: bool) -> bool {
-        let Some(epoch) = epoch.filter(|epoch| Some(*epoch) > self.seen) else { return false };
-        let number = if believes_all { epoch.number } else { NUMBERS.of(self.highest(), epoch.number) };
-        if number == epoch.number {
-            self.seen = Some(epoch);
-            return true;
-        }
-        let rises = number > self.floor;
-        self.floor = self.floor.max(number);
-        rises
-    }
 }
 
 impl Election {
@@ -236,9 +222,16 @@ impl Election {
         }
     }
 
+    /// As much of an epoch's number as is believed when it comes in: what stands on the
+    /// map is believed already, or each look at it would go on by a step.
+    pub(super) fn believed_number(&self, number: u64) -> u64 {
+        if mutated!(self.config, AllBelieved) { number } else { NUMBERS.of(self.term.highest(), number) }
+    }
+
     /// Notes an epoch, and keeps a block above it reserved.
     pub(super) fn see_epoch(&mut self, epoch: Option<Epoch>) {
-        if self.term.see(epoch, mutated!(self.config, AllBelieved)) {
+        if epoch > self.term.seen {
+            self.term.seen = epoch;
             self.reserve_epochs();
         }
     }

@@ -6,7 +6,7 @@ use super::Election;
 use crate::api::Warning;
 use crate::codec::record_head;
 use crate::config::mutated;
-use crate::epoch::COUNTS;
+use crate::epoch::{COUNTS, Epoch};
 use crate::id::{Incarnation, RouterId};
 use crate::record::{Heartbeat, Packet, Record};
 use crate::time::Time;
@@ -115,6 +115,9 @@ impl Election {
             let same = record.incarnation == peer.incarnation;
             let known = if same { peer.revision.max(peer.floor) } else { 0 };
             record.revision = COUNTS.of_u32(known, record.revision);
+            record.leading = self.believed_number(record.leading);
+            record.seen =
+                record.seen.map(|epoch| Epoch { number: self.believed_number(epoch.number), ..epoch });
         }
         record
     }

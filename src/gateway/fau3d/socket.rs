@@ -110,7 +110,8 @@ impl Socket {
         self.flush();
         let mut reader = Reader::new(&self, conn, &events);
         let end = reader.run(early).await;
-        let mut decoder = std::mem::take(&mut reader.decoder);
+        // Half a message is not kept for the goodbye's sake.
+        let mut decoder = Some(std::mem::take(&mut reader.decoder)).filter(|decoder| decoder.held() == 0);
         drop(reader);
         if let Err(End::Violation(violation)) = end {
             self.close(violation.code, violation.reason);
@@ -152,7 +153,7 @@ impl Socket {
     /// Writes the rest, close frame included, and waits for the other side to
     /// close: a connection dropped with bytes unread would be reset, and the
     /// close frame lost. True: it has answered, so somebody is there.
-    async fn say_goodbye(&self, decoder: &mut Decoder) -> bool {
+    async fn say_goodbye(&self, decoder: &mut Option<Decoder>) -> bool {
         let Some(stream) = self.stream.get() else { return false };
         let written = poll_fn(|cx| self.poll_write_out(stream, cx)).await;
         if written.is_err() || rustix::net::shutdown(stream, rustix::net::Shutdown::Write).is_err() {
@@ -236,12 +237,14 @@ impl ClientLink for Socket {
 
 /// Whether a close frame is among these bytes. What begins a long message is not
 /// gathered for that.
-fn has_close(decoder: &mut Decoder, mut bytes: &mut [u8]) -> bool {
-    while !bytes.is_empty() && decoder.held() <= CHUNK_BYTES {
+fn has_close(reading: &mut Option<Decoder>, mut bytes: &mut [u8]) -> bool {
+    while !bytes.is_empty()
+        && let Some(decoder) = reading
+    {
         match decoder.next(bytes) {
             Ok((_, Some(Received::Close(_)))) => return true,
-            Ok((used, _)) => bytes = &mut bytes[used..],
-            Err(_) => return false,
+            Ok((used, _)) if decoder.held() == 0 => bytes = &mut bytes[used..],
+            _ => *reading = None,
         }
     }
     false

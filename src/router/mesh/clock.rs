@@ -2,6 +2,8 @@
 
 use fau3_election::Time;
 
+use crate::wire::fau3e::TIMES;
+
 /// Runs with this router's own clock and is never behind what was heard: a
 /// hybrid logical clock (Kulkarni et al. 2014) over clocks that start at zero.
 /// Two halves of a mesh that lose each other go on at the same pace, so that
@@ -15,12 +17,14 @@ pub(super) struct MeshClock {
 impl MeshClock {
     /// In ms.
     pub(super) fn now(&self, now: Time) -> u64 {
-        now.as_millis() + self.ahead_ms
+        now.as_millis().saturating_add(self.ahead_ms).min(TIMES.last)
     }
 
-    /// Another router's clock was heard. Says by how much this one has jumped, in ms.
+    /// Another router's clock was heard. Says by how much this one has jumped, in ms: by
+    /// as much as is believed, so that nobody refuses what it says next.
     pub(super) fn heard(&mut self, now: Time, clock_ms: u64) -> u64 {
-        let jump_ms = clock_ms.saturating_sub(self.now(now));
+        let own_ms = self.now(now);
+        let jump_ms = TIMES.of(own_ms, clock_ms).saturating_sub(own_ms);
         self.ahead_ms += jump_ms;
         jump_ms
     }

@@ -98,9 +98,9 @@ impl Router {
         }
         let top = self.origins.top(&id.origin);
         let held_by_a_neighbour = || {
-            mesh.peers
-                .iter()
-                .any(|(_, peer)| peer.next_above(&id.origin, id.sequence - 1) == Some(id.sequence))
+            mesh.peers.iter().any(|(_, peer)| {
+                peer.next_above(&id.origin, id.sequence.saturating_sub(1)) == Some(id.sequence)
+            })
         };
         let origin = &id.origin.router;
         let is_in_reach = mesh.members.contains_key(origin) || mesh.peers.contains(*origin);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fau3_election::{Incarnation, ListVersion, RouterId, Time};
+use fau3_election::{Incarnation, ListVersion, ROUTERS_MAX, RouterId, Time};
 
 use crate::router::{Output, Router};
 use crate::wire::fau3e::{Contact, Holding, Neighbour, State};
@@ -12,7 +12,7 @@ use crate::wire::{Origin, RecordId};
 /// there are routers, since each has many lives.
 const SENT_MAX: usize = 1_024;
 
-/// All of them, by id; at most as many as the election knows.
+/// All of them, by id; at most [`ROUTERS_MAX`] less this one, as many as the election knows.
 #[derive(Debug, Default)]
 pub(super) struct Peers(BTreeMap<RouterId, Peer>);
 
@@ -72,8 +72,13 @@ impl Peers {
         self.0.get_mut(&router)
     }
 
-    pub(super) fn insert(&mut self, router: RouterId) {
-        self.0.insert(router, Peer::default());
+    /// False where there is no place for one more; what it says is then not heard.
+    pub(super) fn insert(&mut self, router: RouterId) -> bool {
+        let has_place = self.0.len() < ROUTERS_MAX - 1 || self.0.contains_key(&router);
+        if has_place {
+            self.0.insert(router, Peer::default());
+        }
+        has_place
     }
 
     pub(super) fn remove(&mut self, router: RouterId) -> bool {
@@ -116,6 +121,9 @@ impl Peer {
     /// This one came from there; and, until it says otherwise, it holds what
     /// lies between this and the last one.
     pub(super) fn got(&mut self, origin: Origin, sequence: u64) {
+        if self.holds.len() >= SENT_MAX && !self.holds.contains_key(&origin) {
+            return; // What it holds it says in its next State.
+        }
         let runs = self.holds.entry(origin).or_default();
         match runs.last_mut() {
             Some((_, top)) => *top = sequence.max(*top),
@@ -125,16 +133,20 @@ impl Peer {
 
     /// This one is on its way to it.
     pub(super) fn sent(&mut self, id: RecordId) {
-        if self.sent.len() >= SENT_MAX && !self.sent.contains_key(&id.origin) {
+        let sent = self.sent_of(id.origin);
+        *sent = id.sequence.max(*sent);
+    }
+
+    fn sent_of(&mut self, origin: Origin) -> &mut u64 {
+        if self.sent.len() >= SENT_MAX && !self.sent.contains_key(&origin) {
             self.sent.clear(); // The next records are asked for instead of pushed, once.
         }
-        let sent = self.sent.entry(id.origin).or_default();
-        *sent = id.sequence.max(*sent);
+        self.sent.entry(origin).or_default()
     }
 
     /// It lacks this one, whatever was sent.
     pub(super) fn lacks(&mut self, id: RecordId) {
-        self.sent.insert(id.origin, id.sequence.saturating_sub(1));
+        *self.sent_of(id.origin) = id.sequence.saturating_sub(1);
     }
 
     /// Whether it has everything before this one, or will have.
@@ -160,7 +172,10 @@ impl Peer {
 impl Router {
     pub(in crate::router) fn peer_up(&mut self, router: RouterId) {
         let Some(mesh) = &mut self.mesh else { return };
-        mesh.peers.insert(router);
+        if !mesh.peers.insert(router) {
+            self.stats.peers_refused += 1;
+            return;
+        }
         self.elect(fau3_election::Input::Connected(router));
         self.upstream_peer_came();
         self.tell_all(router);
@@ -235,5 +250,19 @@ impl Router {
         if std::mem::take(&mut peer.owed_all) {
             self.tell_all(router);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_peers_are_kept_than_a_mesh_has_and_one_of_them_may_come_back() {
+        let mut peers = Peers::default();
+        let id = |number: u16| RouterId(u128::from(number).to_be_bytes());
+        let kept = (0..1_000).filter(|number| peers.insert(id(*number))).count();
+        assert_eq!((kept, peers.ids().count()), (ROUTERS_MAX - 1, ROUTERS_MAX - 1));
+        assert!(peers.insert(id(0)) && !peers.insert(id(999)));
     }
 }

@@ -8,8 +8,8 @@ use fau3_election::RouterId;
 use crate::router::Router;
 use crate::router::mutants::mutated;
 use crate::router::settings::UNCOMMITTED_MAX;
-use crate::wire::fau3e::{Message, Playlist};
-use crate::wire::{Record, Uuid, fau3d::Status};
+use crate::wire::fau3e::{COUNTS, Message, Playlist};
+use crate::wire::{Origin, Record, RecordId, Uuid, fau3d::Status};
 
 impl Router {
     /// A record was taken in here, from a client or from `via`: the next
@@ -89,6 +89,14 @@ impl Router {
         self.fetch_missing();
     }
 
+    /// Somebody holds a record of this very life up to `top`. What this router has not
+    /// said itself would keep the others from hearing it: it goes on above.
+    pub(super) fn own_sequence_heard(&mut self, origin: &Origin, top: u64) {
+        if *origin == self.origin && !mutated!(self.settings, AllBelieved) {
+            self.sequence = self.sequence.max(COUNTS.of(self.sequence, top));
+        }
+    }
+
     /// Takes in a record if it is the next one of its origin. True: it is held
     /// here, now or already.
     fn take_in_from(
@@ -103,6 +111,13 @@ impl Router {
         if sequence <= top {
             return self.origins.position(&record.id).is_some();
         }
+        if sequence > COUNTS.of(top, sequence) && !mutated!(self.settings, AllBelieved) {
+            // Nobody comes there by counting, and what is held is counted on from.
+            let believed = RecordId { origin, sequence: COUNTS.of(top, sequence) };
+            self.origins.skip(&believed, self.now);
+            self.stats.peer_invalid += 1;
+            return false;
+        }
         // What is older and still held by a neighbour comes first.
         if sequence > top + 1 && !mutated!(self.settings, GapJumped) {
             let Some(mesh) = &self.mesh else { return false };
@@ -110,10 +125,11 @@ impl Router {
             if older.is_some_and(|older| older < sequence) {
                 return false;
             }
-            self.stats.records_expired += sequence - top - 1;
+            self.stats.records_expired = self.stats.records_expired.saturating_add(sequence - top - 1);
         }
         // Its own earlier life's, or a life's that is its own: never made twice.
         if origin == self.origin && sequence > self.sequence {
+            self.own_sequence_heard(&origin, sequence);
             self.stats.peer_invalid += 1;
             return false;
         }

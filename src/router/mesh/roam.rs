@@ -16,7 +16,7 @@ use crate::router::session::Coming;
 use crate::router::settings::SESSIONS_MAX;
 use crate::router::{CloseReason, Router, SessionKey};
 use crate::wire::RoomId;
-use crate::wire::fau3e::{SessionState, SessionVersion};
+use crate::wire::fau3e::{COUNTS, SessionState, SessionVersion, TIMES};
 use fau3_election::RouterId;
 
 /// Less is the way between two routers.
@@ -35,7 +35,11 @@ impl Router {
     /// A version for a client that attaches here now: newer than any that is
     /// known.
     pub(in crate::router) fn attachment(&self, known: SessionVersion) -> SessionVersion {
-        let generation = self.mesh_clock_ms().max(known.generation + 1);
+        let clock_ms = self.mesh_clock_ms();
+        // What a disk may hold of impossible ones is not gone beyond: others would not
+        // believe it.
+        let latest_ms = clock_ms.saturating_add(TIMES.step - 1);
+        let generation = clock_ms.max(known.generation.saturating_add(1)).min(latest_ms);
         SessionVersion { generation, holder: self.origin, revision: 0 }
     }
 
@@ -66,7 +70,7 @@ impl Router {
             let session = &mut self.sessions[key];
             for version in [&mut session.version, &mut session.entered, &mut session.moved_over] {
                 if version.holder == own && version.generation > 0 {
-                    version.generation += jump_ms;
+                    version.generation = version.generation.saturating_add(jump_ms).min(TIMES.last);
                 }
             }
             self.save_soon(key, true);
@@ -93,14 +97,30 @@ impl Router {
     }
 
     /// One session as another router knows it.
-    pub(super) fn session_heard(&mut self, heard: SessionState) {
+    pub(super) fn session_heard(&mut self, mut heard: SessionState) {
         let grace = self.settings.session_grace;
+        if !self.believes_attachments(&heard) {
+            self.stats.peer_invalid += 1;
+            return;
+        }
         if heard.detached_ms.is_some_and(|ms| Duration::from_millis(ms) >= grace) {
             return;
         }
         let Some(&key) = self.by_client.get(&heard.client_id) else {
             return self.session_is_new(heard);
         };
+        let known = self.sessions[key].version;
+        if !mutated!(self.settings, AllBelieved) {
+            let of_it = (heard.version.generation, heard.version.holder) == (known.generation, known.holder);
+            let revision = if of_it { known.revision } else { 0 };
+            heard.version.revision = COUNTS.of(revision, heard.version.revision);
+        }
+        if heard.version > known && [heard.version.holder, known.holder] == [self.origin; 2] {
+            // What it has not said itself would keep the others from hearing it: it
+            // goes on above.
+            self.sessions[key].version = heard.version;
+            self.session_changed(key, false);
+        }
         let known = self.sessions[key].version;
         // Nobody but this router writes what it holds.
         let is_newer = heard.version > known && heard.version.holder != self.origin;
@@ -123,6 +143,23 @@ impl Router {
         }
         self.pump(key);
         self.set_timer(key);
+    }
+
+    /// Who attaches does so by the mesh's clock, and whoever tells of it has heard that
+    /// clock: what lies far ahead of it no router's next attachment could come after.
+    fn believes_attachments(&mut self, heard: &SessionState) -> bool {
+        let versions = [heard.version, heard.entered, heard.moved_over];
+        let latest_ms = versions.iter().map(|version| version.generation).max().unwrap_or(0);
+        let ahead_ms = latest_ms.saturating_sub(self.mesh_clock_ms());
+        if mutated!(self.settings, AllBelieved) || Duration::from_millis(ahead_ms) < CLOCK_JUMP_MIN {
+            return true;
+        }
+        if ahead_ms > TIMES.step {
+            return false;
+        }
+        let jump_ms = self.mesh.as_mut().map_or(0, |mesh| mesh.clock.heard(self.now, latest_ms));
+        self.attachments_move_with_the_clock(jump_ms);
+        true
     }
 
     fn session_is_new(&mut self, heard: SessionState) {

@@ -12,7 +12,7 @@ use super::COALESCE;
 use crate::router::mutants::mutated;
 use crate::router::{Router, SessionKey};
 use crate::wire::Origin;
-use crate::wire::fau3e::{Message, STATE_SESSIONS_MAX, SessionState, State};
+use crate::wire::fau3e::{Holding, Message, STATE_SESSIONS_MAX, SessionState, State};
 
 /// Holdings are compared this often while they change.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(1);
@@ -204,6 +204,9 @@ impl Router {
             peer.said(&state);
         }
         self.attachments_move_with_the_clock(jump_ms);
+        for Holding { origin, top, .. } in &state.holdings {
+            self.own_sequence_heard(origin, *top);
+        }
         let neighbours = std::mem::take(&mut state.neighbours);
         self.look_for_main();
         self.list_heard(router, state.servers.take());
@@ -212,7 +215,7 @@ impl Router {
         }
         let is_news = !sessions.is_empty();
         for mut session in sessions {
-            session.room_age_ms = session.room_age_ms.map(|age_ms| age_ms + under_way_ms);
+            session.room_age_ms = session.room_age_ms.map(|age_ms| age_ms.saturating_add(under_way_ms));
             self.session_heard(session);
         }
         self.told(router, neighbours);

@@ -15,6 +15,9 @@ const HOPS_MAX: u8 = 16;
 /// Origins whose audio is remembered; beyond it the one first in order goes.
 const ORIGINS_MAX: usize = 512;
 
+/// Nothing is late by so many frames: 20 ms each, some six hours.
+const BACK_MAX: u64 = 1 << 20;
+
 /// What was heard of each origin: the newest, and which of the 64 before it
 /// (DESIGN.md, "Session": "dropped when seen before (window of 64 an origin)").
 #[derive(Debug, Default)]
@@ -41,6 +44,11 @@ impl Heard {
             return true;
         }
         let back = window.top - id.sequence;
+        if back > BACK_MAX {
+            // What came before was not its origin's: nobody falls so far behind.
+            *window = Window { top: id.sequence, seen: 1 };
+            return true;
+        }
         let is_new = back < 64 && window.seen & (1 << back) == 0;
         if is_new {
             window.seen |= 1 << back;
@@ -106,6 +114,9 @@ mod tests {
         let mut heard = Heard::default();
         let mut is_new = |sequence| heard.is_new(&RecordId { origin, sequence });
         assert_eq!([10, 10, 9, 9, 11, 9].map(&mut is_new), [true, false, true, false, true, false]);
+        let far = 1 << 49;
+        assert!(is_new(far), "whoever says so");
+        assert_eq!([12, 12, 13].map(&mut is_new), [true, false, true], "does not silence it");
         assert_eq!([200, 137, 137, 136].map(&mut is_new), [true, true, false, false]);
     }
 }

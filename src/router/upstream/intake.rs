@@ -248,7 +248,7 @@ impl Router {
         for held in &mut self.upstream.echoes.held_back {
             if held.client_id == record.client_id {
                 let latest = Some((record.lamport, record.id)).max(held.when.latest);
-                held.when = When { lamport: held.when.lamport.max(record.lamport + 1), latest };
+                held.when = When { lamport: held.when.lamport.max(record.lamport.saturating_add(1)), latest };
             }
         }
         self.take_in_own(Arc::new(record));

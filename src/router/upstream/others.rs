@@ -12,7 +12,7 @@ use super::lines::Carried;
 use super::pushed::Pushed;
 use crate::router::Router;
 use crate::router::mutants::mutated;
-use crate::wire::fau3e::{Holding, Message, UPSTREAM_LINES_MAX, UpstreamState};
+use crate::wire::fau3e::{COUNTS, Holding, Message, UPSTREAM_LINES_MAX, UpstreamState};
 use crate::wire::{ClientId, Origin};
 
 /// What has changed is told together after this long.
@@ -353,8 +353,16 @@ impl Router {
     pub(in crate::router) fn upstream_heard(&mut self, via: RouterId, mut state: UpstreamState) {
         let (now, life) = (self.now, life_of(&state.origin));
         if life.0 == self.origin.router {
+            let others = &mut self.upstream.others;
+            if life == life_of(&self.origin) && state.revision > others.revision {
+                // Not said here: it goes on above, or others would not hear it any more.
+                others.revision = COUNTS.of(others.revision, state.revision);
+                self.tell_upstream_soon();
+            }
             return;
         }
+        let known = self.upstream.others.known.get(&life).map_or(0, |known| known.state.revision);
+        state.revision = COUNTS.of(known, state.revision);
         let is_there = self.lives_in_reach().contains(&life);
         let pushed = std::mem::take(&mut state.pushed);
         let mut is_news = false;

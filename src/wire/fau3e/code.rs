@@ -22,9 +22,14 @@ use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, SETTLED_BEYOND_MAX
 
 /// The longest name of a router, in bytes.
 const NAME_BYTES_MAX: usize = fau3_election::NAME_MAX_BYTES;
-/// Nothing that is counted comes this far by itself (in ms, 35,000 years); above it, sums
-/// could overflow.
+/// What is counted from here on is refused (in ms, 35,000 years). How much less is taken
+/// in says [`TIMES`](super::TIMES) and its neighbours: what is taken in is counted on from.
 const COUNT_MAX: u64 = 1 << 50;
+/// Ages, in ms: 139 years. One that says more has said this.
+const AGE_MS_MAX: u64 = 1 << 42;
+/// The last Lamport time that is given to a record; one that says a later one has said this.
+/// Of one time the records of a router are in the order of their ids.
+pub(crate) const LAMPORT_MAX: u64 = 1 << 49;
 /// The modes of PROTOCOLS.md, and the two of a router that is not there for
 /// anyone.
 const ROLES: [(Role, &str); 5] = [
@@ -254,7 +259,7 @@ fn message(raw: Frame<'static>) -> Result<Message, Fault> {
         "State" if raw.name.is_none() => Ok(Message::AskState),
         "State" => Ok(Message::State(Box::new(state(raw, &origins)?))),
         "Playlist" => playlist(raw, &origins).map(Message::Playlist),
-        "Want" => Ok(Message::Want(origins.name(raw.id)?.ok_or(fault("Want without Id"))?)),
+        "Want" => Ok(Message::Want(origins.record(raw.id)?.ok_or(fault("Want without Id"))?)),
         "Stream" => stream(raw, &origins).map(Message::Stream),
         "Upstream" => upstream(raw, &origins).map(Message::Upstream),
         "Confirm" => {
@@ -279,6 +284,14 @@ impl Places {
         let id = |(place, sequence)| Ok(RecordId { origin: self.origin(place)?, sequence });
         name.map(id).transpose()
     }
+
+    /// The name of a record, which is counted from 1.
+    fn record(&self, name: Option<raw::Name>) -> Result<Option<RecordId>, Fault> {
+        if name.is_some_and(|(_, sequence)| sequence == 0 || sequence >= COUNT_MAX) {
+            return Err(fault("a record with an impossible sequence"));
+        }
+        self.name(name)
+    }
 }
 
 fn state(raw: Frame<'static>, origins: &Places) -> Result<State, Fault> {
@@ -301,10 +314,8 @@ fn state(raw: Frame<'static>, origins: &Places) -> Result<State, Fault> {
         name: (&*name).into(),
         mode: mode.map_or(Role::Waiting, |(role, _)| *role),
         coordinator: raw.coordinator.map(|id| id.0),
-        epoch: raw.epoch.map(|(number, router, counter, random)| Epoch {
-            number,
-            router: router.0,
-            incarnation: Incarnation { counter, random },
+        epoch: raw.epoch.filter(|epoch| epoch.0 <= COUNT_MAX).map(|(number, router, counter, random)| {
+            Epoch { number, router: router.0, incarnation: Incarnation { counter, random } }
         }),
         list: ListVersion { number, hash },
         priority: raw.priority,
@@ -342,7 +353,8 @@ fn upstream(raw: Frame<'static>, origins: &Places) -> Result<UpstreamState, Faul
         return Err(fault("Upstream: has heard too many routers"));
     }
     let id = origins.name(raw.id)?.ok_or(fault("Upstream without Id"))?;
-    let heard = raw.heard.iter().map(|(place, revision)| Ok((origins.origin(*place)?, *revision)));
+    let heard =
+        raw.heard.iter().map(|(place, revision)| Ok((origins.origin(*place)?, (*revision).min(COUNT_MAX))));
     let line = |client_id: &std::borrow::Cow<'_, str>| ClientId::new(client_id);
     let clients: Result<Vec<ClientId>, _> = raw.client_ids.iter().map(line).collect();
     let mut lines = clients.map_err(|_| fault("Upstream: bad client id"))?;
@@ -350,7 +362,7 @@ fn upstream(raw: Frame<'static>, origins: &Places) -> Result<UpstreamState, Faul
     Ok(UpstreamState {
         origin: id.origin,
         revision: id.sequence.min(COUNT_MAX),
-        gone_ms: raw.gone_ms.map(|gone_ms| gone_ms.min(COUNT_MAX)),
+        gone_ms: raw.gone_ms.map(|gone_ms| gone_ms.min(AGE_MS_MAX)),
         lines,
         claims,
         heard: heard.collect::<Result<_, _>>()?,
@@ -389,10 +401,10 @@ fn session(raw: raw::Client<'static>, origins: &Places) -> Result<SessionState, 
         Ok(SessionVersion { generation, holder: origins.origin(place)?, revision })
     };
     if raw.settled.len() > STATE_HOLDINGS_MAX
-        || raw
-            .settled
-            .iter()
-            .any(|(_, before, prefix, beyond)| before > prefix || beyond.len() > SETTLED_BEYOND_MAX)
+        || raw.settled.iter().any(|(_, before, prefix, beyond)| {
+            let most = beyond.iter().copied().fold(*prefix, u64::max);
+            before > prefix || most >= COUNT_MAX || beyond.len() > SETTLED_BEYOND_MAX
+        })
     {
         return Err(fault("State: what is settled is out of order, or too much beyond gaps"));
     }
@@ -404,19 +416,20 @@ fn session(raw: raw::Client<'static>, origins: &Places) -> Result<SessionState, 
     if lamport.is_some_and(|lamport| lamport >= COUNT_MAX) {
         return Err(fault("State: impossible Lamport time of a session's last record"));
     }
+    let lamport = lamport.map(|lamport| lamport.min(LAMPORT_MAX));
     Ok(SessionState {
         client_id: ClientId::new(&raw.client_id).map_err(|_| fault("State: bad client id"))?,
         room: room.map_err(|_| fault("State: bad room"))?,
         monitor_period_s: raw.monitor_period_s,
         ping_period_s: raw.ping_period_s,
-        age_ms: raw.age_ms,
-        detached_ms: raw.detached_ms,
+        age_ms: raw.age_ms.min(AGE_MS_MAX),
+        detached_ms: raw.detached_ms.map(|age_ms| age_ms.min(AGE_MS_MAX)),
         version: version(raw.version)?,
         entered: version(raw.entered)?,
         moved_over: version(raw.moved_over)?,
-        room_age_ms: raw.room_age_ms,
+        room_age_ms: raw.room_age_ms.map(|age_ms| age_ms.min(AGE_MS_MAX)),
         settled: settled.collect::<Result<_, Fault>>()?,
-        last: lamport.zip(origins.name(last)?),
+        last: lamport.zip(origins.record(last)?),
     })
 }
 
@@ -447,8 +460,8 @@ fn record(raw: raw::Record<'static>, origins: &Places) -> Result<(Arc<Record>, u
         message_uuid: (&*raw.message_uuid).into(),
         payload: raw.payload.0.into_owned().into(),
     };
-    let record = Record::new(id, origins.name(raw.previous)?, raw.lamport, message);
-    Ok((Arc::new(record), raw.age_ms))
+    let record = Record::new(id, origins.record(raw.previous)?, raw.lamport.min(LAMPORT_MAX), message);
+    Ok((Arc::new(record), raw.age_ms.min(AGE_MS_MAX)))
 }
 
 fn stream(raw: Frame<'static>, origins: &Places) -> Result<Stream, Fault> {
@@ -458,7 +471,7 @@ fn stream(raw: Frame<'static>, origins: &Places) -> Result<Stream, Fault> {
         return Err(fault("Stream: larger than 4 KiB"));
     }
     Ok(Stream {
-        id: origins.name(raw.id)?.ok_or(missing)?,
+        id: origins.record(raw.id)?.ok_or(missing)?,
         hops: raw.hop_limit.ok_or(missing)?,
         room: RoomId::new(&raw.room_id.ok_or(missing)?).map_err(|_| fault("Stream: bad room"))?,
         client_id: ClientId::new(&raw.client_id.ok_or(missing)?)

@@ -15,11 +15,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fau3_election::{Epoch, ListVersion, Role, RouterId, ServerEntry};
+use fau3_election::{Belief, Epoch, ListVersion, Role, RouterId, ServerEntry};
 
 use super::fau3d::Status;
 use super::{ClientId, Origin, Record, RecordId, RoomId, Settled, Uuid};
 
+pub(crate) use code::LAMPORT_MAX;
 pub use code::{decode, encode};
 
 /// The largest frame, in bytes: a Playlist with the largest message that
@@ -37,6 +38,11 @@ pub const UPSTREAM_LINES_MAX: usize = 250;
 pub const STATE_REACH_MAX: usize = 4 * fau3_election::ROUTERS_MAX;
 /// The longest peer id, in bytes; those of Ed25519 keys have 52.
 pub const PEER_ID_BYTES_MAX: usize = 64;
+/// How much of another router's clock is believed, in ms: 139 years, then an hour a word.
+pub(crate) const TIMES: Belief = Belief { at_once: 1 << 42, step: 3_600_000, last: 1 << 49 };
+/// How much of a count of records, or of changes of a session or of a router's words on the
+/// default server: a million each second for 12 days, then as many as nobody loses at a time.
+pub(crate) const COUNTS: Belief = Belief { at_once: 1 << 40, step: 1 << 16, last: 1 << 49 };
 /// Most records in one Playlist.
 pub const PLAYLIST_RECORDS_MAX: usize = 64;
 

@@ -18,3 +18,4 @@ mod order;
 mod records;
 mod roaming;
 mod streams;
+mod words;
