@@ -479,6 +479,7 @@ impl Node {
             router,
             store: self.store.as_ref().map(Store::counters),
             files_written: crate::identity::written(),
+            log_lines_dropped: stderr::dropped(),
             mesh: self.mesh.as_ref().map(MeshSide::report),
             default_server: self.upstream.report(main),
         }

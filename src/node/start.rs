@@ -161,7 +161,7 @@ async fn build(
     let settings = settings(&config.clients);
     let (store, restored) = if settings.disk { open_store(config)? } else { (None, Restored::default()) };
     let (records, sessions) = (restored.records.len(), restored.sessions.len());
-    let (router, incarnation, mesh) = if config.mesh.enabled {
+    let (router, incarnation, mesh) = if config.mesh.enabled && !waits_for_key(config, control) {
         let election = others::election(config, &key);
         let incarnation = election.incarnation();
         let mesh = others::join(config, &key, incarnation, control).await?;
@@ -210,6 +210,17 @@ fn tell_of_another_identity(config: &Config) {
             path.display()
         );
     }
+}
+
+/// Whether the mesh has to wait for its key, which is said. A router that has lost it
+/// does not meet strangers with the well-known one, and serves its clients.
+fn waits_for_key(config: &Config, control: &Control) -> bool {
+    let Err(lost @ identity::Error::MeshKeyLost { .. }) = identity::read_mesh_keys(&config.mesh.key) else {
+        return false;
+    };
+    error!("{lost}");
+    control.set_warning("mesh key", Some(lost.to_string()));
+    true
 }
 
 fn open_store(config: &Config) -> Result<(Option<Store>, Restored), Failure> {
