@@ -1,4 +1,4 @@
-//! The simulator's commands as the README shows them.
+//! The simulator's commands as the pages show them.
 #![allow(clippy::unwrap_used)]
 
 #[allow(dead_code)]
@@ -12,9 +12,9 @@ fn fau3_sim(arguments: &[String], more: &[&str]) -> Output {
 }
 
 #[test]
-fn each_command_of_the_readme_is_understood() {
+fn each_command_of_the_pages_is_understood() {
     let all = readme::arguments_of("fau3-sim", &["-p", "fau3-sim"]);
-    assert!(all.len() >= 6, "the README's commands are not found: {all:?}");
+    assert!(all.len() >= 6, "the pages' commands are not found: {all:?}");
     for arguments in all {
         // What stands before --help is read first, and refused if it is wrong.
         let helped = fau3_sim(&arguments, &["--help"]);
@@ -36,9 +36,9 @@ fn the_picture_of_a_partition_is_what_its_command_draws() {
     let replayed = fau3_sim(&replay, &[]);
     let drawn = std::fs::read_to_string(&file).unwrap();
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(drawn, shown, "make the picture again with the README's command");
+    assert_eq!(drawn, shown, "make the picture again with the command of docs/election.md");
 
-    // And the lines of the timeline that the README shows are those of the run.
+    // And the lines of the timeline that the page shows are those of the run.
     let timeline = String::from_utf8_lossy(&replayed.stdout);
     let excerpt = readme::blocks("text").into_iter().find(|block| block.contains("+++ cut")).unwrap();
     for line in excerpt.lines() {

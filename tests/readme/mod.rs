@@ -1,21 +1,28 @@
-//! What the README and the table of rules say is there: each command with its
-//! options, the first conversation, every file and every test that is named.
+//! The pages for people keep their word: each command in them is run as it is
+//! printed ([`played`]), or stands in the list of those that are not, with the
+//! reason; each link, anchor, file, option and test that is named is there.
 //! The simulator's commands are checked in `sim/tests/readme.rs`.
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
+mod links;
+mod options;
+mod played;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::common::readme::{README, arguments_of, blocks, commands};
+use crate::common::readme::{PAGES, arguments_of, blocks, command_lines, words_of};
 use crate::common::{Node, Program, TempDir, fau3, finish};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// Who opens the README reads no more than this.
+const README_LINES_MAX: usize = 200;
 
-/// The README's one command `fau3 NAME ...`, where there are several the first.
+/// The pages' one command `fau3 NAME ...`, where there are several the first.
 fn command(name: &str) -> Vec<String> {
     let found = arguments_of("fau3", &[]).into_iter().find(|arguments| arguments[0] == name);
-    found.unwrap_or_else(|| panic!("the README has no command fau3 {name}"))
+    found.unwrap_or_else(|| panic!("no page has a command fau3 {name}"))
 }
 
 fn run(arguments: &[String], more: &[&str]) -> std::process::Command {
@@ -27,8 +34,14 @@ fn run(arguments: &[String], more: &[&str]) -> std::process::Command {
 
 #[test]
 fn each_command_is_understood() {
-    let all = arguments_of("fau3", &[]);
-    assert!(all.len() >= 6, "the README's commands are not found: {all:?}");
+    let mut all = arguments_of("fau3", &[]);
+    assert!(all.len() >= 15, "the pages' commands are not found: {all:?}");
+    // What is typed on a router is not run here, but read.
+    let on_router = blocks("text").join("").lines().map(words_of).collect::<Vec<_>>();
+    let on_router = on_router.into_iter().filter(|words| words.first().is_some_and(|word| word == "fau3"));
+    let on_router: Vec<_> = on_router.filter(|words| !words.contains(&"demo:".to_owned())).collect();
+    assert!(on_router.len() >= 5, "the router's commands are not found: {on_router:?}");
+    all.extend(on_router.into_iter().map(|words| words[1..].to_vec()));
     for arguments in all {
         // What stands before --help is read first, and refused if it is wrong.
         let helped = finish(run(&arguments, &["--help"]));
@@ -52,12 +65,12 @@ fn the_first_conversation_goes_as_shown() {
 
     // Then both terminals show what the README shows
     assert!(talked.status.success(), "{talked}");
-    assert!(blocks("text").contains(&talked.stdout), "the README shows another answer:\n{talked}");
+    assert!(blocks("text").contains(&talked.stdout), "no page shows this answer:\n{talked}");
     listener.wait_until_it_says(" s\n");
     let heard = listener.stdout();
     let without_time_and_id = |line: &str| line.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
     let shown = blocks("text").iter().any(|block| without_time_and_id(block) == without_time_and_id(&heard));
-    assert!(shown, "the README shows another line:\n{heard}");
+    assert!(shown, "no page shows this line:\n{heard}");
 
     // And the node can be looked at and ends well
     let control = node.control();
@@ -76,7 +89,7 @@ fn the_first_conversation_goes_as_shown() {
 fn the_configurations_are_good() {
     let checked = finish(run(&command("check-config"), &[]));
     assert!(checked.status.success(), "{checked}");
-    assert!(blocks("text").contains(&checked.stdout), "the README shows another answer:\n{checked}");
+    assert!(blocks("text").contains(&checked.stdout), "no page shows this answer:\n{checked}");
     let dir = TempDir::new("readme");
     let examples: Vec<_> = blocks("").into_iter().filter(|block| block.starts_with("config ")).collect();
     assert!(!examples.is_empty());
@@ -92,41 +105,37 @@ fn the_configurations_are_good() {
 fn what_cargo_is_asked_for_exists() {
     let manifest = std::fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
     let mut asked = 0;
-    for command in commands().iter().filter(|command| command[0] == "cargo") {
+    let lines = command_lines();
+    for command in lines.iter().map(|line| words_of(line)).filter(|words| words[0] == "cargo") {
         let words = command.iter().take_while(|word| *word != "--");
         for (option, value) in words.clone().zip(words.skip(1)) {
             let wanted = match option.as_str() {
                 "--profile" => format!("[profile.{value}]"),
                 "--bench" => format!("[[bench]]\nname = \"{value}\""),
                 "--features" => format!("\n{value} = ["),
+                "--test" => format!("[[test]]\nname = \"{value}\""),
                 _ => continue,
             };
             assert!(manifest.contains(&wanted), "{}: no {wanted}", command.join(" "));
             asked += 1;
         }
     }
-    assert!(asked >= 4, "the README's options for cargo are not found");
+    assert!(asked >= 5, "the pages' options for cargo are not found");
 }
 
 #[test]
-fn each_place_and_each_link_exists() {
-    let table = README.split("## Where things are").nth(1).unwrap().split("\n## ").next().unwrap();
-    let places = table.lines().filter(|line| line.starts_with("| `"));
-    let places = places.flat_map(|line| line.split('|').nth(1).unwrap().split(", "));
-    let places = places.map(|place| place.trim().trim_matches('`'));
-    let links = README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
-    let (anchors, links): (Vec<_>, Vec<_>) =
-        links.filter(|link| !link.contains("://")).partition(|link| link.starts_with('#'));
-    let paths: Vec<_> = places.chain(links).collect();
-    assert!(paths.len() >= 12, "the README's places are not found: {paths:?}");
-    for path in paths {
-        assert!(Path::new(ROOT).join(path).exists(), "the README names {path}, which is not there");
-    }
-    let headings = README.lines().filter(|line| line.starts_with('#'));
-    let headings: Vec<_> =
-        headings.map(|line| line.trim_matches(['#', ' ']).to_lowercase().replace(' ', "-")).collect();
-    for anchor in anchors {
-        assert!(headings.contains(&anchor[1..].to_owned()), "no heading {anchor}");
+fn the_readme_is_short_and_each_page_says_first_what_it_is_for() {
+    for (name, page) in PAGES {
+        if *name == "README.md" {
+            let lines = page.lines().count();
+            assert!(lines <= README_LINES_MAX, "{lines} lines in the README: move some to docs/");
+            continue;
+        }
+        let first = page.split("\n\n").nth(1).unwrap_or_default();
+        assert!(
+            ["This page ", "Where to read on"].iter().any(|start| first.starts_with(start)),
+            "{name} does not begin with what it is for: {first}"
+        );
     }
 }
 
