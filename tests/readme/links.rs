@@ -108,8 +108,10 @@ fn named_files(page: &str) -> Vec<String> {
 
 #[test]
 fn each_place_that_is_named_exists() {
-    let all: Vec<_> =
-        PAGES.iter().flat_map(|(name, page)| named_files(page).into_iter().map(move |file| (name, file))).collect();
+    let all: Vec<_> = PAGES
+        .iter()
+        .flat_map(|(name, page)| named_files(page).into_iter().map(move |file| (name, file)))
+        .collect();
     assert!(all.len() >= 40, "the places are not found: {all:?}");
     for (name, file) in all {
         assert!(Path::new(ROOT).join(&file).exists(), "{name} names {file}, which is not there");

@@ -6,11 +6,12 @@ use std::fmt::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use super::ROOT;
 use crate::common::readme::{PAGES, Piece, blocks, command_lines, pieces, words_of};
-use crate::common::{Net, Program, TempDir, finish, wait_for};
+use crate::common::{Net, Program, TempDir, finish};
 
 /// What is shown has to come within this.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -104,7 +105,10 @@ impl Reader {
         let named = "echo router-a > /proc/sys/kernel/hostname; exec sh -c \"$1\"";
         command.args(["--uts", "sh", "-c", named, "sh", line]);
         let path = format!("{}/bin:{}", self.folder.path().display(), std::env::var("PATH").unwrap());
-        command.current_dir(self.folder.path()).env("PATH", path).env("HOME", self.folder.path().join("home"));
+        command
+            .current_dir(self.folder.path())
+            .env("PATH", path)
+            .env("HOME", self.folder.path().join("home"));
         for name in ["XDG_STATE_HOME", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"] {
             command.env_remove(name);
         }
@@ -143,7 +147,8 @@ impl Reader {
         let mut missing = String::new();
         let wanted: Vec<_> = block.lines().map(pattern).filter(|line| !line.is_empty()).collect();
         let asks = ["status", "topology"].iter().any(|name| self.last.contains(name));
-        wait_for(&format!("{}\n{block}", self.last), PATIENCE, || {
+        let began = Instant::now();
+        loop {
             if asks && !missing.is_empty() {
                 self.printed += &finish(self.shell(&self.last)).stdout;
             }
@@ -152,9 +157,14 @@ impl Reader {
                 write!(all, "{}{}", program.stdout(), program.stderr()).unwrap();
             }
             let all: Vec<_> = all.lines().map(pattern).collect();
-            missing = wanted.iter().filter(|line| !all.contains(line)).cloned().collect();
-            missing.is_empty()
-        });
+            missing =
+                wanted.iter().filter(|line| !all.contains(line)).map(|line| format!("{line}\n")).collect();
+            if missing.is_empty() {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{}: never printed: {missing}\nbut {all:#?}", self.last);
+            sleep(Duration::from_millis(50));
+        }
     }
 
     fn reads(&mut self, page: &str) {
@@ -237,7 +247,9 @@ fn checked_without_running(line: &str) {
             let module = filter.trim_end_matches("::");
             assert!(read("tests/main.rs").contains(&format!("mod {module};")), "{line}");
         }
-        ["cargo", "fmt" | "clippy", ..] | [".ci/run"] => assert!(read(".ci/run").contains(line) || line == ".ci/run", "{line}"),
+        ["cargo", "fmt" | "clippy", ..] | [".ci/run"] => {
+            assert!(read(".ci/run").contains(line) || line == ".ci/run", "{line}")
+        }
         ["unshare", ..] => assert!(line.ends_with("cargo test --workspace'"), "{line}"),
         ["apt-get", "install", ref packages @ ..] => {
             let known = read(".ci/run");
@@ -250,7 +262,8 @@ fn checked_without_running(line: &str) {
             assert!(read(&format!("{folder}/test_packages.py")).contains("unittest"), "{line}");
         }
         ["openwrt/build.sh", ref arguments @ ..] => {
-            let help = Command::new("bash").args(["openwrt/build.sh", "--help"]).current_dir(ROOT).output().unwrap();
+            let help =
+                Command::new("bash").args(["openwrt/build.sh", "--help"]).current_dir(ROOT).output().unwrap();
             let help = String::from_utf8(help.stdout).unwrap();
             let known: Vec<_> = help.split([' ', ',', '\n']).collect();
             let unknown: Vec<_> = arguments.iter().filter(|argument| !known.contains(argument)).collect();
