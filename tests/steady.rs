@@ -23,7 +23,10 @@ fn node(dir: &TempDir, more: &[&str]) -> Command {
     for file in ["control", "identity", "data_dir"] {
         command.arg("--set").arg(format!("node.{file}={}", dir.path().join(file).display()));
     }
-    command.args(["--set", "mesh.discovery=off", "--set", "mesh.listen=127.0.0.1:0"]);
+    command.args(["--set", "mesh.listen=127.0.0.1:0"]);
+    if !more.iter().any(|option| option.starts_with("mesh.discovery=")) {
+        command.args(["--set", "mesh.discovery=off"]);
+    }
     command.arg("--set").arg(format!("mesh.key={}", dir.path().join("mesh.key").display()));
     for option in more {
         command.args(["--set", option]);
@@ -174,4 +177,67 @@ fn a_router_with_the_name_that_main_servers_have_by_default_is_none_without_a_se
         mode() == Some("server".into())
     });
     assert!(!program.stderr().contains("this router is the default server"), "{}", program.stderr());
+}
+
+#[test]
+fn an_interface_that_is_made_anew_is_listened_on_again() {
+    // Given a router that serves clients on an address of a bridge,
+    let Some(net) = Net::new(1) else { return };
+    let run = |script: &str| {
+        let status = net.command(0, "sh").args(["-ec", script]).status().unwrap();
+        assert!(status.success(), "{script}");
+    };
+    // What is to be heard comes from the other end of a cable.
+    let plug = "ip link add br-lan type veth peer name cable && ip link set cable addrgenmode none up \
+                && ip link set br-lan addrgenmode none up && ip addr add fe80::a/64 dev br-lan nodad \
+                && ip addr add fe80::b/64 dev cable nodad";
+    run(plug);
+    let dir = TempDir::new("bridge");
+    let node = node(&dir, &["clients.listen=[fe80::a%br-lan]:8901", "node.console=[fe80::a%br-lan]:8903"]);
+    let mut inside = net.command(0, node.get_program());
+    inside.args(node.get_args()).stdin(Stdio::null());
+    let mut program = Program::start(inside);
+    program.wait_until_it_says("serving clients on");
+    let reached = |port: u16| {
+        // A zone's number is the namespace's own.
+        let dial = format!(
+            "import socket\nn = socket.if_nametoindex('br-lan')\n\
+             socket.create_connection(('fe80::a%br-lan', {port}), 1)"
+        );
+        let mut python = net.command(0, crate::common::PYTHON);
+        finish({
+            python.args(["-c", &dial]);
+            python
+        })
+        .status
+        .success()
+    };
+    wait_for("a client's connection", PATIENCE, || reached(8901) && reached(8903));
+
+    // when the bridge is deleted and made anew, then clients are heard again.
+    run("ip link del br-lan");
+    program.wait_until_it_says("the interface br-lan has gone");
+    run(plug);
+    wait_for("clients, again", PATIENCE, || reached(8901));
+    wait_for("the console, again", PATIENCE, || reached(8903));
+}
+
+#[test]
+fn where_multicast_dns_cannot_be_heard_is_said() {
+    // Given more networks than a program may join the group on,
+    let Some(net) = Net::new(1) else { return };
+    let script = "for n in $(seq 1 25); do ip link add lan$n type veth peer name far$n; ip addr add 192.168.$n.1/24 dev lan$n; \
+                  ip link set lan$n up; \
+                  ip link set far$n up; done";
+    assert!(net.command(0, "sh").args(["-ec", script]).status().unwrap().success());
+    let dir = TempDir::new("lans");
+    let node = node(&dir, &["mesh.discovery=mdns"]);
+    let mut inside = net.command(0, node.get_program());
+    inside.args(node.get_args()).stdin(Stdio::null());
+    let mut program = Program::start(inside);
+    program.wait_until_it_says("igmp_max_memberships");
+    let said = program.stderr();
+    let line = |text: &str| said.lines().rfind(|line| line.contains(text)).unwrap().to_owned();
+    let (on, not_on) = (line("mDNS: on "), line("mDNS: not on "));
+    assert!(!on.contains("mDNS: not on") && (1..25).any(|n| not_on.contains(&format!("lan{n}"))), "{said}");
 }

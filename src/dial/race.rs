@@ -19,6 +19,9 @@ const EACH_MAX: Duration = Duration::from_secs(10);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
+/// And the name server.
+const LOOK_UP_MAX: Duration = Duration::from_secs(10);
+
 type Attempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
 /// A connection to whichever address of a name answers first.
@@ -26,7 +29,8 @@ type Attempt = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 /// # Errors
 /// The name's, or the last address's.
 pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    let found: Vec<_> = lookup_host((host, port)).await?.collect();
+    let looking = timeout(LOOK_UP_MAX, lookup_host((host, port))).await;
+    let found: Vec<_> = looking.unwrap_or_else(|_| Err(no_answer(host)))?.collect();
     connect_any(&found).await
 }
 
@@ -97,6 +101,10 @@ impl Race {
             self.next = Box::pin(sleep(NEXT_AFTER));
         }
     }
+}
+
+fn no_answer(host: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no name server says where {host} is"))
 }
 
 async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {

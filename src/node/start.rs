@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use super::listen::{bind, wait_for_interfaces};
+use super::listen::{BACKLOG, bind, wait_for_interfaces};
 use super::log::LogFilter;
 use super::signals::{Asked, Caught, Signals};
 use super::stderr;
@@ -22,6 +22,7 @@ use crate::control::Control;
 use crate::failure::Failure;
 use crate::gateway::{Hall, Visitors, fau3d};
 use crate::identity::{self, KeyFile};
+use crate::net::Listener;
 use crate::router::{Input, Origin, Restored, Router, Settings};
 use crate::store::{Bounds, Store, volatile_warning};
 
@@ -118,7 +119,7 @@ async fn serve(
         if let Ok(address) = listener.local_addr() {
             info!("serving clients on ws://{address}");
         }
-        served.push(tokio::spawn(door.clone().listen(listener)));
+        served.push(tokio::spawn(door.clone().listen(Listener::new(listener, BACKLOG))));
     }
     drop(door);
     let node = tokio::spawn(node.run());

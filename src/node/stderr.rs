@@ -15,7 +15,7 @@ const LINES_MAX: usize = 256;
 /// The longest one, in bytes: the rest of it is cut off.
 const LINE_BYTES_MAX: usize = 2_048;
 /// How long the last lines of a program that ends may take.
-const LAST_LINES_TIME_MAX: Duration = Duration::from_millis(250);
+const LAST_LINES_TIME_MAX: Duration = Duration::from_millis(100);
 
 static DROPPED: AtomicU32 = AtomicU32::new(0);
 
