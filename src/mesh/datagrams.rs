@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fau3_election::RouterId;
+use fau3_election::{RouterId, Time};
 use rustix::net::SendFlags;
 use tokio::net::UdpSocket;
 
@@ -15,6 +15,8 @@ use super::address::{canonical, mapped};
 use super::api::{BeaconTarget, MeshEvent};
 use super::beacon::{self, BeaconKey, SEALED_MAX_BYTES, Stamp};
 use super::hub::{Hub, State};
+use super::link::Link;
+use super::paths::{Interfaces, PATH_SILENT, Path, TRY_EVERY, warm};
 
 /// A router that was heard in this time is sent beacons.
 pub const HEARD_LATELY: Duration = Duration::from_secs(60);
@@ -29,6 +31,16 @@ const HERE: &[u8] = b"?";
 pub(super) struct Datagrams {
     sockets: Vec<Socket>,
     keys: Vec<BeaconKey>,
+    ways: Mutex<Ways>,
+}
+
+/// What decides which addresses are kept warm.
+#[derive(Default)]
+struct Ways {
+    interfaces: Interfaces,
+    /// When dead addresses were tried last, and how many times.
+    tried: Option<Time>,
+    turn: usize,
 }
 
 struct Socket {
@@ -41,16 +53,28 @@ impl Datagrams {
         let is_ipv6 = |socket: &UdpSocket| socket.local_addr().is_ok_and(|address| address.is_ipv6());
         let sockets =
             sockets.into_iter().map(|socket| Socket { is_ipv6: is_ipv6(&socket), socket }).collect();
-        Self { sockets, keys }
+        Self { sockets, keys, ways: Mutex::default() }
     }
 
     /// Sends a beacon, at once or not at all.
     pub(super) fn send(&self, hub: &Hub, to: BeaconTarget, payload: &[u8]) {
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match to {
+            BeaconTarget::Everywhere => {
+                Some(std::mem::replace(&mut ways.interfaces, Interfaces::now()))
+            }
+            BeaconTarget::Router(_) | BeaconTarget::Address(_) => None,
+        };
         let mut state = hub.state();
+        let dead_turn = before.as_ref().and_then(|_| ways.next_turn(hub.now()));
+        if let Some(before) = before {
+            leave_dead_paths(hub.now(), &mut state, &before, &ways.interfaces);
+        }
         state.sequence = state.sequence.saturating_add(1);
         let sequence = state.sequence;
         let stamp = Stamp { sender: hub.terms.router, incarnation: state.incarnation, sequence };
-        let targets = targets(hub, &state, to);
+        let targets = targets(hub, &state, to, &ways.interfaces, dead_turn);
+        drop(ways);
         // Each is sealed with the key that the receiver has; hardly ever two.
         let mut sealed: Vec<Option<Vec<u8>>> = vec![None; self.keys.len()];
         for (address, key) in targets {
@@ -125,6 +149,11 @@ impl Datagrams {
             return;
         }
         if !state.replays.is_new(hub.now(), &stamp, from) {
+            let peer = state.links.get(&stamp.sender).map(|link| link.peer_id);
+            let is_its = peer.is_some_and(|peer| state.book.addresses(peer).any(|known| known == from));
+            if is_its && state.replays.is_copy(hub.now(), &stamp, from) {
+                return;
+            }
             state.counts.beacons_replayed = state.counts.beacons_replayed.saturating_add(1);
             return;
         }
@@ -143,6 +172,7 @@ impl Datagrams {
         // A router that is not connected shall be; so shall someone else with this
         // router's own identity: the handshake shows whether it has the key of it.
         let unknown = !state.links.contains_key(&stamp.sender);
+        let from = state.replays.address(stamp.sender).unwrap_or(from);
         let beacon = MeshEvent::Beacon { router: stamp.sender, from, bytes: Bytes::copy_from_slice(payload) };
         if !hub.events().beacon(beacon) {
             state.counts.beacons_late = state.counts.beacons_late.saturating_add(1);
@@ -154,8 +184,64 @@ impl Datagrams {
     }
 }
 
+impl Ways {
+    /// Whether dead addresses are to be tried now, and whose turn it is.
+    fn next_turn(&mut self, now: Time) -> Option<usize> {
+        let is_time = self.tried.is_none_or(|tried| now.since(tried) >= TRY_EVERY);
+        is_time.then(|| {
+            self.tried = Some(now);
+            self.turn = self.turn.wrapping_add(1);
+            self.turn
+        })
+    }
+}
+
+/// Ends each connection whose path is dead while beacons pass over another one:
+/// nothing was heard there for [`PATH_SILENT`], or its own interface went down.
+fn leave_dead_paths(now: Time, state: &mut State, before: &Interfaces, interfaces: &Interfaces) {
+    let State { links, book, replays, .. } = state;
+    for link in links.values().filter(|link| link.uplink.is_none()) {
+        let paths = replays.paths(link.router);
+        let is_used = |path: &&(SocketAddr, Time)| path.0.ip() == link.listens.ip();
+        // What was not heard in its own time says nothing of this connection.
+        let heard = paths.iter().filter(is_used).map(|path| path.1).max().filter(|heard| *heard > link.since);
+        let is_silent = heard.is_some_and(|heard| now.since(heard) >= PATH_SILENT);
+        let is_cut = before.of(link.listens).is_some() && interfaces.of(link.listens).is_none();
+        let others = paths.iter().filter(|path| !is_used(path) && now.since(path.1) < PATH_SILENT);
+        let others = others.filter(|path| !is_cut || interfaces.of(path.0).is_some());
+        if let (true, Some(other)) = (is_silent || is_cut, others.max_by_key(|path| path.1)) {
+            book.prefer(link.peer_id, link.listens, other.0);
+            link.move_away();
+        }
+    }
+}
+
+/// All addresses of a connected router, and when it was heard from there.
+fn paths_of(state: &State, link: &Link) -> Vec<Path> {
+    let heard = state.replays.paths(link.router);
+    let mut all: Vec<Path> = heard.iter().map(|(address, heard)| (*address, Some(*heard))).collect();
+    for address in state.book.addresses(link.peer_id) {
+        if !all.iter().any(|path| path.0 == address) {
+            all.push((address, None));
+        }
+    }
+    all
+}
+
 /// Addresses, and which key is used there.
-fn targets(hub: &Hub, state: &State, to: BeaconTarget) -> BTreeSet<(SocketAddr, usize)> {
+fn targets(
+    hub: &Hub,
+    state: &State,
+    to: BeaconTarget,
+    interfaces: &Interfaces,
+    dead_turn: Option<usize>,
+) -> BTreeSet<(SocketAddr, usize)> {
+    let kept_warm = |link: &Arc<Link>| {
+        let addresses =
+            warm(interfaces, hub.now(), &paths_of(state, link), Some(link.listens), dead_turn);
+        let key = link.key;
+        addresses.into_iter().map(move |address| (address, key))
+    };
     let key_of = |router: RouterId| state.links.get(&router).map_or(0, |link| link.key);
     match to {
         BeaconTarget::Address(address) => {
@@ -165,22 +251,20 @@ fn targets(hub: &Hub, state: &State, to: BeaconTarget) -> BTreeSet<(SocketAddr, 
         }
         // A default server hears no beacons.
         BeaconTarget::Router(router) if state.mains.contains(&router) => BTreeSet::new(),
-        BeaconTarget::Router(router) => {
-            let linked = state.links.get(&router).map(|link| link.listens);
-            let address = state.replays.address(router).or(linked);
-            address.map(|address| (address, key_of(router))).into_iter().collect()
-        }
+        BeaconTarget::Router(router) => match state.links.get(&router) {
+            Some(link) => kept_warm(link).collect(),
+            None => state.replays.address(router).map(|address| (address, key_of(router))).into_iter().collect(),
+        },
         BeaconTarget::Everywhere => {
             let since = hub.now() - HEARD_LATELY;
             let mut all: BTreeSet<_> = state
                 .replays
                 .heard(since)
                 .filter(|(router, _)| *router != hub.terms.router && !state.mains.contains(router))
+                .filter(|(router, _)| !state.links.contains_key(router))
                 .map(|(router, address)| (address, key_of(router)))
                 .collect();
-            let unheard = state.links.values().filter(|link| state.replays.address(link.router).is_none());
-            let unheard = unheard.filter(|link| link.uplink.is_none());
-            all.extend(unheard.map(|link| (link.listens, link.key)));
+            all.extend(state.links.values().filter(|link| link.uplink.is_none()).flat_map(kept_warm));
             let suspects: Vec<_> = state.book.suspected().collect();
             let first = state.sequence as usize % suspects.len().max(1);
             let (later, now) = suspects.split_at(first);

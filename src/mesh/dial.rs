@@ -190,6 +190,20 @@ impl Book {
         waiting.filter_map(Entry::best_address)
     }
 
+    /// A connection's path is dead, another one is not: that is dialled first.
+    pub(super) fn prefer(&mut self, peer: PeerId, dead: SocketAddr, alive: SocketAddr) {
+        if let Some(entry) = self.of(peer) {
+            entry.failed(dead);
+            entry.succeeded(alive);
+        }
+    }
+
+    /// All addresses that a router is believed to have.
+    pub(super) fn addresses(&self, peer: PeerId) -> impl Iterator<Item = SocketAddr> {
+        let entry = self.entries.values().find(|entry| entry.peer == Some(peer));
+        entry.into_iter().flat_map(|entry| entry.addresses.iter().map(|known| known.address))
+    }
+
     /// Whether somebody has told of a router at this address.
     pub(super) fn knows(&self, ip: IpAddr) -> bool {
         self.entries.values().any(|entry| entry.addresses.iter().any(|known| known.address.ip() == ip))

@@ -344,7 +344,10 @@ impl Hub {
         };
         if let Some(before) = before {
             before.end();
-            self.events.send(MeshEvent::Down { router, why: Down::ClosedByPeer }).await;
+            // The same life goes on, over another path: it has not closed anything.
+            let is_same_life = before.incarnation.random == incarnation.random;
+            let why = if is_same_life { Down::TimedOut } else { Down::ClosedByPeer };
+            self.events.send(MeshEvent::Down { router, why }).await;
         }
         let (address, version) = (made.address, made.version);
         self.events.send(MeshEvent::Up { router, peer_id, address, version, incarnation }).await;

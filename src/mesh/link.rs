@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use fau3_election::{Incarnation, RouterId};
+use fau3_election::{Incarnation, RouterId, Time};
 use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use libp2p_identity::PeerId;
 use tokio::sync::Notify;
@@ -35,12 +35,16 @@ pub(super) struct Link {
     pub(super) key: usize,
     /// It was dialled as this default server.
     pub(super) uplink: Option<Arc<Uplink>>,
+    /// Since when it stands.
+    pub(super) since: Time,
     shared: Mutex<Shared>,
     /// There is something to write.
     to_write: Notify,
     /// The pulse may have to act earlier than it said.
     to_watch: Notify,
     ended: Notify,
+    /// Its path is dead, and another one is not.
+    moves: Notify,
 }
 
 struct Shared {
@@ -82,10 +86,12 @@ impl Link {
             listens,
             key,
             uplink,
+            since: hub.now(),
             shared: Mutex::new(shared),
             to_write: Notify::new(),
             to_watch: Notify::new(),
             ended: Notify::new(),
+            moves: Notify::new(),
         }
     }
 
@@ -103,6 +109,11 @@ impl Link {
     /// Ends the connection from outside.
     pub(super) fn end(&self) {
         self.ended.notify_one();
+    }
+
+    /// Ends the connection, so that one over another path takes its place.
+    pub(super) fn move_away(&self) {
+        self.moves.notify_one();
     }
 
     /// The other side behaves as if this connection were gone.
@@ -124,6 +135,7 @@ impl Link {
             end = self.write(hub, writer, &fate) => end,
             () = self.watch(hub) => End::Gone(Down::TimedOut),
             () = self.ended.notified() => End::Gone(Down::ClosedByPeer),
+            () = self.moves.notified() => End::Gone(Down::TimedOut),
             () = hub.uplink_differs(&self.uplink), if self.uplink.is_some() => End::Gone(Down::Ours),
             () = hub.closed_for_long() => End::Gone(Down::Ours),
         };

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `api` | what the node says and hears |
 //! | `uplink` | the one connection to a default server that is a fau3 node |
-//! | `dial`, `replay`, `beacon`, `frame`, `queue`, `crate::notices`, `crate::pulse` | the rules, pure |
+//! | `dial`, `replay`, `paths`, `beacon`, `frame`, `queue`, `crate::notices`, `crate::pulse` | the rules, pure |
 //! | `pipe`, `websocket`, `psk`, `handshake`, `link` | a connection, from the socket up |
 //! | `doors`, `datagrams`, `sockets`, `hub`, `events` | what ties them together |
 //!
@@ -29,6 +29,7 @@ mod frame;
 mod handshake;
 mod hub;
 mod link;
+mod paths;
 mod pipe;
 mod psk;
 mod queue;
@@ -57,6 +58,7 @@ pub use dial::{
 };
 pub use doors::{HANDSHAKE_MAX, PENDING_MAX, PENDING_MAX_EACH};
 pub use events::{BEACONS_MAX, EVENTS_MAX, FRAMES_MAX_BYTES, MeshEvents};
+pub use paths::{PATH_SILENT, TRY_EVERY, WARM_MAX};
 pub use frame::FRAME_MAX_BYTES;
 pub use hub::GOODBYE_MAX;
 pub use psk::Key;

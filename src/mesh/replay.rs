@@ -11,10 +11,13 @@ use std::net::SocketAddr;
 use fau3_election::{Incarnation, RouterId, Time};
 
 use super::beacon::Stamp;
+use super::paths::PATH_SILENT;
 
 /// Most routers whose beacons are kept apart. Beyond it, the one that was
 /// silent longest is forgotten.
 pub const SENDERS_MAX: usize = 256;
+/// Most addresses of one router at which it is remembered when it was heard.
+const PATHS_MAX: usize = 8;
 /// How far behind the newest a beacon may come in.
 const WINDOW: u32 = 64;
 
@@ -22,7 +25,7 @@ const WINDOW: u32 = 64;
 #[derive(Debug, Default)]
 pub(super) struct Replays(BTreeMap<RouterId, Sender>);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Sender {
     life: Incarnation,
     /// The latest of all its lives that were ever believed.
@@ -32,13 +35,33 @@ struct Sender {
     /// Bit n: `newest - n` was seen.
     seen: u64,
     heard: Time,
-    /// Where the newest one came from; `None` before the first.
+    /// Where it is: where a newest one came from, for as long as that address is
+    /// heard, by copies too; `None` before the first.
     from: Option<SocketAddr>,
+    /// All addresses that it was heard from, and when; at most [`PATHS_MAX`].
+    paths: Vec<(SocketAddr, Time)>,
 }
 
 impl Sender {
     fn born(life: Incarnation, latest: Incarnation, heard: Time) -> Self {
-        Self { life, latest, newest: 0, seen: 0, heard, from: None }
+        Self { life, latest, newest: 0, seen: 0, heard, from: None, paths: Vec::new() }
+    }
+
+    /// It was heard from there.
+    fn heard_from(&mut self, now: Time, from: SocketAddr) {
+        if let Some(path) = self.paths.iter_mut().find(|path| path.0 == from) {
+            path.1 = now;
+            return;
+        }
+        if self.paths.len() >= PATHS_MAX {
+            let oldest = self.paths.iter().enumerate().min_by_key(|(_, path)| path.1).map(|(at, _)| at);
+            oldest.map(|at| self.paths.swap_remove(at));
+        }
+        self.paths.push((from, now));
+    }
+
+    fn is_heard_from(&self, now: Time, from: SocketAddr) -> bool {
+        self.paths.iter().any(|path| path.0 == from && now.since(path.1) < PATH_SILENT)
     }
 
     /// Whether `sequence` is new, and marks it as seen. RFC 4303, appendix A2,
@@ -85,9 +108,30 @@ impl Replays {
         }
         // A late one does not say where its sender is now.
         if sender.newest > before {
-            sender.from = Some(from);
+            // Over two links the same beacon comes twice, now this one first, now that one.
+            if !sender.from.is_some_and(|steady| sender.is_heard_from(now, steady)) {
+                sender.from = Some(from);
+            }
+            sender.heard_from(now, from);
         }
         new
+    }
+
+    /// A beacon that was not new came from an address that is the sender's: over its
+    /// other link. False: it is older than that.
+    pub(super) fn is_copy(&mut self, now: Time, stamp: &Stamp, from: SocketAddr) -> bool {
+        let Some(sender) = self.0.get_mut(&stamp.sender) else { return false };
+        let is_late = stamp.sequence > sender.newest || sender.newest - stamp.sequence >= WINDOW;
+        if stamp.incarnation.random != sender.life.random || is_late {
+            return false;
+        }
+        sender.heard_from(now, from);
+        true
+    }
+
+    /// All addresses that the router was heard from, and when.
+    pub(super) fn paths(&self, router: RouterId) -> &[(SocketAddr, Time)] {
+        self.0.get(&router).map_or(&[], |sender| &sender.paths)
     }
 
     /// A handshake proves that this is the router's life now.

@@ -18,6 +18,7 @@ mod parted;
 mod roaming;
 mod routers;
 mod twelve;
+mod two_links;
 mod uplink;
 mod wiped;
 
