@@ -15,12 +15,16 @@ use super::address::{canonical, mapped};
 use super::api::{BeaconTarget, MeshEvent};
 use super::beacon::{self, BeaconKey, SEALED_MAX_BYTES, Stamp};
 use super::hub::{Hub, State};
+use super::link::Link;
 
 /// A router that was heard in this time is sent beacons.
 pub const HEARD_LATELY: Duration = Duration::from_secs(60);
 /// Most addresses without a proved router that one beacon goes to; the next
 /// one goes to the next of them.
 pub const SUSPECTS_MAX: usize = 16;
+
+/// How often a router is told that none of its datagrams arrives.
+const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// What a default server is asked with, and answers. No beacon looks like it.
 const HERE: &[u8] = b"?";
@@ -66,6 +70,16 @@ impl Datagrams {
                 state.counts.beacons_unsent = state.counts.beacons_unsent.saturating_add(1);
             }
         }
+        let now = hub.now();
+        let is_meant = |link: &&Arc<Link>| match to {
+            BeaconTarget::Everywhere => true,
+            BeaconTarget::Router(router) => router == link.router,
+            BeaconTarget::Address(_) => false,
+        };
+        // Those that datagrams do not reach get them over the connection, too: they
+        // still go the usual way, so that its end is seen.
+        let deaf = state.links.values().filter(is_meant).filter(|link| state.paths.is_deaf(now, link.router));
+        deaf.filter(|link| link.uplink.is_none()).for_each(|link| link.carry(payload));
     }
 
     fn send_to(&self, address: SocketAddr, bytes: &[u8]) -> bool {
@@ -140,6 +154,9 @@ impl Datagrams {
             drop(state);
             return link.heard(hub);
         }
+        if !own {
+            state.paths.heard(hub.now(), stamp.sender, from);
+        }
         // A router that is not connected shall be; so shall someone else with this
         // router's own identity: the handshake shows whether it has the key of it.
         let unknown = !state.links.contains_key(&stamp.sender);
@@ -151,6 +168,20 @@ impl Datagrams {
         if unknown {
             hub.with_book(|book, now| book.alive(now, from));
         }
+    }
+}
+
+/// Tells routers over their connections while none of their datagrams arrives, until
+/// the mesh ends.
+pub(super) async fn tell_the_unheard(hub: Arc<Hub>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TELL_EVERY) => {}
+            () = hub.closing() => return,
+        }
+        let (now, state) = (hub.now(), hub.state());
+        let neighbours = state.links.values().filter(|link| link.uplink.is_none());
+        neighbours.filter(|link| state.paths.is_unheard(now, link.router)).for_each(|link| link.say_deaf());
     }
 }
 
