@@ -14,6 +14,7 @@ mod others;
 mod report;
 mod shown;
 mod start;
+mod troubles;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +36,7 @@ pub use clock::Clock;
 pub use commands::{check_config, keys};
 use mesh::Happened;
 pub use mesh::MeshSide;
-pub use report::{DefaultServerReport, DoorsReport, Identity, MeshReport, Report};
+pub use report::{DefaultServerReport, DoorsReport, Identity, MeshReport, MeshTrouble, Report, TROUBLE_KINDS};
 pub use shown::Shown;
 use shown::view_text;
 pub use start::{on_runtime, run};
@@ -467,6 +468,7 @@ impl Node {
     fn report(&self) -> Report {
         let router = self.router.snapshot(self.clock.now());
         let main = self.mesh.as_ref().zip(router.mesh.as_ref());
+        let mesh = main.map(|(doors, mesh)| doors.report(mesh));
         let main = main.map(|(doors, mesh)| doors.watch(mesh, self.shown.told_main()));
         Report {
             identity: self.identity.clone(),
@@ -475,7 +477,7 @@ impl Node {
             router,
             store: self.store.as_ref().map(Store::counters),
             files_written: crate::identity::written(),
-            mesh: self.mesh.as_ref().map(MeshSide::report),
+            mesh,
             default_server: self.upstream.report(main),
         }
     }
