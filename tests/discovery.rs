@@ -91,6 +91,8 @@ impl Router {
             News::Lost(hint) => {
                 self.known.remove(&hint);
             }
+            // What is wrong with a setting has tests of its own.
+            News::Setting(_) => {}
         }
     }
 

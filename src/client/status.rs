@@ -145,6 +145,15 @@ struct Records {
 struct Mesh {
     list: Vec<String>,
     held_down: bool,
+    troubles: Vec<Trouble>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Trouble {
+    router: Option<String>,
+    place: String,
+    text: String,
 }
 
 fn render(status: &Status, socket: &Path) -> String {
@@ -165,6 +174,10 @@ fn render(status: &Status, socket: &Path) -> String {
         line("epoch", &format!("{}{held}", status.epoch.0));
         line("list", &format!("version {}: {}", status.list_version, listed(&mesh.list)));
         line("neighbours", &listed(&status.neighbours));
+        for trouble in &mesh.troubles {
+            let router = trouble.router.as_ref().map_or_else(String::new, |router| format!("{router}, "));
+            line("trouble", &format!("{router}{}: {}", trouble.place, trouble.text));
+        }
     }
     let names = std::iter::once("default").chain(std::iter::repeat(""));
     for (name, value) in names.zip(default_server(&status.default_server)) {
@@ -352,6 +365,16 @@ b                  -      router-a  1 h 0 min
             (&there, "             lacks 3 records (30 KiB), which wait for it"),
             (&there, "             of its records 1 it may have twice, 2 grew too old before it was back"),
         ] {
+            assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_work_between_routers_is_shown_by_router_and_place() {
+        let json = r#"{"mesh":{"troubles":[{"router":"b","place":"10.0.0.2:8902","kind":"tcp","text":"TCP"},
+            {"router":null,"place":"mesh.peer c:8902","kind":"setting","text":"no such name"}]}}"#;
+        let text = render(&serde_json::from_str(json).unwrap(), Path::new("/s"));
+        for line in ["trouble      b, 10.0.0.2:8902: TCP", "trouble      mesh.peer c:8902: no such name"] {
             assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
         }
     }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::status::{dropped, drops, election};
+use super::status::{dropped, drops, election, trouble_counts};
 use crate::node::{DoorsReport, Report};
 use crate::router::{LATENCY_BOUNDS_MS, Stats};
 use crate::store::Counters;
@@ -160,6 +160,11 @@ fn mesh(text: &mut Text, report: &Report) {
         "Clients that are connected to other routers.",
         mesh.map_or(0, |mesh| mesh.elsewhere.len()),
     );
+    const TROUBLES: &str = "fau3_mesh_troubles";
+    text.head(TROUBLES, "gauge", "What does not work between this router and others, now.");
+    for (kind, count) in trouble_counts(report) {
+        text.labelled(TROUBLES, &[("kind", kind)], count);
+    }
     text.by("fau3_election_total", "What the election did.", "what", &election(report));
     text.by("fau3_mesh_dropped_total", "What the doors to other routers dropped.", "what", &dropped(report));
     text.counter("fau3_fetches_total", "Questions for records that other routers hold.", stats.fetches);

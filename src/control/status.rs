@@ -14,7 +14,7 @@ use crate::node::{DoorsReport, Report};
 use crate::router::{LATENCY_BOUNDS_MS, Stats};
 
 use mesh::{Leading, MeshStatus, RouterStatus};
-pub(super) use mesh::{dropped, election};
+pub(super) use mesh::{dropped, election, trouble_counts};
 use server::{DefaultServerStatus, list_warning};
 
 /// A router at one moment.

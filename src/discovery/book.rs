@@ -80,6 +80,7 @@ impl HintBook {
             News::Lost(hint) => {
                 self.entries.remove(&(hint.address, hint.source, hint.peer_id));
             }
+            News::Setting(_) => {}
         }
     }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::reported::{Reported, send_all};
-use super::{ADDRESSES_MAX, Hint, News, Scan, Scanning, Source};
+use super::{ADDRESSES_MAX, Hint, News, Scan, Scanning, Setting, Source};
 use crate::config::{Peer, bounds};
 use crate::net::interface_number;
 
@@ -47,13 +47,14 @@ impl Scan for Fixed {
             let mut reported = Reported::new(bounds::PEER_LEN_MAX);
             loop {
                 for (number, look) in looks.iter_mut().enumerate().filter(|(_, look)| look.is_due()) {
-                    let found = tokio::select! {
+                    let (found, trouble) = tokio::select! {
                         found = addresses_of(&look.peer) => found,
                         () = news.closed() => return,
                     };
                     let changed =
                         look.outcome(found).map(hints).and_then(|hints| reported.set(&number, hints));
-                    if send_all(&news, changed.into_iter().flatten()).await.is_err() {
+                    let changed = changed.into_iter().flatten().chain(look.told(trouble));
+                    if send_all(&news, changed).await.is_err() {
                         return;
                     }
                 }
@@ -88,15 +89,36 @@ struct Look {
     addresses: BTreeSet<SocketAddr>,
     next: Instant,
     interval: Duration,
+    /// What was told last of it.
+    told: Option<Setting>,
 }
 
 impl Look {
     fn new(peer: Peer) -> Self {
-        Self { peer, addresses: BTreeSet::new(), next: Instant::now(), interval: AFTER_FAILED / 2 }
+        Self {
+            peer,
+            addresses: BTreeSet::new(),
+            next: Instant::now(),
+            interval: AFTER_FAILED / 2,
+            told: None,
+        }
     }
 
     fn is_due(&self) -> bool {
         self.next <= Instant::now()
+    }
+
+    /// What is to be told of it after a look, if that is new. What was once found is
+    /// no trouble.
+    fn told(&mut self, trouble: Option<String>) -> Option<News> {
+        let told = Setting {
+            line: format!("mesh.peer {}", self.peer),
+            addresses: self.addresses.iter().copied().collect(),
+            trouble: trouble.filter(|_| self.addresses.is_empty()),
+        };
+        let is_new = self.told.as_ref() != Some(&told);
+        self.told = Some(told.clone());
+        is_new.then_some(News::Setting(told))
     }
 
     /// Takes in what a look has shown and sets when the next one is due;
@@ -116,26 +138,31 @@ impl Look {
     }
 }
 
-/// Where it is; empty if that is not known now.
-async fn addresses_of(peer: &Peer) -> BTreeSet<SocketAddr> {
+/// Where it is; empty if that is not known now, and why.
+async fn addresses_of(peer: &Peer) -> (BTreeSet<SocketAddr>, Option<String>) {
     match peer {
-        Peer::Address(address) => address.socket_addr(interface_number).into_iter().collect(),
-        Peer::Name { name, port } => look_up(name, *port).await,
+        Peer::Address(address) => match address.socket_addr(interface_number) {
+            Some(address) => ([address].into(), None),
+            None => (
+                BTreeSet::new(),
+                Some("there is no such interface now: `ip link` shows those that are".into()),
+            ),
+        },
+        Peer::Name { name, port } => match look_up(name, *port).await {
+            Ok(found) => (found, None),
+            Err(error) => {
+                let trouble = format!("the name is not found ({error}): correct it, or name the address");
+                debug!("mesh.peer {name}: {trouble}");
+                (BTreeSet::new(), Some(trouble))
+            }
+        },
     }
 }
 
-async fn look_up(name: &str, port: u16) -> BTreeSet<SocketAddr> {
-    match timeout(LOOK_UP_TIME_MAX, tokio::net::lookup_host((name, port))).await {
-        Ok(Ok(found)) => found.take(ADDRESSES_MAX).collect(),
-        Ok(Err(error)) => {
-            debug!("mesh.peer: {name} is not found: {error}");
-            BTreeSet::new()
-        }
-        Err(_) => {
-            debug!("mesh.peer: the name server does not answer for {name}");
-            BTreeSet::new()
-        }
-    }
+async fn look_up(name: &str, port: u16) -> Result<BTreeSet<SocketAddr>, String> {
+    let looking = timeout(LOOK_UP_TIME_MAX, tokio::net::lookup_host((name, port))).await;
+    let found = looking.map_err(|_| "the name server does not answer".to_owned())?;
+    Ok(found.map_err(|error| error.to_string())?.take(ADDRESSES_MAX).collect())
 }
 
 #[cfg(test)]
@@ -182,6 +209,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_not_found_is_told_once_and_until_it_is() {
+        let mut look = look();
+        let told = |news: Option<News>| match news {
+            Some(News::Setting(setting)) => Some((setting.line, setting.trouble)),
+            _ => None,
+        };
+        let line = || "mesh.peer router.example:8902".to_owned();
+        let why = || Some("no".to_owned());
+        look.outcome(BTreeSet::new());
+        assert_eq!(told(look.told(why())), Some((line(), why())));
+        assert_eq!(told(look.told(why())), None, "that is no news");
+        look.outcome(addresses(&[1]));
+        assert_eq!(told(look.told(None)), Some((line(), None)));
+        // and what was found is no trouble while the name server is away
+        look.outcome(BTreeSet::new());
+        assert_eq!(told(look.told(why())), None);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_that_was_never_found_is_looked_for_soon_again() {
         let mut look = look();
         let intervals: Vec<_> = (0..8)
@@ -201,10 +247,13 @@ mod tests {
         let (sender, mut news) = mpsc::channel(64);
         let running = tokio::spawn(Box::new(Fixed::new(peers)).run(sender));
         // when it runs, then the three are found, the name last
-        let mut found = Vec::new();
+        let (mut found, mut settings) = (Vec::new(), Vec::new());
         while !found.iter().any(|address: &SocketAddr| address.port() == 8903) {
-            let News::Found(hint) = news.recv().await.unwrap() else { panic!("lost") };
-            found.push(hint.address);
+            match news.recv().await.unwrap() {
+                News::Found(hint) => found.push(hint.address),
+                News::Setting(setting) => settings.push(setting),
+                News::Lost(_) => panic!("lost"),
+            }
         }
         let lo = interface_number("lo").unwrap();
         assert_eq!(
@@ -212,6 +261,10 @@ mod tests {
             ["10.0.0.1:8902".parse().unwrap(), format!("[fe80::1%{lo}]:8902").parse().unwrap()]
         );
         assert!(found[2].ip().is_loopback());
+        // and of the one that is not, it is told what is wrong
+        let wrong: Vec<_> = settings.iter().filter(|setting| setting.trouble.is_some()).collect();
+        assert_eq!(wrong.len(), 1, "{settings:?}");
+        assert_eq!(wrong[0].line, "mesh.peer [fe80::1%gone0]:8902");
         drop(news);
         running.await.unwrap();
     }

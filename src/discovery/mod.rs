@@ -73,6 +73,19 @@ pub enum News {
     Found(Hint),
     /// It has gone, or was never heard again.
     Lost(Hint),
+    /// What came of a line of the configuration.
+    Setting(Setting),
+}
+
+/// What came of a line of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The line: `mesh.peer router-b:8902`.
+    pub line: String,
+    /// The addresses that it means.
+    pub addresses: Vec<SocketAddr>,
+    /// Why it means nothing now, and what to do.
+    pub trouble: Option<String>,
 }
 
 /// A scan at work.
@@ -134,13 +147,15 @@ impl Discovery {
     }
 
     /// From now on these routers are called in any case. A connection to one that
-    /// is no longer among them stays.
-    pub fn set_peers(&mut self, peers: Vec<config::Peer>) {
-        if peers != self.peers {
+    /// is no longer among them stays. Says whether that is news.
+    pub fn set_peers(&mut self, peers: Vec<config::Peer>) -> bool {
+        let is_new = peers != self.peers;
+        if is_new {
             self.fixed.abort();
             self.fixed = self.scans.spawn(Box::new(Fixed::new(peers.clone())).run(self.sender.clone()));
             self.peers = peers;
         }
+        is_new
     }
 
     /// What is new.

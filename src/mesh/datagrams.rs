@@ -16,13 +16,16 @@ use super::api::{BeaconTarget, MeshEvent};
 use super::beacon::{self, BeaconKey, SEALED_MAX_BYTES, Stamp};
 use super::hub::{Hub, State};
 use super::link::Link;
-use super::paths::{Interfaces, PATH_SILENT, Path, TRY_EVERY, warm};
+use super::warm::{Interfaces, PATH_SILENT, Path, TRY_EVERY, warm};
 
 /// A router that was heard in this time is sent beacons.
 pub const HEARD_LATELY: Duration = Duration::from_secs(60);
 /// Most addresses without a proved router that one beacon goes to; the next
 /// one goes to the next of them.
 pub const SUSPECTS_MAX: usize = 16;
+
+/// How often a router is told that none of its datagrams arrives.
+const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// What a default server is asked with, and answers. No beacon looks like it.
 const HERE: &[u8] = b"?";
@@ -60,9 +63,7 @@ impl Datagrams {
     pub(super) fn send(&self, hub: &Hub, to: BeaconTarget, payload: &[u8]) {
         let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match to {
-            BeaconTarget::Everywhere => {
-                Some(std::mem::replace(&mut ways.interfaces, Interfaces::now()))
-            }
+            BeaconTarget::Everywhere => Some(std::mem::replace(&mut ways.interfaces, Interfaces::now())),
             BeaconTarget::Router(_) | BeaconTarget::Address(_) => None,
         };
         let mut state = hub.state();
@@ -90,6 +91,16 @@ impl Datagrams {
                 state.counts.beacons_unsent = state.counts.beacons_unsent.saturating_add(1);
             }
         }
+        let now = hub.now();
+        let is_meant = |link: &&Arc<Link>| match to {
+            BeaconTarget::Everywhere => true,
+            BeaconTarget::Router(router) => router == link.router,
+            BeaconTarget::Address(_) => false,
+        };
+        // Those that datagrams do not reach get them over the connection, too: they
+        // still go the usual way, so that its end is seen.
+        let deaf = state.links.values().filter(is_meant).filter(|link| state.paths.is_deaf(now, link.router));
+        deaf.filter(|link| link.uplink.is_none()).for_each(|link| link.carry(payload));
     }
 
     fn send_to(&self, address: SocketAddr, bytes: &[u8]) -> bool {
@@ -169,6 +180,9 @@ impl Datagrams {
             drop(state);
             return link.heard(hub);
         }
+        if !own {
+            state.paths.heard(hub.now(), stamp.sender, from);
+        }
         // A router that is not connected shall be; so shall someone else with this
         // router's own identity: the handshake shows whether it has the key of it.
         let unknown = !state.links.contains_key(&stamp.sender);
@@ -228,6 +242,20 @@ fn paths_of(state: &State, link: &Link) -> Vec<Path> {
     all
 }
 
+/// Tells routers over their connections while none of their datagrams arrives, until
+/// the mesh ends.
+pub(super) async fn tell_the_unheard(hub: Arc<Hub>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TELL_EVERY) => {}
+            () = hub.closing() => return,
+        }
+        let (now, state) = (hub.now(), hub.state());
+        let neighbours = state.links.values().filter(|link| link.uplink.is_none());
+        neighbours.filter(|link| state.paths.is_unheard(now, link.router)).for_each(|link| link.say_deaf());
+    }
+}
+
 /// Addresses, and which key is used there.
 fn targets(
     hub: &Hub,
@@ -237,8 +265,7 @@ fn targets(
     dead_turn: Option<usize>,
 ) -> BTreeSet<(SocketAddr, usize)> {
     let kept_warm = |link: &Arc<Link>| {
-        let addresses =
-            warm(interfaces, hub.now(), &paths_of(state, link), Some(link.listens), dead_turn);
+        let addresses = warm(interfaces, hub.now(), &paths_of(state, link), Some(link.listens), dead_turn);
         let key = link.key;
         addresses.into_iter().map(move |address| (address, key))
     };
@@ -253,7 +280,9 @@ fn targets(
         BeaconTarget::Router(router) if state.mains.contains(&router) => BTreeSet::new(),
         BeaconTarget::Router(router) => match state.links.get(&router) {
             Some(link) => kept_warm(link).collect(),
-            None => state.replays.address(router).map(|address| (address, key_of(router))).into_iter().collect(),
+            None => {
+                state.replays.address(router).map(|address| (address, key_of(router))).into_iter().collect()
+            }
         },
         BeaconTarget::Everywhere => {
             let since = hub.now() - HEARD_LATELY;

@@ -176,12 +176,19 @@ impl Book {
         entry.state = State::Waiting(now + wait);
     }
 
-    /// A dial found this router itself.
-    pub(super) fn oneself(&mut self, address: SocketAddr) {
+    /// A dial found this router itself; whether another one was said to be there.
+    pub(super) fn oneself(&mut self, address: SocketAddr) -> bool {
+        let claimed = self.at(address).is_some_and(|entry| entry.peer.is_some());
         self.take_address(address);
         if self.own_addresses.len() < OWN_MAX {
             self.own_addresses.insert(address);
         }
+        claimed
+    }
+
+    /// Whether this router found itself there.
+    pub(super) fn is_own(&self, address: SocketAddr) -> bool {
+        self.own_addresses.contains(&address)
     }
 
     /// Addresses at which a router is suspected that is not connected.

@@ -14,6 +14,7 @@ use super::api::{Refusal, Transport};
 use super::dial::Dial;
 use super::handshake::{self, Established, Failure};
 use super::hub::Hub;
+use super::paths::Unmet;
 use super::pipe::Pipe;
 use super::websocket;
 use crate::lobby::{Lobby, Place};
@@ -75,8 +76,12 @@ async fn take_in(hub: Arc<Hub>, socket: TcpStream, address: SocketAddr, place: P
     match met {
         Ok(()) | Err(Failure::Oneself) => {}
         Err(Failure::Clone) => hub.cloned().await,
-        Err(Failure::Refused(why)) => hub.refuse(address, why),
-        Err(Failure::Broken) => debug!("mesh: {address}: the handshake broke off"),
+        Err(Failure::Refused(why)) => {
+            // The port is one of a moment.
+            hub.unmet(SocketAddr::new(address.ip(), 0), Unmet::Refused(why));
+            hub.refuse(address, why);
+        }
+        Err(Failure::Broken | Failure::Unmet(_)) => debug!("mesh: {address}: the handshake broke off"),
     }
 }
 
@@ -120,12 +125,13 @@ async fn go_out(hub: Arc<Hub>, dial: Dial) {
     };
     match met {
         Ok(()) => {}
-        Err(Failure::Oneself) => hub.with_book(|book, _| book.oneself(address)),
+        Err(Failure::Oneself) => hub.met_oneself(address),
         Err(Failure::Clone) => {
             hub.cloned().await;
             hub.with_book(|book, now| book.failed(now, address));
         }
         Err(failure) => {
+            hub.unmet(address, failure.why());
             if let Failure::Refused(why) = failure {
                 hub.refuse(address, why);
             }
@@ -142,7 +148,8 @@ async fn reach(hub: &Hub, dial: Dial, deadline: Instant) -> Result<Established, 
     for (transport, key) in ways {
         // Where nobody answers, no other way is any better.
         let connecting = timeout(dial.patience, TcpStream::connect(dial.address)).await;
-        let socket = connecting.map_err(|_| Failure::Broken)??;
+        let socket = connecting.map_err(|_| Failure::Unmet(Unmet::Silent))?;
+        let socket = socket.map_err(|error| Failure::Unmet(Unmet::of(&error)))?;
         // Connecting to a free port of this machine may meet itself (TCP's
         // simultaneous open).
         if socket.local_addr().is_ok_and(|own| own == dial.address) {

@@ -6,6 +6,8 @@ use std::fmt;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
+use super::beacon::BEACON_MAX_BYTES;
+
 /// Longest frame, in bytes: 1 MiB of payload and what stands around it.
 pub const FRAME_MAX_BYTES: usize = 1_024 * 1_024 + 64 * 1_024;
 
@@ -34,17 +36,35 @@ pub(super) enum Kind {
     Welcome = 5,
     /// There is another connection already: this one ends.
     Duplicate = 6,
+    /// A beacon, for a router that datagrams do not reach. Only to one whose hello
+    /// says that it takes them.
+    Beacon = 7,
+    /// No datagram of the other side arrives. Likewise.
+    Deaf = 8,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        let kinds =
-            [Self::Data, Self::Ping, Self::Seen, Self::Goodbye, Self::Hello, Self::Welcome, Self::Duplicate];
+        let kinds = [
+            Self::Data,
+            Self::Ping,
+            Self::Seen,
+            Self::Goodbye,
+            Self::Hello,
+            Self::Welcome,
+            Self::Duplicate,
+            Self::Beacon,
+            Self::Deaf,
+        ];
         kinds.get(usize::from(byte)).copied()
     }
 
     const fn max_bytes(self) -> usize {
-        if matches!(self, Self::Data) { FRAME_MAX_BYTES } else { CONTROL_MAX_BYTES }
+        match self {
+            Self::Data => FRAME_MAX_BYTES,
+            Self::Beacon => BEACON_MAX_BYTES,
+            _ => CONTROL_MAX_BYTES,
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use super::api::{Protocol, Refusal};
 use super::frame::{Decoder, Kind, header};
+use super::paths::Unmet;
 use super::pipe::{Fate, Pipe};
 use super::psk::{self, Key, Psk};
 use super::uplink::Uplink;
@@ -71,8 +72,22 @@ pub(super) enum Failure {
     Oneself,
     /// It has this router's identity, and is another one.
     Clone,
+    /// Nobody was reached, or no router.
+    Unmet(Unmet),
     /// The connection broke.
     Broken,
+}
+
+impl Failure {
+    /// Why there is no connection, for people.
+    pub(super) const fn why(&self) -> Unmet {
+        match self {
+            Self::Refused(why) => Unmet::Refused(*why),
+            Self::Unmet(why) => *why,
+            Self::Oneself => Unmet::Oneself,
+            Self::Clone | Self::Broken => Unmet::BrokeOff,
+        }
+    }
 }
 
 impl From<io::Error> for Failure {
@@ -313,14 +328,20 @@ pub(super) struct Hello {
     pub(super) incarnation: Incarnation,
     /// TCP and UDP.
     pub(super) port: u16,
+    /// It takes beacons over the connection, too; earlier versions do not say so.
+    pub(super) carries: bool,
 }
 
 impl Hello {
-    fn to_bytes(self) -> [u8; 14] {
-        let mut bytes = [0; 14];
+    /// What the first version says.
+    const BYTES_MIN: usize = 14;
+
+    fn to_bytes(self) -> [u8; Self::BYTES_MIN + 1] {
+        let mut bytes = [0; Self::BYTES_MIN + 1];
         bytes[..4].copy_from_slice(&self.incarnation.counter.to_be_bytes());
         bytes[4..12].copy_from_slice(&self.incarnation.random.to_be_bytes());
-        bytes[12..].copy_from_slice(&self.port.to_be_bytes());
+        bytes[12..14].copy_from_slice(&self.port.to_be_bytes());
+        bytes[14] = u8::from(self.carries);
         bytes
     }
 
@@ -328,10 +349,12 @@ impl Hello {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (counter, rest) = bytes.split_first_chunk()?;
         let (random, rest) = rest.split_first_chunk()?;
-        let port = u16::from_be_bytes(*rest.first_chunk()?);
+        let (port, rest) = rest.split_first_chunk()?;
+        let port = u16::from_be_bytes(*port);
+        let carries = rest.first().is_some_and(|flags| flags & 1 == 1);
         let incarnation =
             Incarnation { counter: u32::from_be_bytes(*counter), random: u64::from_be_bytes(*random) };
-        Some(Self { incarnation, port })
+        Some(Self { incarnation, port, carries })
     }
 }
 
@@ -342,11 +365,14 @@ mod tests {
 
     #[test]
     fn a_greeting_comes_back_as_it_was_and_may_grow() {
-        let hello = Hello { incarnation: Incarnation { counter: 3, random: u64::MAX - 5 }, port: 8_902 };
+        let incarnation = Incarnation { counter: 3, random: u64::MAX - 5 };
+        let hello = Hello { incarnation, port: 8_902, carries: true };
         let bytes = hello.to_bytes();
         assert_eq!(Hello::parse(&bytes), Some(hello));
         assert_eq!(Hello::parse(&[&bytes[..], b"of later"].concat()), Some(hello));
-        assert!((0..bytes.len()).all(|length| Hello::parse(&bytes[..length]).is_none()));
+        let of_the_first = Hello { carries: false, ..hello };
+        assert_eq!(Hello::parse(&bytes[..Hello::BYTES_MIN]), Some(of_the_first));
+        assert!((0..Hello::BYTES_MIN).all(|length| Hello::parse(&bytes[..length]).is_none()));
     }
 
     #[test]
@@ -356,7 +382,7 @@ mod tests {
         let public = other.public().try_into_ed25519().unwrap().to_bytes();
         assert_eq!(terms.identify(other.public().to_peer_id()).unwrap(), router_id(&public));
         let me = terms.identify(own.public().to_peer_id()).unwrap();
-        let life = |random| Hello { incarnation: Incarnation { counter: 1, random }, port: 1 };
+        let life = |random| Hello { incarnation: Incarnation { counter: 1, random }, port: 1, carries: true };
         assert!(matches!(told_apart(me, &terms, life(1), life(1)), Err(Failure::Oneself)));
         assert!(matches!(told_apart(me, &terms, life(1), life(2)), Err(Failure::Clone)));
     }

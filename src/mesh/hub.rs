@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use fau3_election::{Incarnation, RouterId, Time};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -25,6 +26,7 @@ use super::events::EventSender;
 use super::frame::{Kind, Violation};
 use super::handshake::{Established, Failure, Hello, Terms};
 use super::link::Link;
+use super::paths::{Paths, Unmet};
 use super::replay::Replays;
 use super::uplink::Uplink;
 use crate::lobby::Place;
@@ -70,6 +72,7 @@ pub(super) struct State {
     pub(super) links: BTreeMap<RouterId, Arc<Link>>,
     pub(super) book: Book,
     pub(super) replays: Replays,
+    pub(super) paths: Paths,
     /// Default servers, which hear no beacons; at most [`MAINS_MAX`].
     pub(super) mains: BTreeSet<RouterId>,
     pub(super) counts: Counts,
@@ -109,6 +112,7 @@ impl Hub {
             links: BTreeMap::new(),
             book,
             replays: Replays::default(),
+            paths: Paths::default(),
             mains: BTreeSet::new(),
             counts: Counts::default(),
             incarnation,
@@ -150,7 +154,7 @@ impl Hub {
     }
 
     pub(super) fn hello(&self) -> Hello {
-        Hello { incarnation: self.state().incarnation, port: self.port }
+        Hello { incarnation: self.state().incarnation, port: self.port, carries: true }
     }
 
     /// Changes the book, and wakes who dials.
@@ -223,6 +227,27 @@ impl Hub {
     /// Whether the mesh may talk to this address at all.
     pub(super) fn may_talk_to(&self, ip: IpAddr) -> bool {
         !self.lan_only || is_lan(ip)
+    }
+
+    /// Notes why no router was met at an address.
+    pub(super) fn unmet(&self, address: SocketAddr, why: Unmet) {
+        let now = self.now();
+        self.state().paths.unmet(now, address, why);
+    }
+
+    /// Another router says that it is at this address.
+    pub(super) fn claim(&self, address: SocketAddr) {
+        let now = self.now();
+        let mut state = self.state();
+        if state.book.is_own(address) {
+            state.paths.unmet(now, address, Unmet::Claimed);
+        }
+    }
+
+    /// A dial found this router itself, perhaps instead of another one.
+    pub(super) fn met_oneself(&self, address: SocketAddr) {
+        let claimed = self.with_book(|book, _| book.oneself(address));
+        self.unmet(address, if claimed { Unmet::Claimed } else { Unmet::Oneself });
     }
 
     /// Counts someone who is turned away, and says so once a minute.
@@ -317,6 +342,7 @@ impl Hub {
     fn note_duplicate(&self, made: &Established) {
         if made.uplink.is_none() {
             let listens = listens(made);
+            self.state().paths.reached(listens);
             self.with_book(|book, now| book.duplicate(now, made.peer_id, listens));
         }
     }
@@ -325,8 +351,7 @@ impl Hub {
     async fn admit(&self, made: &Established) -> Result<Arc<Link>, Failure> {
         let Hello { incarnation, .. } = made.hello;
         let (router, peer_id, listens) = (made.router, made.peer_id, listens(made));
-        let link =
-            Arc::new(Link::new(self, router, peer_id, incarnation, listens, made.key, made.uplink.clone()));
+        let link = Arc::new(Link::new(self, made, listens));
         let _order = self.order.lock().await;
         let before = {
             let (mut state, now) = (self.state(), self.now());
@@ -337,6 +362,7 @@ impl Hub {
             state.replays.prove(now, router, incarnation);
             if made.uplink.is_none() {
                 state.book.connected(now, peer_id, listens);
+                state.paths.up(now, router, listens);
             } else if state.mains.len() < MAINS_MAX {
                 state.mains.insert(router);
             }
@@ -360,6 +386,17 @@ impl Hub {
         self.events.send(MeshEvent::Clone).await;
     }
 
+    /// A beacon came over a connection.
+    pub(super) fn carried(&self, link: &Link, bytes: Bytes) {
+        if self.leaf || link.uplink.is_some() {
+            return;
+        }
+        if !self.events.beacon(MeshEvent::Beacon { router: link.router, from: link.listens, bytes }) {
+            let mut state = self.state();
+            state.counts.beacons_late = state.counts.beacons_late.saturating_add(1);
+        }
+    }
+
     /// A connection is over; if it was still the pair's, the node is told.
     async fn leave(&self, link: &Arc<Link>, why: Down) {
         let _order = self.order.lock().await;
@@ -371,6 +408,7 @@ impl Hub {
             state.links.remove(&link.router);
             if link.uplink.is_none() {
                 state.book.closed(now, link.peer_id);
+                state.paths.down(now, link.router);
             }
         }
         self.book_changed.notify_one();

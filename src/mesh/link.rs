@@ -1,8 +1,8 @@
 //! A pair's connection once it stands: one reads, one writes, one watches.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use fau3_election::{Incarnation, RouterId, Time};
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::api::{Down, Frame, SendOutcome};
 use super::frame::{Decoder, Kind, Violation, header};
-use super::handshake::Stream;
+use super::handshake::{Established, Stream};
 use super::hub::Hub;
 use super::pipe::Fate;
 use super::queue::Queue;
@@ -21,6 +21,8 @@ use crate::pulse::{Action, Pace, Pulse};
 
 /// Small frames go out together, up to this many bytes: one frame of yamux.
 const BATCH_BYTES: usize = 16 * 1_024;
+/// Beacons that wait for the connection; the oldest go first when they are more.
+const BEACONS_WAITING_MAX: usize = 16;
 /// What is read at once, in bytes.
 const CHUNK_BYTES: usize = 16 * 1_024;
 
@@ -37,6 +39,8 @@ pub(super) struct Link {
     pub(super) uplink: Option<Arc<Uplink>>,
     /// Since when it stands.
     pub(super) since: Time,
+    /// It takes beacons over the connection, too.
+    carries: bool,
     shared: Mutex<Shared>,
     /// There is something to write.
     to_write: Notify,
@@ -53,6 +57,9 @@ struct Shared {
     /// To be sent before anything else.
     ping: bool,
     seen: bool,
+    deaf: bool,
+    /// At most [`BEACONS_WAITING_MAX`].
+    beacons: VecDeque<Bytes>,
 }
 
 /// Why a half of the connection came to its end.
@@ -63,29 +70,29 @@ enum End {
 }
 
 impl Link {
-    pub(super) fn new(
-        hub: &Hub,
-        router: RouterId,
-        peer_id: PeerId,
-        incarnation: Incarnation,
-        listens: SocketAddr,
-        key: usize,
-        uplink: Option<Arc<Uplink>>,
-    ) -> Self {
-        let pace = match &uplink {
+    pub(super) fn new(hub: &Hub, made: &Established, listens: SocketAddr) -> Self {
+        let pace = match &made.uplink {
             Some(uplink) => Pace::Watching(uplink.check),
             None if hub.leaf => Pace::Watched,
             None => Pace::Usual,
         };
         let pulse = Pulse::new(hub.now(), pace);
-        let shared = Shared { queue: Queue::default(), pulse, ping: false, seen: false };
+        let shared = Shared {
+            queue: Queue::default(),
+            pulse,
+            ping: false,
+            seen: false,
+            deaf: false,
+            beacons: VecDeque::new(),
+        };
         Self {
-            router,
-            peer_id,
-            incarnation,
+            router: made.router,
+            peer_id: made.peer_id,
+            incarnation: made.hello.incarnation,
             listens,
-            key,
-            uplink,
+            key: made.key,
+            uplink: made.uplink.clone(),
+            carries: made.hello.carries,
             since: hub.now(),
             shared: Mutex::new(shared),
             to_write: Notify::new(),
@@ -104,6 +111,24 @@ impl Link {
         let outcome = self.shared().queue.push(frame);
         self.to_write.notify_one();
         outcome
+    }
+
+    /// Sends a beacon over the connection, since datagrams do not reach the other side.
+    pub(super) fn carry(&self, beacon: &[u8]) {
+        let mut shared = self.shared();
+        if shared.beacons.len() >= BEACONS_WAITING_MAX {
+            shared.beacons.pop_front();
+        }
+        shared.beacons.push_back(Bytes::copy_from_slice(beacon));
+        self.to_write.notify_one();
+    }
+
+    /// Says that no datagram of the other side arrives, if it understands that.
+    pub(super) fn say_deaf(&self) {
+        if self.carries {
+            self.shared().deaf = true;
+            self.to_write.notify_one();
+        }
     }
 
     /// Ends the connection from outside.
@@ -191,6 +216,8 @@ impl Link {
                 self.shared().pulse.seen(hub.now());
                 self.to_watch.notify_one();
             }
+            Kind::Beacon => hub.carried(self, bytes),
+            Kind::Deaf => hub.state().paths.told_deaf(hub.now(), self.router),
             Kind::Goodbye | Kind::Hello | Kind::Welcome | Kind::Duplicate => {
                 return Err(Violation::Kind(kind as u8));
             }
@@ -238,10 +265,18 @@ impl Link {
     /// too long for a batch comes last and apart, so that it is not copied.
     fn fill(&self, hub: &Hub, batch: &mut Vec<u8>) -> Option<Option<Bytes>> {
         let mut shared = self.shared();
-        let control =
-            [(std::mem::take(&mut shared.seen), Kind::Seen), (std::mem::take(&mut shared.ping), Kind::Ping)];
+        let control = [
+            (std::mem::take(&mut shared.seen), Kind::Seen),
+            (std::mem::take(&mut shared.ping), Kind::Ping),
+            (std::mem::take(&mut shared.deaf), Kind::Deaf),
+        ];
         for (_, kind) in control.into_iter().filter(|(wanted, _)| *wanted) {
             batch.extend_from_slice(&header(kind, 0));
+        }
+        // They are not owed an answer: who is silent is seen by what it sends itself.
+        for beacon in std::mem::take(&mut shared.beacons) {
+            batch.extend_from_slice(&header(Kind::Beacon, beacon.len()));
+            batch.extend_from_slice(&beacon);
         }
         let (mut large, mut frames) = (None, 0);
         while batch.len() < BATCH_BYTES

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `api` | what the node says and hears |
 //! | `uplink` | the one connection to a default server that is a fau3 node |
-//! | `dial`, `replay`, `paths`, `beacon`, `frame`, `queue`, `crate::notices`, `crate::pulse` | the rules, pure |
+//! | `dial`, `paths`, `warm`, `replay`, `beacon`, `frame`, `queue`, `crate::notices`, `crate::pulse` | the rules, pure |
 //! | `pipe`, `websocket`, `psk`, `handshake`, `link` | a connection, from the socket up |
 //! | `doors`, `datagrams`, `sockets`, `hub`, `events` | what ties them together |
 //!
@@ -36,6 +36,7 @@ mod queue;
 mod replay;
 mod sockets;
 mod uplink;
+mod warm;
 mod websocket;
 
 use std::net::SocketAddr;
@@ -58,13 +59,14 @@ pub use dial::{
 };
 pub use doors::{HANDSHAKE_MAX, PENDING_MAX, PENDING_MAX_EACH};
 pub use events::{BEACONS_MAX, EVENTS_MAX, FRAMES_MAX_BYTES, MeshEvents};
-pub use paths::{PATH_SILENT, TRY_EVERY, WARM_MAX};
 pub use frame::FRAME_MAX_BYTES;
 pub use hub::GOODBYE_MAX;
+pub use paths::{Blocked, TROUBLE_AFTER, Trouble, UNHEARD_AFTER, Unmet};
 pub use psk::Key;
 pub use queue::{QUEUE_MAX_BYTES, QUEUE_MAX_FRAMES, STREAMS_MAX};
 pub use replay::SENDERS_MAX;
 pub use uplink::{AGAIN, AGAIN_LATELY, Uplink};
+pub use warm::{PATH_SILENT, TRY_EVERY, WARM_MAX};
 
 use crate::lobby::Lobby;
 use address::{canonical, is_dialable};
@@ -125,6 +127,7 @@ impl Mesh {
         }
         if !settings.leaf {
             tokio::spawn(doors::dial(hub.clone()));
+            tokio::spawn(datagrams::tell_the_unheard(hub.clone()));
             tokio::spawn(uplink::keep(hub.clone()));
             tokio::spawn(datagrams.clone().ask_uplink(hub.clone()));
         }
@@ -156,7 +159,16 @@ impl Mesh {
         if !self.hub.may_talk_to(address.ip()) {
             return self.hub.refuse(address, Refusal::NotLan);
         }
+        if peer_id.is_some_and(|peer| peer != self.hub.terms.peer_id) {
+            self.hub.claim(address);
+        }
         self.hub.with_book(|book, now| book.hint(now, address, peer_id));
+    }
+
+    /// What does not work between this router and others, now.
+    #[must_use]
+    pub fn troubles(&self) -> Vec<Trouble> {
+        self.hub.state().paths.troubles(self.hub.now())
     }
 
     /// Keeps a connection to this default server from now on, instead of any

@@ -1,174 +1,344 @@
-//! Which of a neighbour's addresses are kept warm: one on each of this router's
-//! interfaces, so that a link that falls silent costs nothing. Pure but for
-//! [`Interfaces::now`].
+//! What is known of the ways to each peer, and what of it does not work. Pure: no
+//! sockets, no clock.
+//!
+//! Between two routers there are two channels, TCP and UDP, each in two directions,
+//! and each may be blocked alone: this is where they are compared. What comes of it
+//! is one list of troubles, for status, log and metrics; and word to the other side
+//! that nothing of its datagrams arrives, so that it sends them over the connection.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use fau3_election::Time;
+use fau3_election::{ROUTERS_MAX, RouterId, Time};
 
-/// A path that was silent for so long, while beacons pass over another one, is dead:
-/// with the interval of beacons after it, the election's detection time.
-pub const PATH_SILENT: Duration = Duration::from_millis(1_500);
-/// One dead address of each neighbour is tried this often.
-pub const TRY_EVERY: Duration = Duration::from_secs(2);
-/// Most addresses of one neighbour that one beacon goes to.
-pub const WARM_MAX: usize = 4;
+use super::api::Refusal;
+use super::dial::BOOK_MAX;
 
-/// This router's addresses and the networks that they are in.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Interfaces(Vec<Network>);
+/// What does not work for so long is said.
+pub const TROUBLE_AFTER: Duration = Duration::from_secs(10);
+/// A router that is not heard by UDP for so long, four heartbeats, is asked to send
+/// them over the connection.
+pub const UNHEARD_AFTER: Duration = Duration::from_secs(1);
 
-#[derive(Debug, PartialEq, Eq)]
-struct Network {
-    interface: u32,
-    ip: IpAddr,
-    prefix: u8,
+/// Who was heard so lately is there.
+const HEARING: Duration = Duration::from_secs(5);
+/// For how long the word counts that nothing arrives; it is said twice a second.
+const DEAF_FOR: Duration = Duration::from_secs(3);
+/// A router of which nothing was seen for so long is forgotten.
+const ROUTER_KEPT: Duration = Duration::from_secs(60);
+/// What a dial came to is forgotten after so long: each is dialled once a minute.
+const PLACE_KEPT: Duration = Duration::from_secs(180);
+/// Multicast DNS says again every four minutes what is where.
+const CLAIM_KEPT: Duration = Duration::from_secs(600);
+/// Most addresses that something is known of: as many as are dialled.
+const PLACES_MAX: usize = BOOK_MAX;
+
+/// What does not work, and with whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Trouble {
+    /// With which router, where that is known.
+    pub router: Option<RouterId>,
+    /// Where it is, as far as that is known.
+    pub address: Option<SocketAddr>,
+    /// What.
+    pub what: Blocked,
 }
 
-/// One address of a neighbour, and when it was last heard from there.
-pub(super) type Path = (SocketAddr, Option<Time>);
-
-impl Interfaces {
-    /// Those that are up now.
-    pub(super) fn now() -> Self {
-        let all = if_addrs::get_if_addrs().unwrap_or_default();
-        let up = all.into_iter().filter(if_addrs::Interface::is_oper_up);
-        let network = |address: if_addrs::Interface| {
-            let prefix = match &address.addr {
-                if_addrs::IfAddr::V4(v4) => v4.prefixlen,
-                if_addrs::IfAddr::V6(v6) => v6.prefixlen,
-            };
-            Some(Network { interface: address.index?, ip: address.ip(), prefix })
-        };
-        Self(up.filter_map(network).collect())
-    }
-
-    /// The interface that leads straight to an address; `None`: none does.
-    pub(super) fn of(&self, address: SocketAddr) -> Option<u32> {
-        let is_there = |network: &&Network| match address {
-            SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => network.interface == v6.scope_id(),
-            _ => network.has(address.ip()),
-        };
-        self.0.iter().filter(is_there).max_by_key(|network| network.prefix).map(|network| network.interface)
-    }
+/// What does not work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Blocked {
+    /// Datagrams pass, no connection comes to stand.
+    Tcp(Option<Unmet>),
+    /// A connection stands, datagrams pass in neither direction.
+    Udp,
+    /// Datagrams of the other router do not arrive here; those of this one arrive there.
+    UdpHere,
+    /// Datagrams of this router do not arrive there; those of the other one arrive here.
+    UdpThere,
+    /// Nothing of a router is seen there.
+    Place(Unmet),
 }
 
-impl Network {
-    fn has(&self, ip: IpAddr) -> bool {
-        let (own, other, bits) = match (self.ip, ip) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => (own.to_bits().into(), other.to_bits().into(), 32),
-            (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits(), other.to_bits(), 128),
-            _ => return false,
-        };
-        let host_bits = u32::from(bits - self.prefix.min(bits));
-        (own ^ other).checked_shr(host_bits).unwrap_or(0) == 0
-    }
+/// Why there is no connection to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unmet {
+    /// Nobody answers.
+    Silent,
+    /// Nothing listens there.
+    Closed,
+    /// The network knows no way.
+    NoWay,
+    /// Whoever is there takes the connection, and is no router or ends it.
+    BrokeOff,
+    /// One of the two turns the other away.
+    Refused(Refusal),
+    /// It is this router itself; another router claims to be there.
+    Claimed,
+    /// It is this router itself.
+    Oneself,
 }
 
-/// Where one beacon for a neighbour goes: on each interface to the address that is
-/// `used` by its connection, else to the one heard last; `dead_turn` says that a dead
-/// one is tried as well, and which. At most [`WARM_MAX`].
-pub(super) fn warm(
-    interfaces: &Interfaces,
-    now: Time,
-    paths: &[Path],
-    used: Option<SocketAddr>,
-    dead_turn: Option<usize>,
-) -> Vec<SocketAddr> {
-    let is_alive = |path: &&Path| path.1.is_some_and(|heard| now.since(heard) < PATH_SILENT);
-    let mut best: BTreeMap<Option<u32>, &Path> = BTreeMap::new();
-    let rank = |path: &Path| (Some(path.0) == used, path.1);
-    for path in paths.iter().filter(is_alive) {
-        let best = best.entry(interfaces.of(path.0)).or_insert(path);
-        if rank(path) > rank(best) {
-            *best = path;
+impl Unmet {
+    /// What an error of `connect` means.
+    pub(super) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Closed,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Self::NoWay,
+            io::ErrorKind::TimedOut => Self::Silent,
+            _ => Self::BrokeOff,
         }
     }
-    let mut all: Vec<_> = best.values().map(|path| path.0).collect();
-    all.sort_unstable_by_key(|address| Some(*address) != used);
-    all.truncate(WARM_MAX);
-    if all.is_empty() {
-        // Nobody is heard: as if the one used and the one heard last were there.
-        let last = paths.iter().max_by_key(|path| path.1).map(|path| path.0);
-        all.extend(used.into_iter().chain(last.filter(|last| Some(*last) != used)));
-    } else if let Some(used) = used.filter(|used| !all.contains(used)) {
-        // The other side judges the connection by it.
-        all.insert(0, used);
-    }
-    let dead: Vec<_> = paths.iter().filter(|path| !is_alive(path) && !all.contains(&path.0)).collect();
-    if let Some(turn) = dead_turn
-        && !dead.is_empty()
-    {
-        all.push(dead[turn % dead.len()].0);
-    }
-    all.truncate(WARM_MAX);
-    all
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silent => {
+                "nobody answers by TCP: is the router on, the address right, and the port open in its firewall?"
+            }
+            Self::Closed => {
+                "nothing listens there: is fau3 running, and the port that of mesh.listen (8902 unless set)?"
+            }
+            Self::NoWay => "the network knows no way there: is the router on, and the address right?",
+            Self::BrokeOff => {
+                "what answers there does not speak as a router: the mesh's port is 8902 unless set; 8901 is \
+                 the clients' and 8903 the console's"
+            }
+            Self::Refused(why) => return why.fmt(f),
+            Self::Claimed => {
+                "another router says that it is at this address, which is this router's own: give each router \
+                 an address of its own"
+            }
+            Self::Oneself => "this address is this router's own: name the other router's",
+        })
+    }
+}
 
-    fn at(text: &str) -> SocketAddr {
-        text.parse().unwrap()
+impl Blocked {
+    /// One word for it, for programs.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "tcp",
+            Self::Udp => "udp",
+            Self::UdpHere => "udp_in",
+            Self::UdpThere => "udp_out",
+            Self::Place(Unmet::Refused(_)) => "refused",
+            Self::Place(Unmet::Claimed) => "address",
+            Self::Place(_) => "unreachable",
+        }
+    }
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const BY_TCP: &str = "heartbeats go over the connection instead. Open the mesh's port for UDP, too";
+        match self {
+            Self::Tcp(why) => {
+                f.write_str(
+                    "TCP does not pass, UDP does: what clients say goes between the two only where a third \
+                     router is connected to both. Open the mesh's port for TCP, too",
+                )?;
+                why.iter().try_for_each(|why| write!(f, " ({why})"))
+            }
+            Self::Udp => write!(f, "UDP does not pass, TCP does: {BY_TCP}"),
+            Self::UdpHere => write!(f, "UDP from it does not arrive here, TCP passes: {BY_TCP} here"),
+            Self::UdpThere => write!(f, "UDP from here does not arrive there, TCP passes: {BY_TCP} there"),
+            Self::Place(why) => why.fmt(f),
+        }
+    }
+}
+
+/// The ways to one router.
+#[derive(Debug, Clone, Copy)]
+struct Ways {
+    /// Where it was last.
+    at: SocketAddr,
+    /// A connection stands.
+    linked: bool,
+    /// Since when it does, or does not.
+    since: Time,
+    /// When its last datagram came.
+    heard: Option<Time>,
+    /// It has said that it hears no datagram of this router's: first and last.
+    deaf: Option<(Time, Time)>,
+}
+
+impl Ways {
+    /// A word of deafness that still counts: since when.
+    fn deaf_since(&self, now: Time) -> Option<Time> {
+        self.deaf.filter(|(_, last)| now.since(*last) < DEAF_FOR).map(|(first, _)| first)
     }
 
-    fn interfaces() -> Interfaces {
-        let network = |interface, ip: &str, prefix| Network { interface, ip: ip.parse().unwrap(), prefix };
-        Interfaces(vec![
-            network(2, "10.1.0.1", 24),
-            network(2, "fd01::1", 64),
-            network(3, "10.2.0.1", 24),
-            network(3, "fe80::1", 64),
-        ])
+    /// For how long a datagram has been waited for, since there is a connection.
+    fn unheard_for(&self, now: Time) -> Duration {
+        now.since(self.heard.map_or(self.since, |heard| heard.max(self.since)))
     }
 
-    #[test]
-    fn the_interface_of_an_address_is_the_one_whose_network_it_is_in() {
-        for (address, interface) in [
-            ("10.1.0.9:1", Some(2)),
-            ("10.2.0.9:1", Some(3)),
-            ("[fd01::9]:1", Some(2)),
-            ("[fe80::9%3]:1", Some(3)),
-            ("[fe80::9%4]:1", None),
-            ("10.3.0.9:1", None),
-            ("[2001:db8::1]:1", None),
-        ] {
-            assert_eq!(interfaces().of(at(address)), interface, "{address}");
+    fn is_current(&self, now: Time) -> bool {
+        let seen = self.heard.map_or(self.since, |heard| heard.max(self.since));
+        self.linked || now.since(seen) < ROUTER_KEPT
+    }
+}
+
+/// What a dial came to.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    why: Unmet,
+    since: Time,
+    last: Time,
+}
+
+impl Place {
+    fn is_current(&self, now: Time) -> bool {
+        match self.why {
+            Unmet::Oneself => true,
+            Unmet::Claimed => now.since(self.last) < CLAIM_KEPT,
+            _ => now.since(self.last) < PLACE_KEPT,
+        }
+    }
+}
+
+/// What is known of the ways to all.
+#[derive(Debug, Default)]
+pub(super) struct Paths {
+    /// At most [`ROUTERS_MAX`].
+    routers: BTreeMap<RouterId, Ways>,
+    /// Dialled in vain; at most [`PLACES_MAX`].
+    places: BTreeMap<SocketAddr, Place>,
+}
+
+impl Paths {
+    /// A datagram came from a router, by UDP.
+    pub(super) fn heard(&mut self, now: Time, router: RouterId, from: SocketAddr) {
+        if let Some(ways) = self.ways(now, router, from) {
+            ways.heard = Some(now);
+            if !ways.linked {
+                ways.at = from;
+            }
         }
     }
 
-    #[test]
-    fn a_beacon_goes_to_one_address_on_each_interface_and_seldom_to_a_dead_one() {
-        let now = Time::from_secs(100);
-        let lately = |ms| Some(now - Duration::from_millis(ms));
-        let paths = [
-            (at("10.1.0.2:1"), lately(900)),
-            (at("[fd01::2]:1"), lately(100)),
-            (at("10.2.0.2:1"), lately(300)),
-            (at("10.9.0.2:1"), lately(60_000)),
-            (at("10.9.0.3:1"), None),
-        ];
-        let warm = |used, turn| warm(&interfaces(), now, &paths, used, turn);
-        assert_eq!(warm(None, None), [at("[fd01::2]:1"), at("10.2.0.2:1")]);
-        let used = Some(at("10.1.0.2:1"));
-        assert_eq!(warm(used, None), [at("10.1.0.2:1"), at("10.2.0.2:1")], "the connection's comes first");
-        let tried: Vec<_> = (0..3).map(|turn| warm(used, Some(turn))[2]).collect();
-        assert_eq!(tried, [at("10.9.0.2:1"), at("10.9.0.3:1"), at("10.9.0.2:1")], "dead ones in turn");
+    /// A connection stands.
+    pub(super) fn up(&mut self, now: Time, router: RouterId, listens: SocketAddr) {
+        self.reached(listens);
+        if let Some(ways) = self.ways(now, router, listens) {
+            (ways.linked, ways.since, ways.at, ways.deaf) = (true, now, listens, None);
+        }
     }
 
-    #[test]
-    fn where_nobody_is_heard_the_last_ones_are_asked_and_never_more_than_a_few() {
-        let now = Time::from_secs(100);
-        let old = Some(Time::from_secs(50));
-        let paths: Vec<_> = (1..=20).map(|n| (at(&format!("10.{n}.0.2:1")), old)).collect();
-        let silent = warm(&interfaces(), now, &paths, Some(at("10.1.0.2:1")), None);
-        assert!(silent.contains(&at("10.1.0.2:1")) && silent.len() <= 2, "{silent:?}");
-        let networks = (1..=20).map(|n| Network { interface: n, ip: [10, n as u8, 0, 1].into(), prefix: 24 });
-        let interfaces = Interfaces(networks.collect());
-        let alive: Vec<_> = paths.iter().map(|(address, _)| (*address, Some(now))).collect();
-        assert_eq!(warm(&interfaces, now, &alive, None, Some(1)).len(), WARM_MAX);
+    /// It is gone.
+    pub(super) fn down(&mut self, now: Time, router: RouterId) {
+        if let Some(ways) = self.routers.get_mut(&router) {
+            (ways.linked, ways.since, ways.deaf) = (false, now, None);
+        }
+    }
+
+    /// A router says over the connection that no datagram of this one arrives.
+    pub(super) fn told_deaf(&mut self, now: Time, router: RouterId) {
+        if let Some(ways) = self.routers.get_mut(&router) {
+            ways.deaf = Some((ways.deaf_since(now).unwrap_or(now), now));
+        }
+    }
+
+    /// Whether it has said so lately.
+    pub(super) fn is_deaf(&self, now: Time, router: RouterId) -> bool {
+        self.routers.get(&router).is_some_and(|ways| ways.deaf_since(now).is_some())
+    }
+
+    /// Whether a connected router is to be told that none of its datagrams arrives.
+    pub(super) fn is_unheard(&self, now: Time, router: RouterId) -> bool {
+        self.routers.get(&router).is_some_and(|ways| ways.linked && ways.unheard_for(now) >= UNHEARD_AFTER)
+    }
+
+    /// There is no connection to an address; of strangers that call themselves, the
+    /// port is 0.
+    pub(super) fn unmet(&mut self, now: Time, address: SocketAddr, why: Unmet) {
+        if self.places.len() >= PLACES_MAX && !self.places.contains_key(&address) {
+            self.places.retain(|_, place| place.is_current(now));
+            if self.places.len() >= PLACES_MAX {
+                return;
+            }
+        }
+        let place = self.places.entry(address).or_insert(Place { why, since: now, last: now });
+        if !place.is_current(now) {
+            place.since = now;
+        }
+        (place.why, place.last) = (why, now);
+    }
+
+    /// A router was met at an address.
+    pub(super) fn reached(&mut self, address: SocketAddr) {
+        self.places.remove(&address);
+        self.places.remove(&SocketAddr::new(address.ip(), 0));
+    }
+
+    /// All that does not work now.
+    pub(super) fn troubles(&self, now: Time) -> Vec<Trouble> {
+        let routers = self.routers.iter().filter_map(|(router, ways)| {
+            let what = self.blocked(now, ways)?;
+            Some(Trouble { router: Some(*router), address: Some(ways.at), what })
+        });
+        let is_told = |ip: IpAddr| self.routers.values().any(|ways| ways.at.ip() == ip && ways.linked);
+        let places = self.places.iter().filter(|(address, place)| {
+            let has_dialled = |other: &SocketAddr| other.ip() == address.ip() && other.port() != 0;
+            let is_double =
+                address.port() == 0 && (is_told(address.ip()) || self.places.keys().any(has_dialled));
+            // What turns away is certain; what does not answer may yet.
+            let is_certain = matches!(place.why, Unmet::Refused(_) | Unmet::Claimed | Unmet::Oneself);
+            place.is_current(now) && !is_double && (is_certain || now.since(place.since) >= TROUBLE_AFTER)
+        });
+        let places = places.map(|(address, place)| {
+            let router = self.routers.iter().find(|(_, ways)| ways.at == *address);
+            Trouble {
+                router: router.map(|(router, _)| *router),
+                address: Some(*address),
+                what: Blocked::Place(place.why),
+            }
+        });
+        let mut all: Vec<_> = routers.collect();
+        // Of a router that is heard, the way that is blocked says more.
+        let rest = places.filter(|place| !all.iter().any(|known| known.address == place.address));
+        let rest: Vec<_> = rest.collect();
+        all.extend(rest);
+        all
+    }
+
+    fn blocked(&self, now: Time, ways: &Ways) -> Option<Blocked> {
+        let is_long = |since: Time| now.since(since) >= TROUBLE_AFTER;
+        if !ways.linked {
+            let is_heard = ways.heard.is_some_and(|heard| now.since(heard) < HEARING);
+            let why = self.places.get(&ways.at).map(|place| place.why);
+            return (is_heard && is_long(ways.since)).then_some(Blocked::Tcp(why));
+        }
+        let here = ways.unheard_for(now) >= TROUBLE_AFTER;
+        let there = ways.deaf_since(now).is_some_and(is_long);
+        match (here, there) {
+            (true, true) => Some(Blocked::Udp),
+            (true, false) => Some(Blocked::UdpHere),
+            (false, true) => Some(Blocked::UdpThere),
+            (false, false) => None,
+        }
+    }
+
+    fn ways(&mut self, now: Time, router: RouterId, at: SocketAddr) -> Option<&mut Ways> {
+        if self.routers.len() >= ROUTERS_MAX && !self.routers.contains_key(&router) {
+            self.routers.retain(|_, ways| ways.is_current(now));
+            if self.routers.len() >= ROUTERS_MAX {
+                return None;
+            }
+        }
+        let unknown = Ways { at, linked: false, since: now, heard: None, deaf: None };
+        let ways = self.routers.entry(router).or_insert(unknown);
+        if !ways.is_current(now) {
+            *ways = unknown;
+        }
+        Some(ways)
     }
 }

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use fau3_election::{Incarnation, RouterId, Time};
 
 use super::beacon::Stamp;
-use super::paths::PATH_SILENT;
+use super::warm::PATH_SILENT;
 
 /// Most routers whose beacons are kept apart. Beyond it, the one that was
 /// silent longest is forgotten.

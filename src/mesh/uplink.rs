@@ -135,6 +135,7 @@ fn reason(failure: Failure) -> String {
             "it has this router's identity key: delete the file node.identity on one of the two".into()
         }
         Failure::Oneself => "it is this router itself: correct default_server.url".into(),
+        Failure::Unmet(why) => why.to_string(),
         Failure::Broken => "the connection broke in the handshake".into(),
     }
 }

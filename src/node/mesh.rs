@@ -13,9 +13,10 @@ use libp2p_identity::PeerId;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
-use super::report::MeshReport;
+use super::report::{MeshReport, MeshTrouble};
+use super::troubles;
 use crate::config::Peer;
-use crate::discovery::{Discovery, News, Told};
+use crate::discovery::{Discovery, News, Setting, Told};
 use crate::identity::{Error, NodeState, router_of, state_path};
 use crate::mesh::{BeaconTarget, Down, Frame, Mesh, MeshEvent, MeshEvents, SendOutcome, Uplink};
 use crate::router::{Input, MeshStatus};
@@ -50,6 +51,8 @@ pub struct MeshSide {
     contacts: BTreeMap<RouterId, (PeerId, Option<SocketAddr>)>,
     /// Who is or was connected, or was told of; at most [`CONTACTS_MAX`].
     found: BTreeMap<RouterId, (PeerId, Option<SocketAddr>)>,
+    /// What came of lines of the configuration; as many as it may have.
+    settings: BTreeMap<String, Setting>,
     /// Where the default server is, if it is a fau3 node.
     uplink: Option<Uplink>,
     /// The router asks for a connection to it.
@@ -94,6 +97,7 @@ impl MeshSide {
             life,
             contacts: BTreeMap::new(),
             found: BTreeMap::new(),
+            settings: BTreeMap::new(),
             uplink,
             keeps_uplink: false,
         }
@@ -206,16 +210,23 @@ impl MeshSide {
         Some(Input::Contact { router: *router, contact })
     }
 
-    fn hint(&self, news: News) {
-        if let News::Found(hint) = news {
-            debug!(address = %hint.address, source = ?hint.source, "a router may be there");
-            self.mesh.hint(hint.address, hint.peer_id.and_then(|id| id.parse().ok()));
+    fn hint(&mut self, news: News) {
+        match news {
+            News::Found(hint) => {
+                debug!(address = %hint.address, source = ?hint.source, "a router may be there");
+                self.mesh.hint(hint.address, hint.peer_id.and_then(|id| id.parse().ok()));
+            }
+            News::Setting(setting) => drop(self.settings.insert(setting.line.clone(), setting)),
+            News::Lost(_) => {}
         }
     }
 
     /// The configuration names other routers to call.
     pub(super) fn set_peers(&mut self, peers: Vec<Peer>) {
-        self.discovery.set_peers(peers);
+        if self.discovery.set_peers(peers) {
+            // Those that stay are told of again.
+            self.settings.retain(|line, _| !line.starts_with("mesh.peer "));
+        }
     }
 
     /// Another router tells how a third one is found.
@@ -263,9 +274,17 @@ impl MeshSide {
     }
 
     /// What people are shown of it.
-    pub(super) fn report(&self) -> MeshReport {
+    pub(super) fn report(&self, mesh: &MeshStatus) -> MeshReport {
         let peer_ids = self.found.iter().map(|(router, (peer_id, _))| (*router, peer_id.to_string()));
-        MeshReport { counts: self.mesh.counts(), peer_ids: peer_ids.collect() }
+        MeshReport { counts: self.mesh.counts(), troubles: self.troubles(mesh), peer_ids: peer_ids.collect() }
+    }
+
+    /// What does not work between this router and others.
+    pub(super) fn troubles(&self, mesh: &MeshStatus) -> Vec<MeshTrouble> {
+        // A default server sends no beacons.
+        let is_main = |id| mesh.main == Some(id) || mesh.leaves.iter().any(|(leaf, _)| *leaf == id);
+        let blocked = self.mesh.troubles().into_iter();
+        troubles::all(blocked.filter(|trouble| !trouble.router.is_some_and(is_main)), &self.settings)
     }
 
     pub(super) fn beacon(&self, to: Option<RouterId>, datagram: &Datagram) {

@@ -16,6 +16,7 @@ mod shown;
 mod signals;
 mod start;
 mod stderr;
+mod troubles;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,7 +38,9 @@ pub use clock::Clock;
 pub use commands::{check_config, keys};
 use mesh::Happened;
 pub use mesh::MeshSide;
-pub use report::{DefaultServerReport, DoorsReport, Identity, MeshReport, Report};
+pub use report::{
+    DefaultServerReport, DoorsReport, Identity, MeshReport, MeshTrouble, Report, TROUBLE_KINDS,
+};
 pub use shown::Shown;
 use shown::view_text;
 pub use signals::Signals;
@@ -471,6 +474,7 @@ impl Node {
     fn report(&self) -> Report {
         let router = self.router.snapshot(self.clock.now());
         let main = self.mesh.as_ref().zip(router.mesh.as_ref());
+        let mesh = main.map(|(doors, mesh)| doors.report(mesh));
         let main = main.map(|(doors, mesh)| doors.watch(mesh, self.shown.told_main()));
         Report {
             identity: self.identity.clone(),
@@ -480,7 +484,7 @@ impl Node {
             store: self.store.as_ref().map(Store::counters),
             files_written: crate::identity::written(),
             log_lines_dropped: stderr::dropped(),
-            mesh: self.mesh.as_ref().map(MeshSide::report),
+            mesh,
             default_server: self.upstream.report(main),
         }
     }

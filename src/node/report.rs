@@ -24,10 +24,30 @@ pub struct Identity {
 pub struct MeshReport {
     /// What was dropped there since the start.
     pub counts: Counts,
+    /// What does not work between this router and others.
+    pub troubles: Vec<MeshTrouble>,
     /// libp2p's names of others, as far as they are known: of those that are or
     /// were connected, and of those that they tell of.
     pub peer_ids: BTreeMap<RouterId, String>,
 }
+
+/// What does not work between this router and another one, or a place where one
+/// should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeshTrouble {
+    /// Which router, where that is known.
+    pub router: Option<RouterId>,
+    /// The line of the configuration, or the address.
+    pub place: String,
+    /// One word for what it is, of [`TROUBLE_KINDS`].
+    pub kind: &'static str,
+    /// What it is, and what to do.
+    pub text: String,
+}
+
+/// All kinds of [`MeshTrouble`].
+pub const TROUBLE_KINDS: [&str; 8] =
+    ["address", "refused", "setting", "tcp", "udp", "udp_in", "udp_out", "unreachable"];
 
 /// The default server, for people.
 #[derive(Debug, Clone, Default)]

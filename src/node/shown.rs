@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use super::hosts::HostsFile;
 use super::mesh::{Found, MeshSide};
 use super::names::{self, Conflict, Names};
+use super::report::MeshTrouble;
 use super::{Identity, lan};
 use crate::config::Config;
 use crate::control::Control;
@@ -39,6 +40,8 @@ pub struct Shown {
     renamed: Option<String>,
     /// What people were told last of who is not the default server.
     told_main: Option<String>,
+    /// With whom people were told that something does not work, and what.
+    told_troubles: BTreeSet<(String, &'static str)>,
 }
 
 impl Shown {
@@ -66,6 +69,7 @@ impl Shown {
             name_is_default,
             renamed: None,
             told_main: None,
+            told_troubles: BTreeSet::new(),
         }
     }
 
@@ -98,6 +102,24 @@ impl Shown {
         self.names(&mesh, doors);
         self.main_node(&mesh, doors);
         self.list(&mesh, doors);
+        self.troubles(&mesh, doors);
+    }
+
+    /// What does not work between routers is said when it begins, and when it is over.
+    fn troubles(&mut self, mesh: &MeshStatus, doors: &MeshSide) {
+        let troubles = doors.troubles(mesh);
+        let who = |trouble: &MeshTrouble| match trouble.router {
+            Some(router) => format!("{} ({})", label(router, Some(mesh)), trouble.place),
+            None => trouble.place.clone(),
+        };
+        let now: BTreeMap<_, _> =
+            troubles.iter().map(|trouble| ((who(trouble), trouble.kind), &trouble.text)).collect();
+        // Who is turned away is said when that happens.
+        let new = now.iter().filter(|(of, _)| of.1 != "refused" && !self.told_troubles.contains(*of));
+        new.for_each(|((who, _), text)| warn!("mesh: {who}: {text}"));
+        let over = self.told_troubles.iter().filter(|of| of.1 != "refused" && !now.contains_key(*of));
+        over.for_each(|(who, kind)| info!("mesh: {who}: no such trouble any more ({kind})"));
+        self.told_troubles = now.into_keys().collect();
     }
 
     /// Each name belongs to whom it was first seen with.

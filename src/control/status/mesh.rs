@@ -8,7 +8,7 @@ use fau3_election::{Coordinator, Role, RouterId};
 use serde::Serialize;
 
 use super::{ClientStatus, Mode};
-use crate::node::Report;
+use crate::node::{MeshTrouble, Report, TROUBLE_KINDS};
 use crate::router::MeshStatus as Mesh;
 use crate::wire::fau3d::ConnectedClient;
 
@@ -28,6 +28,22 @@ pub struct RouterStatus<'a> {
     pub clients: usize,
     /// Its id in the mesh, 32 hexadecimal digits.
     pub id: String,
+    /// What does not work between this router and it; `null`: nothing.
+    pub trouble: Option<&'a str>,
+}
+
+/// What does not work between this router and another one, or a place where one
+/// should be.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "as in Status")]
+pub struct TroubleStatus<'a> {
+    /// `null` where that is not known.
+    pub router: Option<Cow<'a, str>>,
+    /// The line of the configuration, or the address.
+    pub place: &'a str,
+    pub kind: &'static str,
+    /// What it is, and what to do.
+    pub text: &'a str,
 }
 
 /// What only a router in a mesh has.
@@ -42,6 +58,8 @@ pub struct MeshStatus<'a> {
     pub list: Vec<&'a str>,
     /// Routers to which a connection stands.
     pub connected: Vec<Cow<'a, str>>,
+    /// What does not work between this router and others.
+    pub troubles: Vec<TroubleStatus<'a>>,
     /// Questions for records that other routers hold.
     pub fetches: u64,
     pub fetches_unanswered: u64,
@@ -93,6 +111,7 @@ impl<'a> Leading<'a> {
             neighbours: Vec::new(),
             clients: report.router.clients.len(),
             id: identity.router_id.to_string(),
+            trouble: None,
         };
         Self {
             mode,
@@ -170,6 +189,7 @@ fn routers<'a>(report: &'a Report, mesh: &'a Mesh, names: &Names<'a>) -> Vec<Rou
         neighbours: names.labels(router.neighbours.iter().copied()),
         clients: router.clients,
         id: router.router.to_string(),
+        trouble: troubles(report).find(|known| known.router == Some(router.router)).map(|known| &*known.text),
     });
     routers.collect()
 }
@@ -191,6 +211,10 @@ fn client_status<'a>(client: &'a ConnectedClient, router: Cow<'a, str>) -> Clien
     }
 }
 
+fn troubles(report: &Report) -> impl Iterator<Item = &MeshTrouble> {
+    report.mesh.iter().flat_map(|doors| &doors.troubles)
+}
+
 fn mesh_status<'a>(report: &'a Report, mesh: &'a Mesh, names: &Names<'a>) -> MeshStatus<'a> {
     let stats = &report.router.stats;
     MeshStatus {
@@ -198,6 +222,14 @@ fn mesh_status<'a>(report: &'a Report, mesh: &'a Mesh, names: &Names<'a>) -> Mes
         held_down: mesh.view.held,
         list: mesh.list.entries().iter().map(|entry| &*entry.name).collect(),
         connected: names.labels(mesh.neighbours.iter().map(|neighbour| neighbour.router)),
+        troubles: troubles(report)
+            .map(|trouble| TroubleStatus {
+                router: trouble.router.map(|router| names.label(router)),
+                place: &trouble.place,
+                kind: trouble.kind,
+                text: &trouble.text,
+            })
+            .collect(),
         fetches: stats.fetches,
         fetches_unanswered: stats.fetches_unanswered,
         states_asked: stats.states_asked,
@@ -224,6 +256,11 @@ pub(in crate::control) fn election(report: &Report) -> [(&'static str, u64); 12]
         ("stale_epochs", done.stale_epochs),
         ("summaries", done.summaries),
     ]
+}
+
+/// How many troubles there are now, by kind.
+pub(in crate::control) fn trouble_counts(report: &Report) -> [(&'static str, u64); TROUBLE_KINDS.len()] {
+    TROUBLE_KINDS.map(|kind| (kind, troubles(report).filter(|trouble| trouble.kind == kind).count() as u64))
 }
 
 /// What the doors to other routers dropped since the start.

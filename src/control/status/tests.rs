@@ -163,6 +163,7 @@ fn report_in_mesh() -> Report {
     });
     report.router.stats.records_replicated = 6;
     report.mesh = Some(MeshReport {
+        troubles: Vec::new(),
         counts: Counts { beacons_strange: 8, ..Counts::default() },
         peer_ids: [(a, "12D3KooWa".to_owned())].into(),
     });

@@ -9,10 +9,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::groups;
-use crate::net::{is_link_local, is_private};
+use crate::discovery::{News, Setting};
+use crate::net::{interface_number, is_link_local, is_private};
 
 /// What was found holds for so long: the library asks for each address of each
 /// interface, all at once.
@@ -31,6 +33,8 @@ pub(super) struct Interfaces {
     /// None: the LAN's.
     configured: Vec<String>,
     found: Mutex<Found>,
+    /// Is told of those that are not there.
+    news: mpsc::Sender<News>,
 }
 
 /// What was found lately.
@@ -45,11 +49,13 @@ struct Found {
     /// What the networks among the configured names are on.
     networks: BTreeMap<String, String>,
     networks_at: Option<Instant>,
+    /// Of those configured, what was told last to be lacking.
+    lacking: BTreeSet<String>,
 }
 
 impl Interfaces {
-    pub(super) fn new(configured: Vec<String>) -> Self {
-        Self { configured, found: Mutex::default() }
+    pub(super) fn new(configured: Vec<String>, news: mpsc::Sender<News>) -> Self {
+        Self { configured, found: Mutex::default(), news }
     }
 
     /// Whether a device is one of those meant, now.
@@ -78,7 +84,25 @@ impl Interfaces {
             found.networks_at = Some(Instant::now());
         }
         let device = |name: &String| found.networks.get(name).unwrap_or(name).clone();
-        self.configured.iter().map(device).collect()
+        let devices = self.configured.iter().map(|name| (name, device(name)));
+        let (there, lacking): (Vec<_>, Vec<_>) =
+            devices.partition(|(_, device)| interface_number(device).is_some());
+        let lacking: BTreeSet<String> = lacking.into_iter().map(|(name, _)| name.clone()).collect();
+        let devices = there.into_iter().map(|(_, device)| device).collect();
+        for name in lacking.symmetric_difference(&found.lacking) {
+            let trouble = lacking.contains(name).then(|| {
+                "there is no such interface or network: nobody is looked for there. `ip link` shows those that are"
+                    .into()
+            });
+            let line = format!("mesh.interface {name}");
+            let setting = Setting { line, addresses: Vec::new(), trouble };
+            if self.news.try_send(News::Setting(setting)).is_err() {
+                // Told the next time.
+                return devices;
+            }
+        }
+        found.lacking = lacking;
+        devices
     }
 }
 
@@ -173,8 +197,16 @@ mod tests {
 
     #[test]
     fn what_is_configured_is_meant_whatever_its_addresses() {
-        let interfaces = Interfaces::new(vec!["br-lan".into(), "wan".into()]);
-        assert!(interfaces.has("wan") && interfaces.has("br-lan") && !interfaces.has("eth7"));
+        // given an interface that is there, and one that is not
+        let (sender, mut news) = mpsc::channel(8);
+        let interfaces = Interfaces::new(vec!["lo".into(), "gone0".into()], sender);
+        // then the first one is used, and of the other one that is told, once
+        assert!(interfaces.has("lo") && !interfaces.has("gone0") && !interfaces.has("eth7"));
+        let Ok(News::Setting(setting)) = news.try_recv() else { panic!("nothing was told") };
+        assert_eq!(setting.line, "mesh.interface gone0");
+        assert!(setting.trouble.unwrap().contains("there is no such interface"));
+        interfaces.named(&mut interfaces.found.lock().unwrap());
+        assert!(news.try_recv().is_err());
     }
 
     #[test]
@@ -187,10 +219,16 @@ mod tests {
             assert_eq!(l3_device(nothing), None);
         }
         // Then the name is taken for a device's.
-        let interfaces = Interfaces::new(vec!["lan".into()]);
+        let (sender, mut news) = mpsc::channel(8);
+        let interfaces = Interfaces::new(vec!["lan".into()], sender);
         let mut found = Found { networks_at: Some(Instant::now()), ..Found::default() };
-        assert_eq!(interfaces.named(&mut found), BTreeSet::from(["lan".to_owned()]));
-        found.networks.insert("lan".into(), "br-lan".into());
-        assert_eq!(interfaces.named(&mut found), BTreeSet::from(["br-lan".to_owned()]));
+        let mut told = |found: &mut Found| {
+            let devices = interfaces.named(found);
+            let Ok(News::Setting(told)) = news.try_recv() else { panic!("nothing was told") };
+            (devices, told.trouble.is_some())
+        };
+        assert_eq!(told(&mut found), (BTreeSet::new(), true));
+        found.networks.insert("lan".into(), "lo".into());
+        assert_eq!(told(&mut found), (BTreeSet::from(["lo".to_owned()]), false));
     }
 }

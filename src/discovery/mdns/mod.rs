@@ -50,7 +50,7 @@ impl Mdns {
 impl Scan for Mdns {
     fn run(self: Box<Self>, news: mpsc::Sender<News>) -> Scanning {
         Box::pin(async move {
-            let mut hearing = Hearing::new(self.own, Interfaces::new(self.interfaces), news);
+            let mut hearing = Hearing::new(self.own, Interfaces::new(self.interfaces, news.clone()), news);
             let mut pause = PAUSE_MIN;
             loop {
                 let since = Instant::now();
