@@ -60,9 +60,7 @@ impl Datagrams {
     pub(super) fn send(&self, hub: &Hub, to: BeaconTarget, payload: &[u8]) {
         let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
         let before = match to {
-            BeaconTarget::Everywhere => {
-                Some(std::mem::replace(&mut ways.interfaces, Interfaces::now()))
-            }
+            BeaconTarget::Everywhere => Some(std::mem::replace(&mut ways.interfaces, Interfaces::now())),
             BeaconTarget::Router(_) | BeaconTarget::Address(_) => None,
         };
         let mut state = hub.state();
@@ -237,8 +235,7 @@ fn targets(
     dead_turn: Option<usize>,
 ) -> BTreeSet<(SocketAddr, usize)> {
     let kept_warm = |link: &Arc<Link>| {
-        let addresses =
-            warm(interfaces, hub.now(), &paths_of(state, link), Some(link.listens), dead_turn);
+        let addresses = warm(interfaces, hub.now(), &paths_of(state, link), Some(link.listens), dead_turn);
         let key = link.key;
         addresses.into_iter().map(move |address| (address, key))
     };
@@ -253,7 +250,9 @@ fn targets(
         BeaconTarget::Router(router) if state.mains.contains(&router) => BTreeSet::new(),
         BeaconTarget::Router(router) => match state.links.get(&router) {
             Some(link) => kept_warm(link).collect(),
-            None => state.replays.address(router).map(|address| (address, key_of(router))).into_iter().collect(),
+            None => {
+                state.replays.address(router).map(|address| (address, key_of(router))).into_iter().collect()
+            }
         },
         BeaconTarget::Everywhere => {
             let since = hub.now() - HEARD_LATELY;

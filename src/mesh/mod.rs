@@ -58,9 +58,9 @@ pub use dial::{
 };
 pub use doors::{HANDSHAKE_MAX, PENDING_MAX, PENDING_MAX_EACH};
 pub use events::{BEACONS_MAX, EVENTS_MAX, FRAMES_MAX_BYTES, MeshEvents};
-pub use paths::{PATH_SILENT, TRY_EVERY, WARM_MAX};
 pub use frame::FRAME_MAX_BYTES;
 pub use hub::GOODBYE_MAX;
+pub use paths::{PATH_SILENT, TRY_EVERY, WARM_MAX};
 pub use psk::Key;
 pub use queue::{QUEUE_MAX_BYTES, QUEUE_MAX_FRAMES, STREAMS_MAX};
 pub use replay::SENDERS_MAX;

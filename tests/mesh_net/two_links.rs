@@ -30,10 +30,7 @@ impl Cabled {
             batch(&one, &format!("link add eth{number} type veth peer name eth{number} netns {other}\n"));
             for (host, namespace) in [&one, &other].into_iter().enumerate() {
                 let address = format!("10.{}.0.{}/24", 83 + number, host + 1);
-                batch(
-                    namespace,
-                    &format!("link set eth{number} up\naddr add {address} dev eth{number}\n"),
-                );
+                batch(namespace, &format!("link set eth{number} up\naddr add {address} dev eth{number}\n"));
             }
         }
         let key = new_key();
