@@ -91,6 +91,7 @@ impl Router {
             News::Lost(hint) => {
                 self.known.remove(&hint);
             }
+            News::Setting(_) => {}
         }
     }
 

@@ -374,9 +374,7 @@ b                  -      router-a  1 h 0 min
         let json = r#"{"mesh":{"troubles":[{"router":"b","place":"10.0.0.2:8902","kind":"tcp","text":"TCP"},
             {"router":null,"place":"mesh.peer c:8902","kind":"setting","text":"no such name"}]}}"#;
         let text = render(&serde_json::from_str(json).unwrap(), Path::new("/s"));
-        for line in
-            ["trouble      b, 10.0.0.2:8902: TCP", "trouble      mesh.peer c:8902: no such name"]
-        {
+        for line in ["trouble      b, 10.0.0.2:8902: TCP", "trouble      mesh.peer c:8902: no such name"] {
             assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
         }
     }

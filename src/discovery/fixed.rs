@@ -95,7 +95,13 @@ struct Look {
 
 impl Look {
     fn new(peer: Peer) -> Self {
-        Self { peer, addresses: BTreeSet::new(), next: Instant::now(), interval: AFTER_FAILED / 2, told: None }
+        Self {
+            peer,
+            addresses: BTreeSet::new(),
+            next: Instant::now(),
+            interval: AFTER_FAILED / 2,
+            told: None,
+        }
     }
 
     fn is_due(&self) -> bool {
@@ -137,7 +143,10 @@ async fn addresses_of(peer: &Peer) -> (BTreeSet<SocketAddr>, Option<String>) {
     match peer {
         Peer::Address(address) => match address.socket_addr(interface_number) {
             Some(address) => ([address].into(), None),
-            None => (BTreeSet::new(), Some("there is no such interface now: `ip link` shows those that are".into())),
+            None => (
+                BTreeSet::new(),
+                Some("there is no such interface now: `ip link` shows those that are".into()),
+            ),
         },
         Peer::Name { name, port } => match look_up(name, *port).await {
             Ok(found) => (found, None),

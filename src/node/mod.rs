@@ -36,7 +36,9 @@ pub use clock::Clock;
 pub use commands::{check_config, keys};
 use mesh::Happened;
 pub use mesh::MeshSide;
-pub use report::{DefaultServerReport, DoorsReport, Identity, MeshReport, MeshTrouble, Report, TROUBLE_KINDS};
+pub use report::{
+    DefaultServerReport, DoorsReport, Identity, MeshReport, MeshTrouble, Report, TROUBLE_KINDS,
+};
 pub use shown::Shown;
 use shown::view_text;
 pub use start::{on_runtime, run};

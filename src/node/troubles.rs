@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::report::MeshTrouble;
 use crate::discovery::Setting;
-use crate::mesh::{Blocked, Trouble, Unmet};
+use crate::mesh::{Blocked, Refusal, Trouble, Unmet};
 
 /// All troubles: of the ways to others, and of lines that mean nothing or the same.
 ///
@@ -25,8 +25,11 @@ fn of_ways(trouble: &Trouble, settings: &BTreeMap<String, Setting>) -> Option<Me
     let is_shown = match trouble.what {
         // One list for all routers names each of them to itself, too.
         Blocked::Place(Unmet::Oneself) => {
-            line.is_some() && settings.values().flat_map(|setting| &setting.addresses).all(|at| *at == address)
+            line.is_some()
+                && settings.values().flat_map(|setting| &setting.addresses).all(|at| *at == address)
         }
+        // Others tell of addresses in the internet, too.
+        Blocked::Place(Unmet::Refused(Refusal::NotLan)) => line.is_some(),
         Blocked::Place(Unmet::Refused(_) | Unmet::Claimed) => true,
         Blocked::Place(_) => line.is_some(),
         _ => true,
@@ -65,7 +68,10 @@ mod tests {
         (line.into(), Setting { line: line.into(), addresses, trouble: None })
     }
 
-    fn shown(blocked: &[(&str, Blocked)], settings: &BTreeMap<String, Setting>) -> Vec<(String, &'static str)> {
+    fn shown(
+        blocked: &[(&str, Blocked)],
+        settings: &BTreeMap<String, Setting>,
+    ) -> Vec<(String, &'static str)> {
         let trouble = |(address, what): &(&str, Blocked)| Trouble {
             router: Some(RouterId([1; 16])),
             address: Some(address.parse().unwrap()),
