@@ -46,6 +46,15 @@ pub(crate) fn bind_tcp(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
+/// The largest segment of a TCP connection that is not made yet, in bytes, in both
+/// directions; 0: the usual one.
+pub(crate) fn set_segment<'a, S>(socket: &'a S, bytes: u16) -> io::Result<()>
+where
+    socket2::SockRef<'a>: From<&'a S>,
+{
+    socket2::SockRef::from(socket).set_tcp_mss(bytes.into())
+}
+
 /// Lets a socket take `address` also if that is not on any interface yet: at
 /// boot it may come later.
 pub(crate) fn prepare(socket: &impl AsFd, address: SocketAddr) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
@@ -18,7 +18,7 @@ use super::paths::Unmet;
 use super::pipe::Pipe;
 use super::websocket;
 use crate::lobby::{Lobby, Place};
-use crate::net::Listener;
+use crate::net::{Listener, set_segment};
 
 /// Most connections that have not finished their handshake.
 pub const PENDING_MAX: usize = 64;
@@ -30,14 +30,24 @@ pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How much longer than the first answer a dial's whole handshake may take: it
 /// is seven round trips.
 pub(super) const PATIENCE_FACTOR: u32 = 3;
+/// How often the size of segments is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// After an error of `accept` that may last (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes connections until the mesh ends.
 pub(super) async fn listen(hub: Arc<Hub>, mut listener: Listener, lobby: Arc<Lobby>) {
+    let mut segment = None;
     loop {
+        // Who calls is known too late: where larger packets vanish on the way to one
+        // router, all that call are asked for smaller ones.
+        let now = hub.state().paths.segment_of_all(hub.now());
+        if now != segment && set_segment(&listener, now.unwrap_or(0)).is_ok() {
+            segment = now;
+        }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            () = tokio::time::sleep(LOOK_EVERY) => continue,
             () = hub.closing() => return,
         };
         let Ok((socket, address)) = accepted else {
@@ -147,7 +157,7 @@ async fn reach(hub: &Hub, dial: Dial, deadline: Instant) -> Result<Established, 
     let mut failure = Failure::Broken;
     for (transport, key) in ways {
         // Where nobody answers, no other way is any better.
-        let connecting = timeout(dial.patience, TcpStream::connect(dial.address)).await;
+        let connecting = timeout(dial.patience, connect(hub, dial.address)).await;
         let socket = connecting.map_err(|_| Failure::Unmet(Unmet::Silent))?;
         let socket = socket.map_err(|error| Failure::Unmet(Unmet::of(&error)))?;
         // Connecting to a free port of this machine may meet itself (TCP's
@@ -166,6 +176,17 @@ async fn reach(hub: &Hub, dial: Dial, deadline: Instant) -> Result<Established, 
         };
     }
     Err(failure)
+}
+
+/// With smaller segments where larger ones vanish: this side sends none, and asks the
+/// other one for none.
+async fn connect(hub: &Hub, address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let segment = hub.state().paths.segment(hub.now(), address);
+    if let Some(bytes) = segment {
+        set_segment(&socket, bytes)?;
+    }
+    socket.connect(address).await
 }
 
 async fn shake(

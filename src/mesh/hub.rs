@@ -409,6 +409,9 @@ impl Hub {
             if link.uplink.is_none() {
                 state.book.closed(now, link.peer_id);
                 state.paths.down(now, link.router);
+                if why == Down::TimedOut && link.owes_large() {
+                    state.paths.stalled(now, link.router);
+                }
             }
         }
         self.book_changed.notify_one();

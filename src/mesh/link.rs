@@ -23,6 +23,8 @@ use crate::pulse::{Action, Pace, Pulse};
 const BATCH_BYTES: usize = 16 * 1_024;
 /// Beacons that wait for the connection; the oldest go first when they are more.
 const BEACONS_WAITING_MAX: usize = 16;
+/// What is longer goes in packets that are too large for some way.
+const LARGE_BYTES: usize = 1_000;
 /// What is read at once, in bytes.
 const CHUNK_BYTES: usize = 16 * 1_024;
 
@@ -58,6 +60,8 @@ struct Shared {
     ping: bool,
     seen: bool,
     deaf: bool,
+    /// A packet was filled, and what was in it is not acknowledged.
+    large: bool,
     /// At most [`BEACONS_WAITING_MAX`].
     beacons: VecDeque<Bytes>,
 }
@@ -83,6 +87,7 @@ impl Link {
             ping: false,
             seen: false,
             deaf: false,
+            large: false,
             beacons: VecDeque::new(),
         };
         Self {
@@ -129,6 +134,11 @@ impl Link {
             self.shared().deaf = true;
             self.to_write.notify_one();
         }
+    }
+
+    /// Whether something is not acknowledged that takes large packets.
+    pub(super) fn owes_large(&self) -> bool {
+        self.shared().large
     }
 
     /// Ends the connection from outside.
@@ -213,7 +223,10 @@ impl Link {
             Kind::Data => hub.events().frame(self.router, bytes).await,
             Kind::Ping => self.answer(),
             Kind::Seen => {
-                self.shared().pulse.seen(hub.now());
+                let mut shared = self.shared();
+                shared.pulse.seen(hub.now());
+                shared.large = false;
+                drop(shared);
                 self.to_watch.notify_one();
             }
             Kind::Beacon => hub.carried(self, bytes),
@@ -291,6 +304,7 @@ impl Link {
                 batch.extend_from_slice(&frame);
             }
         }
+        shared.large |= large.is_some() || batch.len() > LARGE_BYTES;
         if frames > 0 && shared.pulse.sent(hub.now()) {
             self.to_watch.notify_one();
         }

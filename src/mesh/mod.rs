@@ -61,7 +61,7 @@ pub use doors::{HANDSHAKE_MAX, PENDING_MAX, PENDING_MAX_EACH};
 pub use events::{BEACONS_MAX, EVENTS_MAX, FRAMES_MAX_BYTES, MeshEvents};
 pub use frame::FRAME_MAX_BYTES;
 pub use hub::GOODBYE_MAX;
-pub use paths::{Blocked, TROUBLE_AFTER, Trouble, UNHEARD_AFTER, Unmet};
+pub use paths::{Blocked, SEGMENT_KEPT, SEGMENTS, TROUBLE_AFTER, Trouble, UNHEARD_AFTER, Unmet};
 pub use psk::Key;
 pub use queue::{QUEUE_MAX_BYTES, QUEUE_MAX_FRAMES, STREAMS_MAX};
 pub use replay::SENDERS_MAX;
@@ -157,6 +157,7 @@ impl Mesh {
             return;
         }
         if !self.hub.may_talk_to(address.ip()) {
+            self.hub.unmet(address, Unmet::Refused(Refusal::NotLan));
             return self.hub.refuse(address, Refusal::NotLan);
         }
         if peer_id.is_some_and(|peer| peer != self.hub.terms.peer_id) {

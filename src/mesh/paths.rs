@@ -26,6 +26,15 @@ pub const TROUBLE_AFTER: Duration = Duration::from_secs(10);
 /// them over the connection.
 pub const UNHEARD_AFTER: Duration = Duration::from_secs(1);
 
+/// Segments are tried in these sizes, in bytes, where larger packets vanish.
+pub const SEGMENTS: [u16; 3] = [1_200, 1_000, SEGMENT_MIN];
+/// After so long, the usual size is tried again with the next connection.
+pub const SEGMENT_KEPT: Duration = Duration::from_secs(1_800);
+
+/// What every host takes (RFC 9293, 3.7.1).
+const SEGMENT_MIN: u16 = 536;
+/// Two connections that die within this time die of the same.
+const STALLED_LATELY: Duration = Duration::from_secs(60);
 /// Who was heard so lately is there.
 const HEARING: Duration = Duration::from_secs(5);
 /// For how long the word counts that nothing arrives; it is said twice a second.
@@ -61,6 +70,8 @@ pub enum Blocked {
     UdpHere,
     /// Datagrams of this router do not arrive there; those of the other one arrive here.
     UdpThere,
+    /// Large packets vanish: segments of at most so many bytes are used.
+    Large(u16),
     /// Nothing of a router is seen there.
     Place(Unmet),
 }
@@ -129,6 +140,7 @@ impl Blocked {
             Self::Udp => "udp",
             Self::UdpHere => "udp_in",
             Self::UdpThere => "udp_out",
+            Self::Large(_) => "large",
             Self::Place(Unmet::Refused(_)) => "refused",
             Self::Place(Unmet::Claimed) => "address",
             Self::Place(_) => "unreachable",
@@ -150,6 +162,11 @@ impl fmt::Display for Blocked {
             Self::Udp => write!(f, "UDP does not pass, TCP does: {BY_TCP}"),
             Self::UdpHere => write!(f, "UDP from it does not arrive here, TCP passes: {BY_TCP} here"),
             Self::UdpThere => write!(f, "UDP from here does not arrive there, TCP passes: {BY_TCP} there"),
+            Self::Large(bytes) => write!(
+                f,
+                "large packets vanish on the way: connections to it use segments of at most {bytes} bytes. Look \
+                 for an MTU that is too large (a tunnel, batman-adv)"
+            ),
             Self::Place(why) => why.fmt(f),
         }
     }
@@ -168,6 +185,10 @@ struct Ways {
     heard: Option<Time>,
     /// It has said that it hears no datagram of this router's: first and last.
     deaf: Option<(Time, Time)>,
+    /// When a connection died with large packets that nobody acknowledged.
+    stalled: Option<Time>,
+    /// What its segments were lowered to, and when.
+    segment: Option<(u16, Time)>,
 }
 
 impl Ways {
@@ -179,6 +200,11 @@ impl Ways {
     /// For how long a datagram has been waited for, since there is a connection.
     fn unheard_for(&self, now: Time) -> Duration {
         now.since(self.heard.map_or(self.since, |heard| heard.max(self.since)))
+    }
+
+    /// The largest segment of its connections, where that is not the usual one.
+    fn segment(&self, now: Time) -> Option<u16> {
+        self.segment.filter(|(_, since)| now.since(*since) < SEGMENT_KEPT).map(|(bytes, _)| bytes)
     }
 
     fn is_current(&self, now: Time) -> bool {
@@ -199,7 +225,7 @@ impl Place {
     fn is_current(&self, now: Time) -> bool {
         match self.why {
             Unmet::Oneself => true,
-            Unmet::Claimed => now.since(self.last) < CLAIM_KEPT,
+            Unmet::Claimed | Unmet::Refused(Refusal::NotLan) => now.since(self.last) < CLAIM_KEPT,
             _ => now.since(self.last) < PLACE_KEPT,
         }
     }
@@ -247,6 +273,38 @@ impl Paths {
         }
     }
 
+    /// A connection died with large packets that were not acknowledged. Where small
+    /// ones passed meanwhile, as datagrams or as the handshake of the connection after
+    /// one that died likewise, the next ones have smaller segments.
+    pub(super) fn stalled(&mut self, now: Time, router: RouterId) {
+        let Some(ways) = self.routers.get_mut(&router) else { return };
+        let is_heard = ways.heard.is_some_and(|heard| now.since(heard) < HEARING);
+        let again = ways.stalled.is_some_and(|before| now.since(before) < STALLED_LATELY);
+        ways.stalled = Some(now);
+        if !is_heard && !again {
+            return;
+        }
+        let smaller = |bytes: u16| SEGMENTS.into_iter().find(|next| *next < bytes).unwrap_or(SEGMENT_MIN);
+        let next = match (ways.segment(now), ways.segment) {
+            (Some(bytes), _) => smaller(bytes),
+            // What was tried with larger ones again failed again.
+            (None, Some((bytes, _))) => bytes,
+            (None, None) => SEGMENTS[0],
+        };
+        ways.segment = Some((next, now));
+    }
+
+    /// The largest segment for a connection to an address; `None`: the usual one.
+    pub(super) fn segment(&self, now: Time, address: SocketAddr) -> Option<u16> {
+        let there = self.routers.values().filter(|ways| ways.at.ip() == address.ip());
+        there.filter_map(|ways| ways.segment(now)).min()
+    }
+
+    /// The largest segment for connections from anybody; `None`: the usual one.
+    pub(super) fn segment_of_all(&self, now: Time) -> Option<u16> {
+        self.routers.values().filter_map(|ways| ways.segment(now)).min()
+    }
+
     /// Whether it has said so lately.
     pub(super) fn is_deaf(&self, now: Time, router: RouterId) -> bool {
         self.routers.get(&router).is_some_and(|ways| ways.deaf_since(now).is_some())
@@ -282,7 +340,8 @@ impl Paths {
     /// All that does not work now.
     pub(super) fn troubles(&self, now: Time) -> Vec<Trouble> {
         let routers = self.routers.iter().filter_map(|(router, ways)| {
-            let what = self.blocked(now, ways)?;
+            let large = || ways.segment(now).filter(|_| ways.is_current(now)).map(Blocked::Large);
+            let what = self.blocked(now, ways).or_else(large)?;
             Some(Trouble { router: Some(*router), address: Some(ways.at), what })
         });
         let is_told = |ip: IpAddr| self.routers.values().any(|ways| ways.at.ip() == ip && ways.linked);
@@ -334,7 +393,8 @@ impl Paths {
                 return None;
             }
         }
-        let unknown = Ways { at, linked: false, since: now, heard: None, deaf: None };
+        let unknown =
+            Ways { at, linked: false, since: now, heard: None, deaf: None, stalled: None, segment: None };
         let ways = self.routers.entry(router).or_insert(unknown);
         if !ways.is_current(now) {
             *ways = unknown;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -77,5 +78,11 @@ impl Listener {
             }
             Err(_) => {}
         }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }

@@ -46,8 +46,8 @@ pub struct MeshTrouble {
 }
 
 /// All kinds of [`MeshTrouble`].
-pub const TROUBLE_KINDS: [&str; 8] =
-    ["address", "refused", "setting", "tcp", "udp", "udp_in", "udp_out", "unreachable"];
+pub const TROUBLE_KINDS: [&str; 9] =
+    ["address", "large", "refused", "setting", "tcp", "udp", "udp_in", "udp_out", "unreachable"];
 
 /// The default server, for people.
 #[derive(Debug, Clone, Default)]

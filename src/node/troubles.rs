@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::report::MeshTrouble;
 use crate::discovery::Setting;
-use crate::mesh::{Blocked, Trouble, Unmet};
+use crate::mesh::{Blocked, Refusal, Trouble, Unmet};
 
 /// All troubles: of the ways to others, and of lines that mean nothing or the same.
 ///
@@ -28,6 +28,8 @@ fn of_ways(trouble: &Trouble, settings: &BTreeMap<String, Setting>) -> Option<Me
             line.is_some()
                 && settings.values().flat_map(|setting| &setting.addresses).all(|at| *at == address)
         }
+        // Others tell of addresses in the internet, too.
+        Blocked::Place(Unmet::Refused(Refusal::NotLan)) => line.is_some(),
         Blocked::Place(Unmet::Refused(_) | Unmet::Claimed) => true,
         Blocked::Place(_) => line.is_some(),
         _ => true,

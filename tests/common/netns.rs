@@ -78,6 +78,8 @@ struct Faults {
     loss: Vec<(usize, u8)>,
     /// Percent of all that crosses the switch.
     loss_everywhere: u8,
+    /// Ports and other kinds of packets, as nftables names them, from one host to another.
+    kinds: Vec<(usize, usize, &'static str)>,
 }
 
 impl Net {
@@ -157,6 +159,12 @@ impl Net {
         self.change(|faults| {
             faults.cut.insert((from, to));
         });
+    }
+
+    /// Nothing of one kind gets from `from` to `to` any more, as nftables names the
+    /// kind: `tcp dport 8902`.
+    pub(crate) fn block(&self, from: usize, to: usize, kind: &'static str) {
+        self.change(|faults| faults.kinds.push((from, to, kind)));
     }
 
     /// Of what goes to and of what comes from a host, so much is lost at random.
@@ -285,6 +293,9 @@ impl Faults {
             .to_owned();
         for (from, to) in &self.cut {
             writeln!(rules, "iifname {} oifname {} drop", port(*from), port(*to)).unwrap();
+        }
+        for (from, to, kind) in &self.kinds {
+            writeln!(rules, "iifname {} oifname {} {kind} drop", port(*from), port(*to)).unwrap();
         }
         for (host, percent) in &self.loss {
             for side in ["iifname", "oifname"] {

@@ -25,6 +25,8 @@ const STORED_MAX: Duration = Duration::from_secs(40);
 /// Between two attempts to connect.
 const RECONNECT_AFTER: Duration = Duration::from_millis(50);
 const FAU3_STORED: i64 = 3;
+/// No longer than that, in bytes, is the id of a message.
+const MESSAGE_UUID_MAX: usize = 100;
 
 /// What is said, by whom, in the order in which it was.
 pub(crate) type Sayings = BTreeMap<String, Vec<String>>;
@@ -239,13 +241,15 @@ impl Mouth {
             std::thread::sleep(RECONNECT_AFTER);
             return false;
         };
-        connection.send(&propogate(room, text, text.as_bytes()));
+        // What is long is known by how it begins.
+        let id = &text[..text.len().min(MESSAGE_UUID_MAX)];
+        connection.send(&propogate(room, id, text.as_bytes()));
         let since = Instant::now();
         while since.elapsed() < RESEND_AFTER {
             match connection.next(RESEND_AFTER.saturating_sub(since.elapsed())) {
                 Got::Message(message) => match confirm(&message) {
-                    Some((uuid, FAU3_STORED)) if uuid == text => return true,
-                    Some((uuid, status)) if uuid == text => panic!("{text:?} is refused: {status}"),
+                    Some((uuid, FAU3_STORED)) if uuid == id => return true,
+                    Some((uuid, status)) if uuid == id => panic!("{id:?} is refused: {status}"),
                     _ => {}
                 },
                 Got::Nothing => {}

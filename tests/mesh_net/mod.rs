@@ -15,6 +15,7 @@ mod keys;
 mod lost_leader;
 mod moment;
 mod parted;
+mod paths;
 mod roaming;
 mod routers;
 mod twelve;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::mesh::Counts;
-use crate::node::{DefaultServerReport, DoorsReport, Identity, MeshReport};
+use crate::node::{DefaultServerReport, DoorsReport, Identity, MeshReport, MeshTrouble};
 use crate::router::{self, ServerKind, Snapshot};
 use crate::store::Counters;
 use crate::upstream::{ListReport, WatchReport};
@@ -165,6 +165,12 @@ fn report_in_mesh() -> Report {
     report.mesh = Some(MeshReport {
         troubles: Vec::new(),
         counts: Counts { beacons_strange: 8, ..Counts::default() },
+        troubles: vec![MeshTrouble {
+            router: Some(a),
+            place: "10.0.0.1:8902".into(),
+            kind: "tcp",
+            text: "TCP does not pass".into(),
+        }],
         peer_ids: [(a, "12D3KooWa".to_owned())].into(),
     });
     report
@@ -182,6 +188,10 @@ fn a_mesh_is_shown_as_this_router_sees_it() {
     assert_eq!((&json["neighbours"], &json["mesh"]["connected"]), (&json!(["a"]), &json!(["a"])));
     let first = &json["routers"][0];
     assert_eq!(first["peer_id"], "12D3KooWa");
+    let trouble =
+        json!({"router": "a", "place": "10.0.0.1:8902", "kind": "tcp", "text": "TCP does not pass"});
+    assert_eq!(json["mesh"]["troubles"], json!([trouble]));
+    assert_eq!((&first["trouble"], &json["routers"][2]["trouble"]), (&trouble["text"], &Value::Null));
     assert_eq!((&first["priority"], &first["mode"]), (&json!(0), &json!("server")));
     assert_eq!(json["routers"][1]["peer_id"], "12D3KooW", "its own is known");
     assert_eq!(json["routers"][2]["peer_id"], Value::Null, "nobody told it");

@@ -111,3 +111,46 @@ fn the_table_is_bounded_whoever_comes() {
     paths.unmet(seconds(600), at(1), Unmet::Silent);
     assert_eq!((paths.routers.len(), paths.places.len()), (1, 1));
 }
+
+/// Connections to router A die so many times with large packets, while its datagrams
+/// arrive; what its segments are then.
+fn stalled(paths: &mut Paths, now: Time, times: usize) -> Option<u16> {
+    for _ in 0..times {
+        paths.up(now, A, at(1));
+        paths.heard(now, A, at(1));
+        paths.down(now, A);
+        paths.stalled(now, A);
+    }
+    paths.segment(now, at(1))
+}
+
+#[test]
+fn segments_get_smaller_where_large_packets_vanish_and_are_tried_larger_later() {
+    let mut paths = Paths::default();
+    assert_eq!(paths.segment(seconds(0), at(1)), None);
+    assert_eq!(stalled(&mut paths, seconds(0), 1), Some(1_200));
+    paths.up(seconds(1), A, at(1));
+    assert_eq!(said(&paths, 1), Some(Blocked::Large(1_200)));
+    assert_eq!((paths.segment(seconds(1), at(2)), paths.segment_of_all(seconds(1))), (None, Some(1_200)));
+    assert_eq!(stalled(&mut paths, seconds(2), 1), Some(1_000));
+    assert_eq!(stalled(&mut paths, seconds(3), 5), Some(536), "and no smaller");
+    // when half an hour has passed, then the usual size is tried, and given up at once
+    paths.up(seconds(4), A, at(1));
+    assert_eq!(paths.segment(seconds(3 + 1_800), at(1)), None);
+    assert_eq!(stalled(&mut paths, seconds(4 + 1_800), 1), Some(536));
+}
+
+#[test]
+fn a_router_that_stands_still_is_no_reason_for_smaller_segments_but_twice_is() {
+    let mut paths = Paths::default();
+    let mut dies = |second| {
+        paths.up(seconds(second), A, at(1));
+        paths.down(seconds(second), A);
+        paths.stalled(seconds(second), A);
+        paths.segment(seconds(second), at(1))
+    };
+    assert_eq!(dies(0), None);
+    // later than a minute: another story
+    assert_eq!(dies(61), None);
+    assert_eq!(dies(75), Some(1_200), "the handshake between the two has passed");
+}
