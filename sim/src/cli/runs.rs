@@ -132,7 +132,11 @@ fn print_summary(setup: &Setup, outcome: &Outcome, words: Words) {
     say!("  {}", counts.join(", "));
     match &outcome.violation {
         Some(violation) => {
-            say!("VIOLATION: {violation}\n  fau3-sim replay{} --seed {} shows why", words.option(), setup.seed)
+            say!(
+                "VIOLATION: {violation}\n  fau3-sim replay{} --seed {} shows why",
+                words.option(),
+                setup.seed
+            )
         }
         None => say!("no rule broken"),
     }

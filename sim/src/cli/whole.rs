@@ -160,7 +160,8 @@ impl Run {
 
 impl Outages {
     fn run(&self) -> bool {
-        let mut world = World::new(self.server.with_words(Setup::outages(self.seed, self.server.above(), self.minutes)));
+        let mut world =
+            World::new(self.server.with_words(Setup::outages(self.seed, self.server.above(), self.minutes)));
         let outcome = world.run();
         print_summary(world.setup(), &outcome, &self.server);
         outcome.violation.is_none()

@@ -65,7 +65,13 @@ fn words(router: fau3_election::RouterId, random: &mut Random) -> Vec<Message> {
     vec![
         Message::Playlist(Playlist { confirm: None, records: vec![(Arc::new(record), 0)] }),
         Message::Want(id(random)),
-        Message::Stream(Stream { id: id(random), hops: u8::MAX, room, client_id, frame: [7].as_slice().into() }),
+        Message::Stream(Stream {
+            id: id(random),
+            hops: u8::MAX,
+            room,
+            client_id,
+            frame: [7].as_slice().into(),
+        }),
         Message::Upstream(UpstreamState {
             origin,
             revision: extreme(random),

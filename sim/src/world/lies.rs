@@ -75,7 +75,8 @@ impl World {
 
     fn links(&self, node: usize) -> Vec<Link> {
         let others = self.nodes[..self.setup.routers].iter().filter(|other| other.id != self.nodes[node].id);
-        let mut links: Vec<Link> = others.map(|other| Link { to: other.id, held: false, flaps: 127 }).collect();
+        let mut links: Vec<Link> =
+            others.map(|other| Link { to: other.id, held: false, flaps: 127 }).collect();
         links.sort_by_key(|link| link.to);
         links
     }
