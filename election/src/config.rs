@@ -200,6 +200,12 @@ impl Mutant {
         Self::AllBelieved,
         Self::CloneByWords,
     ];
+
+    /// True if it shows only where somebody says what is not so.
+    #[must_use]
+    pub const fn is_of_words(self) -> bool {
+        matches!(self, Self::AllBelieved | Self::CloneByWords)
+    }
 }
 
 #[cfg(test)]

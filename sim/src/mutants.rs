@@ -28,8 +28,12 @@ const ROUND_SEEDS: u64 = 8;
 #[must_use]
 pub fn hunt(mutant: Mutant, seeds: u64) -> Option<Caught> {
     let config = Config { mutant: Some(mutant), ..Config::default() };
-    let broken = |plan| sweep(plan, |seed| Setup::from_seed(seed, &config), |_, _| ()).violations;
-    let is_right = |seed| World::new(Setup::from_seed(seed, &Config::default())).run().violation.is_none();
+    let setup = |seed, config: &Config| {
+        let setup = Setup::from_seed(seed, config);
+        if mutant.is_of_words() { setup.with_words() } else { setup }
+    };
+    let broken = |plan| sweep(plan, |seed| setup(seed, &config), |_, _| ()).violations;
+    let is_right = |seed| World::new(setup(seed, &Config::default())).run().violation.is_none();
     hunt_of(seeds, broken, is_right)
 }
 
@@ -41,14 +45,17 @@ pub fn hunt_router(mutant: mesh::Mutant, seeds: u64) -> Option<Caught> {
         _ if mutant.is_of_main() => mesh::Above::Node,
         _ => mesh::Above::None,
     };
+    let right = |seed| {
+        let setup = mesh::Setup::from_seed_with(seed, above);
+        if mutant == mesh::Mutant::AllBelieved { setup.with_words() } else { setup }
+    };
     let wrong = |seed| {
-        let mut setup = mesh::Setup::from_seed_with(seed, above);
+        let mut setup = right(seed);
         setup.settings.mutant = Some(mutant);
         setup
     };
     let broken = |plan| mesh::sweep(plan, wrong, |_, _| ()).violations;
-    let is_right =
-        |seed| mesh::World::new(mesh::Setup::from_seed_with(seed, above)).run().violation.is_none();
+    let is_right = |seed| mesh::World::new(right(seed)).run().violation.is_none();
     hunt_of(seeds, broken, is_right)
 }
 

@@ -5,6 +5,7 @@ use fau3_election::{Config, Mutant};
 use fau3_sim::mutants::hunt;
 use fau3_sim::report::{Row, model, seconds};
 use fau3_sim::sweep::Plan;
+use fau3_sim::world::Setup;
 
 use super::output::say;
 use super::{meshes, runs};
@@ -48,11 +49,11 @@ impl Report {
         let mut rows = Vec::new();
         let began = Instant::now();
         let plan = Plan { from: 0, until: (self.seeds / 10).max(1), stop: false, threads: 1 };
-        let one = runs::swept(plan, config);
+        let one = runs::swept(plan, |seed| Setup::from_seed(seed, config));
         let one_core = began.elapsed().as_millis().max(1) as u64;
         let began = Instant::now();
         let rest = Plan { from: one.runs, until: self.seeds, stop: false, threads: 0 };
-        let swept = runs::swept(rest, config);
+        let swept = runs::swept(rest, |seed| Setup::from_seed(seed, config));
         rows.push(at_least("seeds a second and core", one.runs * 1_000 / one_core, SEEDS_PER_CORE_S));
         let hours = one.simulated_us / 3_600_000_000 * 1_000 / one_core;
         rows.push(at_least("simulated hours a second and core", hours, SIMULATED_H_PER_CORE_S));

@@ -14,11 +14,38 @@ use super::output::{print, say};
 /// Fewer seeds than this need not show everything that can happen.
 const HAPPENS_SEEDS: u64 = 1_000;
 
+/// Whether somebody lies.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Words {
+    /// Besides, somebody with the mesh's key says extreme numbers in a router's name
+    #[arg(long)]
+    words: bool,
+}
+
+impl Words {
+    fn setup(self, seed: u64, config: &Config) -> Setup {
+        let setup = Setup::from_seed(seed, config);
+        if self.words { setup.with_words() } else { setup }
+    }
+
+    /// As it is given to another command.
+    pub(crate) fn option(self) -> &'static str {
+        if self.words { " --words" } else { "" }
+    }
+
+    /// True if it was asked for.
+    pub(crate) fn are_said(self) -> bool {
+        self.words
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// Where all random numbers of the run come from
     #[arg(long)]
     seed: u64,
+    #[command(flatten)]
+    words: Words,
 }
 
 #[derive(Debug, Args)]
@@ -32,6 +59,8 @@ pub(crate) struct Sweep {
     /// Threads; 0: one for each core
     #[arg(long, default_value_t = 0)]
     threads: usize,
+    #[command(flatten)]
+    words: Words,
 }
 
 #[derive(Debug, Args)]
@@ -48,6 +77,8 @@ pub(crate) struct Replay {
     /// Draws until this second; the whole run by default
     #[arg(long)]
     until: Option<u64>,
+    #[command(flatten)]
+    words: Words,
 }
 
 #[derive(Debug, Args)]
@@ -68,9 +99,9 @@ pub(crate) fn range(text: &str) -> Result<(u64, u64), String> {
 
 impl Run {
     pub(crate) fn run(&self) -> bool {
-        let (world, outcome) = recorded(Setup::from_seed(self.seed, &Config::default()));
+        let (world, outcome) = recorded(self.words.setup(self.seed, &Config::default()));
         print_timeline(&world);
-        print_summary(&world.setup().clone(), &outcome);
+        print_summary(&world.setup().clone(), &outcome, self.words);
         outcome.violation.is_none()
     }
 }
@@ -87,7 +118,7 @@ fn print_timeline(world: &World) {
     }
 }
 
-fn print_summary(setup: &Setup, outcome: &Outcome) {
+fn print_summary(setup: &Setup, outcome: &Outcome, words: Words) {
     say!(
         "\nseed {}: {} routers, {} s simulated, trace hash {:016x}",
         setup.seed,
@@ -101,7 +132,11 @@ fn print_summary(setup: &Setup, outcome: &Outcome) {
     say!("  {}", counts.join(", "));
     match &outcome.violation {
         Some(violation) => {
-            say!("VIOLATION: {violation}\n  fau3-sim replay --seed {} shows why", setup.seed)
+            say!(
+                "VIOLATION: {violation}\n  fau3-sim replay{} --seed {} shows why",
+                words.option(),
+                setup.seed
+            )
         }
         None => say!("no rule broken"),
     }
@@ -112,8 +147,9 @@ impl Sweep {
         let (from, until) = self.seeds;
         let plan = Plan { from, until, stop: !self.keep_going, threads: self.threads };
         let began = Instant::now();
-        let swept = swept(plan, &Config::default());
-        print_swept(&swept, &swept.tally.fields(), &swept.tally.missing(), "replay", began.elapsed())
+        let swept = swept(plan, |seed| self.words.setup(seed, &Config::default()));
+        let replay = format!("replay{}", self.words.option());
+        print_swept(&swept, &swept.tally.fields(), &swept.tally.missing(), &replay, began.elapsed())
     }
 }
 
@@ -150,8 +186,8 @@ pub(crate) fn print_swept<T>(
 }
 
 /// A sweep of elections, with a bar.
-pub(crate) fn swept(plan: Plan, config: &Config) -> Swept {
-    with_progress(plan, |progress| sweep(plan, |seed| Setup::from_seed(seed, config), progress))
+pub(crate) fn swept(plan: Plan, setup: impl Fn(u64) -> Setup + Sync) -> Swept {
+    with_progress(plan, |progress| sweep(plan, setup, progress))
 }
 
 /// Shows how far a sweep has come; `sweep` is handed what it has to tell.
@@ -176,7 +212,7 @@ pub(crate) fn with_progress<T>(
 
 impl Replay {
     pub(crate) fn run(&self) -> bool {
-        let setup = Setup::from_seed(self.seed, &Config::default());
+        let setup = self.words.setup(self.seed, &Config::default());
         let (mut world, mut outcome) = recorded(setup.clone());
         let again = World::new(setup.clone()).run();
         let same = again.trace == outcome.trace;
@@ -189,7 +225,7 @@ impl Replay {
             (world, outcome) = recorded(smaller);
         }
         print_timeline(&world);
-        print_summary(&world.setup().clone(), &outcome);
+        print_summary(&world.setup().clone(), &outcome, self.words);
         if !same {
             say!(
                 "VIOLATION: the same seed gave trace hashes {:016x} and {:016x}",

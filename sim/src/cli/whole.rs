@@ -7,7 +7,8 @@ use fau3_sim::shrink::shrink;
 use fau3_sim::sweep::Plan;
 
 use super::output::say;
-use super::{runs, wrong};
+use super::runs::{self, Words};
+use super::wrong;
 
 /// Whole routers instead of elections alone.
 #[derive(Debug, Args)]
@@ -50,6 +51,8 @@ struct ServerChoice {
     /// The default server above the mesh, with faults of its own
     #[arg(long, value_enum, default_value_t = Server::None)]
     server: Server,
+    #[command(flatten)]
+    words: Words,
 }
 
 /// As in [`Above`].
@@ -73,16 +76,21 @@ impl ServerChoice {
     }
 
     fn setup(&self, seed: u64) -> Setup {
-        Setup::from_seed_with(seed, self.above())
+        self.with_words(Setup::from_seed_with(seed, self.above()))
+    }
+
+    fn with_words(&self, setup: Setup) -> Setup {
+        if self.words.are_said() { setup.with_words() } else { setup }
     }
 
     /// As it is given to another command.
-    fn option(&self) -> &'static str {
-        match self.server {
+    fn option(&self) -> String {
+        let server = match self.server {
             Server::None => "",
             Server::Legacy => " --server legacy",
             Server::Fau3 => " --server fau3",
-        }
+        };
+        format!("{server}{}", self.words.option())
     }
 }
 
@@ -152,7 +160,8 @@ impl Run {
 
 impl Outages {
     fn run(&self) -> bool {
-        let mut world = World::new(Setup::outages(self.seed, self.server.above(), self.minutes));
+        let mut world =
+            World::new(self.server.with_words(Setup::outages(self.seed, self.server.above(), self.minutes)));
         let outcome = world.run();
         print_summary(world.setup(), &outcome, &self.server);
         outcome.violation.is_none()

@@ -23,6 +23,7 @@ pub fn lane_of(kind: &FaultKind) -> Option<usize> {
         | FaultKind::Absent { node }
         | FaultKind::Clone { node }
         | FaultKind::SameName { node, .. }
+        | FaultKind::Words { node }
         | FaultKind::ClockError { node, .. } => Some(*node),
         _ => None,
     }
@@ -83,6 +84,7 @@ impl fmt::Display for FaultKind {
             Self::Absent { node } => write!(f, "router {node} has not joined yet"),
             Self::Clone { node } => write!(f, "a clone of router {node} runs"),
             Self::SameName { node, as_of } => write!(f, "router {node} has the name of router {as_of}"),
+            Self::Words { node } => write!(f, "extreme numbers are said in the name of router {node}"),
             Self::ClockError { node, ppm } => write!(f, "clock of router {node} is wrong by {ppm} ppm"),
             Self::DefaultServer { nodes } => write!(f, "default server out of reach of {}", set_text(*nodes)),
             Self::ListConfigured { order } => write!(f, "list in the UCI files becomes {order:?}"),

@@ -6,6 +6,7 @@
 
 mod describe;
 mod generate;
+mod words;
 
 use fau3_election::Time;
 
@@ -13,6 +14,7 @@ use crate::engine::{Network, NodeSet, Quality};
 
 pub use describe::{lane_of, set_text};
 pub use generate::{FaultOptions, generate};
+pub use words::{extreme, words};
 
 /// One fault, from its beginning to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +133,12 @@ pub enum FaultKind {
         node: usize,
         /// Whose name it has.
         as_of: usize,
+    },
+    /// Somebody who has the key of the mesh says numbers at the bounds of what is
+    /// read, in this router's name and over its connections.
+    Words {
+        /// In whose name.
+        node: usize,
     },
     /// Its clock runs wrong for the whole run.
     ClockError {

@@ -13,6 +13,7 @@ mod events;
 mod finish;
 mod judge;
 mod ledger;
+mod lies;
 mod lifecycle;
 mod line;
 mod machine;

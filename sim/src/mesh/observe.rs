@@ -208,6 +208,7 @@ impl World {
         if let Message::Upstream(state) = &**sent {
             self.note_pushed(node, &state.pushed);
         }
+        let message = if self.lies(from) { self.with_lies(node, from, message) } else { message };
         self.feed(node, Input::FromPeer { router, message });
         let Message::Playlist(playlist) = &**sent else { return };
         self.tally.gaps_fetched += playlist.records.len() as u64 - 1;

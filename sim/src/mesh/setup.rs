@@ -6,7 +6,7 @@ use fau3_election::{Config, RouterId, ServerEntry, Time};
 use super::main_node::{self, MainSetup};
 use super::server::{Above, ServerSetup};
 use crate::engine::{Delay, NodeSet, Random};
-use crate::faults::{Fault, FaultOptions, generate};
+use crate::faults::{Fault, FaultOptions, generate, words};
 
 /// Most routers of a run.
 pub const ROUTERS_MAX: usize = 12;
@@ -88,6 +88,14 @@ impl Setup {
             calm_phase: Duration::from_secs(15),
             ..Self::healthy(seed, routers, clients)
         }
+    }
+
+    /// With a router that says extreme numbers besides.
+    #[must_use]
+    pub fn with_words(mut self) -> Self {
+        let random = Random::new(self.seed).child(201);
+        self.faults.extend(words(self.routers, Time::ZERO + self.fault_phase, random));
+        self
     }
 
     /// Sixty clients on three routers that talk, listen and roam, and in each minute an outage of the

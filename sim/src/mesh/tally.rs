@@ -75,6 +75,8 @@ tally! {
     streams_seen_before: "streams seen before",
     /// Frames from router to router.
     frames: "frames",
+    /// Messages of a router that said extreme numbers, beside its true ones.
+    words: "words: extreme ones said",
     /// Late arrivals out of order across a partition.
     late: "late across a partition",
     /// Late arrivals out of order, of which newer ones had come from a router whose
@@ -200,14 +202,12 @@ impl Tally {
         missing.map(|(name, _)| name).collect()
     }
 
-    /// All counts with their names; those of a default server only where there is one.
+    /// All counts with their names; those of a default server only where there is one,
+    /// and those of extreme words likewise.
     #[must_use]
     pub fn shown(&self) -> Vec<(&'static str, u64)> {
-        let has_server = self.server_lines > 0;
-        let has_main = self.main_calls > 0;
-        let is_shown = |name: &str| {
-            (has_server || !name.starts_with("server: ")) && (has_main || !name.starts_with("main: "))
-        };
+        let of = [("server: ", self.server_lines), ("main: ", self.main_calls), ("words: ", self.words)];
+        let is_shown = |name: &str| of.iter().all(|(kind, count)| *count > 0 || !name.starts_with(kind));
         self.fields().into_iter().filter(|(name, _)| is_shown(name)).collect()
     }
 }

@@ -16,6 +16,8 @@ pub(crate) enum Event {
     Written { node: u8, boot: u32 },
     /// A fault may begin, turn or end.
     Fault { index: u16 },
+    /// Somebody says extreme numbers, as a fault has it.
+    Lie { fault: u16 },
     /// A router's power comes on.
     Start { node: u8 },
     /// Two routers try to connect.

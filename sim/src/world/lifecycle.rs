@@ -53,6 +53,7 @@ impl World {
             Event::Fetched { node, boot } if self.nodes[usize::from(node)].boot == boot => {
                 self.fetched(node.into());
             }
+            Event::Lie { fault } => self.lie(fault.into()),
             Event::Configured { node, fault } => self.configured(node.into(), fault.into()),
             Event::Deliver { .. } | Event::Wake { .. } => self.handle(event),
             Event::Closed { .. } | Event::Checked { .. } | Event::Fetched { .. } => {}
@@ -93,6 +94,7 @@ impl World {
             FaultKind::Leave { node } => self.leave(*node),
             FaultKind::Clone { node } => self.clone_of(*node),
             FaultKind::SameName { node, as_of } => self.rename(*node, *as_of),
+            FaultKind::Words { .. } => self.lie(index),
             FaultKind::DefaultServer { .. } => self.recheck(),
             FaultKind::ListConfigured { .. } => self.spread_configuration(index, fault),
             FaultKind::ListFetched { order } => {

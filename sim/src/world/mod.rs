@@ -6,6 +6,7 @@
 //! leads, and nothing here judges it.
 
 mod events;
+mod lies;
 mod lifecycle;
 mod node;
 mod setup;

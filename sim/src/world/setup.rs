@@ -3,7 +3,7 @@ use std::time::Duration;
 use fau3_election::{Config, RouterId, ServerEntry, Time};
 
 use crate::engine::{Delay, NODES_MAX, Quality, Random};
-use crate::faults::{Fault, FaultOptions, generate};
+use crate::faults::{Fault, FaultOptions, generate, words};
 
 /// The ExtraServers list with which all routers begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +85,14 @@ impl Setup {
             checked: true,
             ..Self::healthy(seed, routers, config)
         }
+    }
+
+    /// With somebody who says extreme numbers besides.
+    #[must_use]
+    pub fn with_words(mut self) -> Self {
+        let random = Random::new(self.seed).child(101);
+        self.faults.extend(words(self.routers, Time::ZERO + self.fault_phase, random));
+        self
     }
 
     /// Routers that nothing happens to, without a list or a default server;

@@ -26,7 +26,9 @@ impl World {
         }
         // Half a flap, or the pause of a stall: open, but nothing to build on.
         let wobbly = self.setup.faults.iter().fold(0, |set, fault| set | wobbles(fault, self.now));
-        let changed = self.truth.update(&self.network, &self.nodes, wobbly, self.now);
+        let is_lie = |(fault, on): (&Fault, &bool)| *on && matches!(fault.kind, FaultKind::Words { .. });
+        let deceived = self.setup.faults.iter().zip(&self.on).any(is_lie);
+        let changed = self.truth.update(&self.network, &self.nodes, wobbly, deceived, self.now);
         if changed != 0 {
             self.checker.traced(&self.truth, changed, self.now);
             self.dial_around();

@@ -40,15 +40,18 @@ impl Truth {
         network: &Network,
         nodes: &[Node],
         wobbly: NodeSet,
+        deceived: bool,
         now: Time,
     ) -> NodeSet {
         let alive = set_of(nodes, Node::runs);
         let running = set_of(nodes, |node| node.runs() && !node.frozen && !node.leaving);
-        let unsteady = set_of(nodes, |node| node.stalling > 0) | wobbly | twins(nodes);
+        let all = if deceived { NodeSet::MAX } else { 0 };
+        let unsteady = set_of(nodes, |node| node.stalling > 0) | wobbly | twins(nodes) | all;
         let mut changed = running ^ self.running;
         self.running = running;
         for a in 0..nodes.len() {
-            let (mut two_way, mut doubtful, mut faultless) = (0, 0, 0);
+            // Who is lied to may believe in links that do not exist.
+            let (mut two_way, mut doubtful, mut faultless) = (0, alive & NodeSet::from(deceived) << a, 0);
             for b in nodes_of(alive & !(1 << a)) {
                 let there = network.reaches(a) & (1 << b) != 0;
                 let back = network.reaches(b) & (1 << a) != 0;
