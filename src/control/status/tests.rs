@@ -163,7 +163,6 @@ fn report_in_mesh() -> Report {
     });
     report.router.stats.records_replicated = 6;
     report.mesh = Some(MeshReport {
-        troubles: Vec::new(),
         counts: Counts { beacons_strange: 8, ..Counts::default() },
         troubles: vec![MeshTrouble {
             router: Some(a),
