@@ -128,7 +128,7 @@ bring_tools() {
 
 # --- the binaries ------------------------------------------------------------
 
-# What each flag does for size, and costs, is measured in openwrt/README.md.
+# What each flag does for size, and costs, is measured in docs/openwrt.md.
 flags() {
   local tools=$work/tools
   echo "-C link-self-contained=no -C target-feature=+crt-static" \

@@ -62,7 +62,7 @@ fn nothing_is_lost_and_nothing_is_left() {
     assert!(!played.stdout.contains('\x1b'), "{played}");
     assert_nothing_is_left(&dir);
     // The README has the command, and ends its example with the same words.
-    assert!(readme::arguments_of("fau3", &[]).contains(&vec!["demo".to_owned()]));
+    assert!(readme::arguments_of("fau3").contains(&vec!["demo".to_owned()]));
     let summary = played.stdout.rsplit("\n\n").next().unwrap();
     let shown = readme::blocks("text").iter().any(|block| pattern(block).ends_with(&pattern(summary)));
     assert!(shown, "the README shows another end:\n{summary}");

@@ -1,37 +1,100 @@
-//! What the README and the table of rules say is there: each command with its
-//! options, the first conversation, every file and every test that is named.
-//! The simulator's commands are checked in `sim/tests/readme.rs`.
+//! What the pages for people and the table of rules say is there. Every command in a
+//! block marked `sh` is run as printed (`played`), or stands here in a list with the
+//! reason, and as much of it is checked as can be. Every link, anchor, file, test and
+//! option that is named exists. The simulator's commands are checked in
+//! `sim/tests/readme.rs`.
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+mod named;
+mod played;
 
-use crate::common::readme::{README, arguments_of, blocks, commands};
-use crate::common::{Node, Program, TempDir, fau3, finish};
+use std::collections::BTreeMap;
+use std::process::Command;
 
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+use crate::common::readme::{
+    CommandLine, arguments_of, blocks, command_lines, page, program_arguments, root, simple_commands,
+};
+use crate::common::{TempDir, fau3, finish};
 
-/// The README's one command `fau3 NAME ...`, where there are several the first.
-fn command(name: &str) -> Vec<String> {
-    let found = arguments_of("fau3", &[]).into_iter().find(|arguments| arguments[0] == name);
-    found.unwrap_or_else(|| panic!("the README has no command fau3 {name}"))
+/// Lines of a README.
+const README_LINES_MAX: usize = 200;
+
+/// Lines that no test runs, and why.
+const NOT_RUN: [(&str, &str); 22] = [
+    ("cargo test --workspace", "it is what runs this; .ci/run does"),
+    ("cargo test --test program config::", "the same, of one file"),
+    ("cargo fmt --all", ".ci/run does"),
+    ("cargo clippy --workspace --all-targets -- -D warnings", ".ci/run does"),
+    (".ci/run", "it is what runs this"),
+    ("cargo build --profile router --no-default-features --features net", "takes minutes"),
+    ("cargo bench --bench router", "takes minutes; .ci/run does it with --quick"),
+    ("cargo bench --bench mesh", "takes twenty minutes, and keepalived"),
+    ("cargo bench --bench soak -- --quick", ".ci/run does"),
+    (
+        "cargo bench --bench upstream -- --only outages --minutes 60 --picture benches/upstream/outages.svg",
+        "takes an hour",
+    ),
+    (
+        "cargo bench --bench router -- --only fan-out --fau3 target/openwrt/bin/x86_64/fau3",
+        "wants what openwrt/build.sh has built",
+    ),
+    (
+        "apt-get install gcc libc6-dev iproute2 nftables python3 python3-websockets libspeex1 procps mount util-linux curl \
+         busybox shellcheck chromium",
+        "changes the machine; .ci/run does",
+    ),
+    (
+        "unshare --user --map-root-user --mount --net sh -c 'mount -t tmpfs run /run && ip link set lo up && cargo test --workspace'",
+        "runs all tests; .ci/run does where nobody is root",
+    ),
+    ("openwrt/build.sh mipsel", "takes half an hour"),
+    ("openwrt/build.sh --sim aarch64 mips", "takes an hour; .ci/run does"),
+    ("openwrt/build.sh --sim all", "takes hours"),
+    ("openwrt/build.sh --no-packages x86_64", "takes half an hour"),
+    ("CARGO_PROFILE_ROUTER_OPT_LEVEL=3 openwrt/build.sh --no-packages x86_64", "takes half an hour"),
+    ("openwrt/build-twice.sh /tmp/twice x86_64", "takes an hour"),
+    ("python3 -m unittest discover -s openwrt/tests", "wants what openwrt/build.sh has built; .ci/run does"),
+    ("echo \"src-link fau3 /path/to/this/openwrt\" >> feeds.conf", "wants OpenWrt's SDK"),
+    ("./scripts/feeds update -a && ./scripts/feeds install fau3", "wants OpenWrt's SDK"),
+];
+
+/// Programs of OpenWrt's page that only a router has, or that reach one, and its SDK's.
+const ON_A_ROUTER: [&str; 11] =
+    ["apk", "echo", "fau3", "make", "opkg", "reload_config", "scp", "service", "ssh", "uci", "umask"];
+
+/// Whether a line is for a router or for OpenWrt's SDK.
+fn is_for_a_router(command: &CommandLine) -> bool {
+    let is_of_openwrt = ["openwrt/README.md", "docs/openwrt.md"].contains(&&*command.page);
+    let programs = simple_commands(&command.line).into_iter().map(|words| words[0].clone());
+    is_of_openwrt && programs.into_iter().all(|program| ON_A_ROUTER.contains(&&*program))
 }
 
-fn run(arguments: &[String], more: &[&str]) -> std::process::Command {
-    let arguments: Vec<_> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
-    let mut command = fau3(&arguments);
-    command.current_dir(ROOT);
-    command
+fn reason_not_to_run(line: &str) -> Option<&'static str> {
+    NOT_RUN.iter().find(|(known, _)| *known == line).map(|(_, why)| *why)
+}
+
+/// Whether a line is run as printed: neither in a list, nor the simulator's.
+fn is_played(command: &CommandLine) -> bool {
+    let is_simulators =
+        simple_commands(&command.line).iter().any(|it| program_arguments(it, "fau3-sim").is_some());
+    reason_not_to_run(&command.line).is_none() && !is_for_a_router(command) && !is_simulators
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = page("README.md").text.lines().count();
+    assert!(lines <= README_LINES_MAX, "{lines} lines: what is for few readers goes to docs/");
 }
 
 #[test]
 fn each_command_is_understood() {
-    let all = arguments_of("fau3", &[]);
-    assert!(all.len() >= 6, "the README's commands are not found: {all:?}");
+    let all = arguments_of("fau3");
+    assert!(all.len() >= 20, "the pages' commands are not found: {all:?}");
     for arguments in all {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         // What stands before --help is read first, and refused if it is wrong.
-        let helped = finish(run(&arguments, &["--help"]));
+        let helped = finish(fau3(&[&arguments[..], &["--help"]].concat()));
         assert!(helped.status.success(), "fau3 {}\n{helped}", arguments.join(" "));
     }
     let wrong = finish(fau3(&["node", "--no-such-option", "--help"]));
@@ -39,47 +102,120 @@ fn each_command_is_understood() {
 }
 
 #[test]
-fn the_first_conversation_goes_as_shown() {
-    // Given the README's node, on a port of its own
-    assert_eq!(command("node"), ["node"], "the first command needs no arguments");
-    let node = Node::start();
-    let url = node.url();
-    let mut listener = Program::start(run(&command("listen"), &["--url", &url]));
-    listener.wait_until_it_says("listening in room hall as ");
-
-    // When the README's message is said
-    let talked = finish(run(&command("talk"), &["--url", &url]));
-
-    // Then both terminals show what the README shows
-    assert!(talked.status.success(), "{talked}");
-    assert!(blocks("text").contains(&talked.stdout), "the README shows another answer:\n{talked}");
-    listener.wait_until_it_says(" s\n");
-    let heard = listener.stdout();
-    let without_time_and_id = |line: &str| line.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
-    let shown = blocks("text").iter().any(|block| without_time_and_id(block) == without_time_and_id(&heard));
-    assert!(shown, "the README shows another line:\n{heard}");
-
-    // And the node can be looked at and ends well
-    let control = node.control();
-    let status = finish(run(&command("status"), &["--control", control.to_str().unwrap()]));
-    assert!(status.status.success(), "{status}");
-    let heads = ["name ", "records ", "ROUTER ", "CLIENT ", "ROOM "];
-    for head in heads {
-        let has = |text: &str| text.lines().any(|line| line.starts_with(head));
-        assert!(has(&status.stdout) && blocks("text").iter().any(|block| has(block)), "{head}\n{status}");
+fn each_line_is_good_shell() {
+    let lines = command_lines();
+    for CommandLine { page, line } in &lines {
+        let read = finish({
+            let mut shell = Command::new("sh");
+            shell.args(["-n", "-c", line]);
+            shell
+        });
+        assert!(read.status.success(), "{page}: {line}\n{read}");
     }
-    let mut node = node;
-    assert!(node.terminate().success());
+    // Whoever takes a line out of the pages takes it out of the list.
+    for (listed, _) in NOT_RUN {
+        assert!(lines.iter().any(|command| command.line == listed), "no page has: {listed}");
+    }
+}
+
+#[test]
+fn what_is_not_run_is_there_as_far_as_can_be_seen() {
+    for CommandLine { line, .. } in command_lines().iter().filter(|it| reason_not_to_run(&it.line).is_some())
+    {
+        for words in simple_commands(line) {
+            let words: Vec<_> =
+                words.iter().map(String::as_str).skip_while(|word| word.contains('=')).collect();
+            match words[..] {
+                ["cargo", ..] => cargo_has(&words),
+                ["apt-get", "install", ref packages @ ..] => ci_has(packages),
+                ["python3", .., folder] => assert!(root().join(folder).is_dir(), "{line}"),
+                [script, ref arguments @ ..] if script.contains(".sh") => script_has(script, arguments),
+                [".ci/run"] => assert!(root().join(".ci/run").exists()),
+                ["echo" | "./scripts/feeds" | "unshare", ..] => {}
+                _ => panic!("not known, so not checked: {line}"),
+            }
+        }
+    }
+}
+
+/// What cargo is asked for by name is in the manifest, and a bench's options in its source.
+fn cargo_has(words: &[&str]) {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let at = words.iter().position(|word| *word == "--").unwrap_or(words.len());
+    let mut bench = None;
+    for pair in words[..at].windows(2) {
+        let [option, value] = pair else { unreachable!() };
+        let wanted = match *option {
+            "--profile" => format!("[profile.{value}]"),
+            "--bench" => format!("[[bench]]\nname = \"{value}\""),
+            "--test" => format!("[[test]]\nname = \"{value}\""),
+            "--features" => format!("\n{value} = ["),
+            _ => continue,
+        };
+        assert!(manifest.contains(&wanted), "{words:?}: no {wanted}");
+        bench = bench.or((*option == "--bench").then_some(*value));
+    }
+    let Some(bench) = bench else { return };
+    let sources: String = ["benches/common".to_owned(), format!("benches/{bench}")]
+        .iter()
+        .flat_map(|folder| std::fs::read_dir(root().join(folder)).unwrap())
+        .filter_map(|entry| std::fs::read_to_string(entry.unwrap().path()).ok())
+        .collect();
+    for option in words[at..].iter().filter(|word| word.len() > 2 && word.starts_with("--")) {
+        assert!(sources.contains(&format!("\"{option}\"")), "{words:?}: benches/{bench} has no {option}");
+    }
+}
+
+/// What is to be installed is what `.ci/run` installs.
+fn ci_has(packages: &[&str]) {
+    let ci = std::fs::read_to_string(root().join(".ci/run")).unwrap();
+    let list = ci.split("packages=(").nth(1).unwrap().split(')').next().unwrap();
+    for package in packages {
+        assert!(list.split_whitespace().any(|it| it == *package), ".ci/run does not install {package}");
+    }
+}
+
+/// Each of a script's arguments is one of which its usage tells.
+fn script_has(script: &str, arguments: &[&str]) {
+    let usage = finish({
+        let mut command = Command::new(root().join(script));
+        command.arg("--help");
+        command
+    });
+    let told = usage.stdout.clone() + &usage.stderr;
+    assert!(told.contains(&format!("usage: {script}")), "{script} --help\n{usage}");
+    for argument in arguments.iter().filter(|it| !it.starts_with('/') && told.contains("TARGET  ")) {
+        assert!(told.contains(argument), "{script} has no {argument}\n{usage}");
+    }
+}
+
+#[test]
+fn what_is_for_a_router_names_options_that_there_are() {
+    let mut options = 0;
+    for command in command_lines().iter().filter(|it| is_for_a_router(it)) {
+        for words in simple_commands(&command.line).iter().filter(|words| words[0] == "uci") {
+            // uci set fau3.SECTION.OPTION=VALUE, and add_list alike.
+            let Some(option) = words.last().and_then(|last| last.strip_prefix("fau3.")) else { continue };
+            if option.split('=').next().unwrap().contains('.') {
+                let dir = TempDir::new("readme-uci");
+                let node = finish({
+                    let mut node = fau3(&["keys", "--set", option]);
+                    node.env("HOME", dir.path()).env_remove("XDG_STATE_HOME");
+                    node
+                });
+                assert!(node.status.success(), "{}: {node}", command.line);
+                options += 1;
+            }
+        }
+    }
+    assert!(options >= 2, "the options of OpenWrt's page are not found");
 }
 
 #[test]
 fn the_configurations_are_good() {
-    let checked = finish(run(&command("check-config"), &[]));
-    assert!(checked.status.success(), "{checked}");
-    assert!(blocks("text").contains(&checked.stdout), "the README shows another answer:\n{checked}");
     let dir = TempDir::new("readme");
     let examples: Vec<_> = blocks("").into_iter().filter(|block| block.starts_with("config ")).collect();
-    assert!(!examples.is_empty());
+    assert!(examples.len() >= 3, "the pages' examples are not found");
     for example in examples {
         let path = dir.path().join("fau3");
         std::fs::write(&path, &example).unwrap();
@@ -89,84 +225,50 @@ fn the_configurations_are_good() {
 }
 
 #[test]
-fn what_cargo_is_asked_for_exists() {
-    let manifest = std::fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
-    let mut asked = 0;
-    for command in commands().iter().filter(|command| command[0] == "cargo") {
-        let words = command.iter().take_while(|word| *word != "--");
-        for (option, value) in words.clone().zip(words.skip(1)) {
-            let wanted = match option.as_str() {
-                "--profile" => format!("[profile.{value}]"),
-                "--bench" => format!("[[bench]]\nname = \"{value}\""),
-                "--features" => format!("\n{value} = ["),
-                _ => continue,
-            };
-            assert!(manifest.contains(&wanted), "{}: no {wanted}", command.join(" "));
-            asked += 1;
+fn every_option_is_told_with_its_default_and_its_range() {
+    // Given all options, and what an empty file means,
+    let dir = TempDir::new("readme-options");
+    let file = dir.path().join("fau3");
+    std::fs::write(&file, "").unwrap();
+    let printed = finish(fau3(&["check-config", "--print", file.to_str().unwrap()]));
+    assert!(printed.status.success(), "{printed}");
+    let mut defaults = BTreeMap::new();
+    let mut section = "";
+    for line in printed.stdout.lines() {
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["config", name, ..] => section = name,
+            ["option" | "list", option, value] => {
+                defaults.insert(format!("{section}.{option}"), value.trim_matches('\'').to_owned());
+            }
+            _ => {}
         }
     }
-    assert!(asked >= 4, "the README's options for cargo are not found");
-}
-
-#[test]
-fn each_place_and_each_link_exists() {
-    let table = README.split("## Where things are").nth(1).unwrap().split("\n## ").next().unwrap();
-    let places = table.lines().filter(|line| line.starts_with("| `"));
-    let places = places.flat_map(|line| line.split('|').nth(1).unwrap().split(", "));
-    let places = places.map(|place| place.trim().trim_matches('`'));
-    let links = README.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
-    let (anchors, links): (Vec<_>, Vec<_>) =
-        links.filter(|link| !link.contains("://")).partition(|link| link.starts_with('#'));
-    let paths: Vec<_> = places.chain(links).collect();
-    assert!(paths.len() >= 12, "the README's places are not found: {paths:?}");
-    for path in paths {
-        assert!(Path::new(ROOT).join(path).exists(), "the README names {path}, which is not there");
-    }
-    let headings = README.lines().filter(|line| line.starts_with('#'));
-    let headings: Vec<_> =
-        headings.map(|line| line.trim_matches(['#', ' ']).to_lowercase().replace(' ', "-")).collect();
-    for anchor in anchors {
-        assert!(headings.contains(&anchor[1..].to_owned()), "no heading {anchor}");
-    }
-}
-
-#[test]
-fn each_test_in_the_table_of_rules_exists() {
-    let table = std::fs::read_to_string(Path::new(ROOT).join("src/router/tests/mod.rs")).unwrap();
-    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("//! | ")).skip(1).collect();
-    assert!(rows.len() >= 50, "the table is not found");
-    let mut sources = Vec::new();
-    for folder in ["src", "tests"] {
-        sources_below(&Path::new(ROOT).join(folder), &mut sources);
-    }
-    let known: BTreeSet<_> = sources.iter().flat_map(|text| names_of_tests(text)).collect();
-    for row in rows {
-        let named = row.rsplit('|').nth(1).unwrap();
-        let named: Vec<_> = named.split('`').skip(1).step_by(2).collect();
-        // A place (`wire::names`, `tests/voice.rs`, `limits`), then its tests.
-        let tests = named.iter().map(|name| name.rsplit("::").next().unwrap());
-        let (tests, _): (Vec<_>, Vec<_>) = tests.partition(|name| name.matches('_').count() >= 2);
-        assert!(!named.is_empty() && (!tests.is_empty() || row.contains("all of `")), "no test: {row}");
-        let missing: Vec<_> = tests.iter().filter(|name| !known.contains(**name)).collect();
-        assert!(missing.is_empty(), "no such test: {missing:?} in\n{row}");
-    }
-}
-
-fn sources_below(folder: &Path, sources: &mut Vec<String>) {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    for path in paths {
-        if path.is_dir() {
-            sources_below(&path, sources);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            sources.push(std::fs::read_to_string(&path).unwrap());
+    // then the page has a row for each, with both.
+    let page = page("docs/configuration.md").text;
+    let mut told = 0;
+    for section in fau3::config::SECTIONS {
+        for option in section.options {
+            let name = format!("{}.{}", section.name, option.name);
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+            let cells: Vec<_> =
+                row.unwrap_or_else(|| panic!("no row for {name}")).split('|').map(str::trim).collect();
+            // The host's name, and a file that a service's folder decides, differ by machine.
+            if let Some(default) =
+                defaults.get(&name).filter(|_| !["node.name", "clients.hosts_file"].contains(&&*name))
+            {
+                assert_eq!(cells[2], format!("`{default}`"), "the default of {name}");
+            } else if !defaults.contains_key(&name) {
+                assert_eq!(cells[2], "none", "the default of {name}");
+            }
+            let expected = (option.expected)();
+            if let Some(range) = expected.strip_prefix("a whole number from ") {
+                assert_eq!(cells[3], range, "the range of {name}");
+            }
+            let when = if option.reload == fau3::config::Reload::Live { "live" } else { "start" };
+            assert_eq!(cells[4], when, "when {name} takes effect");
+            told += 1;
         }
     }
-}
-
-/// The names of functions that stand below `#[test]`.
-fn names_of_tests(source: &str) -> Vec<&str> {
-    let bodies = source.split("#[test]").skip(1);
-    bodies.filter_map(|body| body.split("fn ").nth(1)?.split('(').next()).collect()
+    let rows = page.lines().filter(|line| line.starts_with("| `") && line.split('|').count() == 7).count();
+    assert_eq!(rows, told, "the page tells of options that are not there");
 }
