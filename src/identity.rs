@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use fau3_election::RouterId;
 use libp2p_identity::{Keypair, PeerId, PublicKey};
 use sha2::{Digest, Sha256};
+use tracing::warn;
 
 #[cfg(test)]
 pub(crate) use file::tests::Folder;
@@ -38,10 +39,19 @@ impl KeyFile {
     /// The file cannot be read, holds no such key, or cannot be made.
     pub fn load_or_create(path: &Path) -> Result<Self, Error> {
         let bytes = match file::read(path)? {
-            Some(bytes) => bytes,
+            Some(bytes) if !file::is_lost(&bytes) => bytes,
+            Some(_) => {
+                warn!(
+                    "{0}: the file is empty, as after a power cut: this router gets a new identity. If you have a copy of \
+                     the old one, stop the router, put it back, and start it again",
+                    path.display()
+                );
+                let made = Self::generate(path)?;
+                file::replace(path, &made).map_err(Error::write(path))?;
+                made
+            }
             None => {
-                let made = Keypair::generate_ed25519().to_protobuf_encoding();
-                let made = made.map_err(|error| Error::Key { path: path.into(), why: error.to_string() })?;
+                let made = Self::generate(path)?;
                 // Another process may have been quicker: then its key counts.
                 file::create(path, &made).map_err(Error::write(path))?;
                 file::read(path)?.unwrap_or(made)
@@ -53,6 +63,11 @@ impl KeyFile {
         file::warn_unless_secret(path);
         let peer_id = keypair.public().to_peer_id();
         Ok(Self { keypair, router_id: router_id(&public.to_bytes()), peer_id })
+    }
+
+    fn generate(path: &Path) -> Result<Vec<u8>, Error> {
+        let made = Keypair::generate_ed25519().to_protobuf_encoding();
+        made.map_err(|error| Error::Key { path: path.into(), why: error.to_string() })
     }
 
     /// What the mesh knows the router by.
@@ -123,6 +138,11 @@ pub enum Error {
         /// What is wrong.
         why: &'static str,
     },
+    /// There is a file of the mesh's key, and nothing in it.
+    MeshKeyLost {
+        /// Which one.
+        path: PathBuf,
+    },
     /// It holds no state.
     State {
         /// The file.
@@ -171,6 +191,13 @@ impl fmt::Display for Error {
                  of them with: fau3 keys --new-mesh-key",
                 path.display()
             ),
+            Self::MeshKeyLost { path } => write!(
+                f,
+                "{0}: the mesh key is lost: the file is empty, as after a power cut. Copy it from another router and \
+                 restart this one; or remove the file if the mesh uses the well-known key. Until then this router \
+                 serves its clients alone",
+                path.display()
+            ),
             Self::State { path, why } => write!(f, "{}: is no state of a node ({why})", path.display()),
             Self::Random => f.write_str("the system gives no random numbers; is /dev/urandom there?"),
         }
@@ -216,11 +243,23 @@ mod tests {
     fn a_broken_key_is_named_and_never_written_over() {
         let folder = Folder::new();
         let path = folder.path().join("identity.key");
-        for broken in [&b""[..], b"not a key", &[8, 1, 18, 64, 0]] {
+        for broken in [&b"not a key"[..], &[8, 1, 18, 64, 0]] {
             std::fs::write(&path, broken).unwrap();
             let text = KeyFile::load_or_create(&path).unwrap_err().to_string();
             assert!(text.contains("identity.key") && text.contains("delete it"), "{text}");
             assert_eq!(std::fs::read(&path).unwrap(), broken);
+        }
+    }
+
+    #[test]
+    fn an_empty_identity_is_none_and_is_made_anew() {
+        let folder = Folder::new();
+        let path = folder.path().join("identity.key");
+        for lost in [&b""[..], b" \n", &[0; 68]] {
+            std::fs::write(&path, lost).unwrap();
+            let made = KeyFile::load_or_create(&path).unwrap();
+            assert_eq!(KeyFile::load_or_create(&path).unwrap().router_id(), made.router_id());
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
     }
 

@@ -13,6 +13,8 @@ pub mod control;
 #[cfg(feature = "demo")]
 pub mod demo;
 #[cfg(feature = "net")]
+mod dial;
+#[cfg(feature = "net")]
 pub mod discovery;
 #[cfg(feature = "net")]
 pub mod failure;

@@ -48,10 +48,13 @@ fn examples() -> String {
 }
 
 fn main() -> ExitCode {
+    // First: a router is sent signals from its first moment on.
+    let is_node = std::env::args_os().nth(1).is_some_and(|command| command == "node");
+    let signals = is_node.then(node::Signals::catch);
     // Wrong usage ends here with status 2.
     let program = Program::parse();
     let result = match program.command {
-        Command::Node(args) => node::run(&args),
+        Command::Node(args) => node::run(&args, signals),
         Command::Talk(args) => node::on_runtime(client::talk(args)).map_err(Into::into),
         Command::Listen(args) => node::on_runtime(client::listen(args)).map_err(Into::into),
         Command::Status(args) => node::on_runtime(client::status(args)).map_err(Into::into),
@@ -64,7 +67,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fau3: {error}");
+            node::say_last(&format!("fau3: {error}"));
             ExitCode::from(error.status())
         }
     }

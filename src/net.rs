@@ -1,6 +1,7 @@
 //! What all doors ask of the system: sockets that listen, and which interface
 //! is which. Knows nothing of what is said on them.
 
+mod listener;
 mod refused;
 
 use std::fmt::Display;
@@ -13,6 +14,7 @@ use rustix::net::{AddressFamily, SocketType, netdevice, sockopt};
 use tokio::net::TcpSocket;
 use tracing::warn;
 
+pub(crate) use listener::Listener;
 pub(crate) use refused::refused;
 
 /// Opens what listens on `wanted`, or, where a kernel without IPv6 is asked for
@@ -65,6 +67,12 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 pub(crate) fn interface_number(name: &str) -> Option<u32> {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None);
     netdevice::name_to_index(socket.ok()?, name).ok()
+}
+
+/// The name of the interface with this number; `None`: there is none, as for 0.
+pub(crate) fn interface_name(number: u32) -> Option<String> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None);
+    netdevice::index_to_name(socket.ok()?, number).ok()
 }
 
 /// Private IPv4 (RFC 1918) and unique local IPv6 (RFC 4193): what a LAN has,

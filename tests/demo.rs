@@ -61,11 +61,11 @@ fn nothing_is_lost_and_nothing_is_left() {
     // without steering a terminal that is not there, and nothing of it stays.
     assert!(!played.stdout.contains('\x1b'), "{played}");
     assert_nothing_is_left(&dir);
-    // The README has the command, and ends its example with the same words.
-    assert!(readme::arguments_of("fau3").contains(&vec!["demo".to_owned()]));
+    // The pages have the command, and end its example with the same words.
+    assert!(readme::arguments_of("fau3", &[]).contains(&vec!["demo".to_owned()]));
     let summary = played.stdout.rsplit("\n\n").next().unwrap();
     let shown = readme::blocks("text").iter().any(|block| pattern(block).ends_with(&pattern(summary)));
-    assert!(shown, "the README shows another end:\n{summary}");
+    assert!(shown, "no page shows this end:\n{summary}");
 }
 
 #[test]

@@ -27,5 +27,6 @@ mod python_websockets;
 mod radio;
 mod readme;
 mod reload;
+mod steady;
 mod store_kill;
 mod voice;

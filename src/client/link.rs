@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use fau3_election::Time;
 use futures_util::{Sink as _, Stream as _, StreamExt as _};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -17,7 +16,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use super::args::Url;
 use super::core::{Client, Event, Input, Output, Settings};
 use super::error::Error;
-use crate::upstream::dial::{self, Caller, ReadBuffer, refusal, upgrade};
+use crate::dial::{self, Caller, ReadBuffer, refusal, upgrade};
 use crate::wire::{ClientId, RoomId};
 
 /// The close code of a connection whose id has connected again (PROTOCOLS.md,
@@ -311,7 +310,7 @@ fn advice(error: &tungstenite::Error) -> &'static str {
 }
 
 async fn dial(url: Url, client_id: ClientId) -> Result<Socket, tungstenite::Error> {
-    let stream = TcpStream::connect((url.host(), url.port())).await?;
+    let stream = dial::connect(url.host(), url.port()).await?;
     Ok(Box::new(
         upgrade(stream, &url.uri().to_string(), &client_id, ReadBuffer::Large, Caller::Client).await?,
     ))

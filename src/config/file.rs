@@ -29,18 +29,23 @@ fn is_there(path: &Path) -> bool {
 }
 
 fn text_of(path: &Path) -> Result<String, Errors> {
-    let fail = |line, message| {
-        let origin = Origin::File(path.to_owned(), line);
+    let bytes = bytes_of(path).map_err(|error| {
+        let message = format!("cannot be read: {error}; mend its path or its permissions");
+        let origin = Origin::File(path.to_owned(), 0);
         Errors(vec![Diagnostic { origin, subject: String::new(), message }])
-    };
-    let bytes = bytes_of(path)
-        .map_err(|error| fail(0, format!("cannot be read: {error}; mend its path or its permissions")))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let lines = good.iter().filter(|byte| **byte == b'\n').count();
-        let line = u32::try_from(lines).unwrap_or(u32::MAX).saturating_add(1);
-        fail(line, "the line is not UTF-8 text; save the file as UTF-8".to_owned())
-    })
+    })?;
+    Ok(text(&bytes))
+}
+
+/// UCI knows bytes, not characters: what is no UTF-8, in a comment say, is what an
+/// editor of old meant by it, Latin-1.
+fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| char::from(*byte)));
+    }
+    text
 }
 
 /// At most one byte more than is accepted, so that the parser sees that it is too much.
@@ -93,10 +98,10 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_not_utf_8_is_refused_with_its_line() {
-        let file = folder("utf8").join("fau3");
-        std::fs::write(&file, b"config node\n\toption name 'a'\n\toption log '\xff'\n").unwrap();
-        let text = choose(Some(&file), &[], &file).unwrap_err().to_string();
-        assert!(text.starts_with(&format!("{}:3: the line is not UTF-8", file.display())), "{text}");
+    fn bytes_that_are_no_utf_8_are_latin_1_in_comments_and_values_alike() {
+        let file = folder("latin").join("fau3");
+        std::fs::write(&file, b"# B\xfcro, \xc3\xbc\nconfig node\n\toption data_dir '/B\xfcro'\n").unwrap();
+        let (_, text) = choose(Some(&file), &[], &file).unwrap().unwrap();
+        assert_eq!(text, "# B\u{fc}ro, \u{fc}\nconfig node\n\toption data_dir '/B\u{fc}ro'\n");
     }
 }

@@ -125,6 +125,9 @@ pub struct DefaultServer {
     /// Milliseconds for which it has to answer before it counts as back; up to
     /// four times that long for one that keeps going away.
     pub hold_ms: u32,
+    /// Whether anything is said of it at all. Its name alone, which everybody has by
+    /// default, makes no router the default server.
+    pub is_configured: bool,
 }
 
 impl Config {
@@ -132,7 +135,7 @@ impl Config {
     /// segment that follows it.
     #[must_use]
     pub fn is_default_server(&self) -> bool {
-        self.node.name == self.default_server.name
+        self.default_server.is_configured && self.node.name == self.default_server.name
     }
 }
 
@@ -228,6 +231,7 @@ impl Config {
                 url: None,
                 check_interval_ms: 250,
                 hold_ms: 3_000,
+                is_configured: false,
             },
             extra_servers: Vec::new(),
         }
@@ -290,6 +294,7 @@ impl Config {
         for (_, option) in table::options().filter(|(_, option)| option.reload == Reload::Live) {
             (option.copy)(new, self);
         }
+        self.default_server.is_configured = new.default_server.is_configured;
     }
 
     /// All of it as sections of UCI, for [`uci::print`].

@@ -314,6 +314,8 @@ impl Reader {
     /// What no option is wrong in by itself.
     fn check_whole(&mut self) {
         self.leave_out_covered();
+        let is_configured = self.origins.iter().any(|(known, _)| known.starts_with("default_server."));
+        self.config.default_server.is_configured = is_configured;
         let Config { node, clients, mesh, default_server, .. } = &self.config;
         let console = node.console.iter().map(|address| (address, "node.console"));
         let clients = clients.listen.iter().map(|address| (address, "clients.listen"));

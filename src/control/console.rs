@@ -19,7 +19,7 @@ use super::{Control, Status, Unanswered, metrics, page};
 use crate::config::Address;
 use crate::gateway::Visitors;
 use crate::gateway::http::{self, Answer, Head};
-use crate::net::refused;
+use crate::net::{Listener, refused};
 use crate::node::Report;
 
 /// Connections served at once; the next ones wait until one of them ends.
@@ -28,6 +28,8 @@ const CONNECTIONS_MAX: usize = 32;
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(10);
 /// Before an address that cannot be had is tried again.
 const BIND_INTERVAL: Duration = Duration::from_secs(10);
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: u32 = 64;
 /// After accept(2) failed (no descriptors left, say), before it is tried again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What [`Control::set_warning`] calls a console that is not there.
@@ -98,6 +100,7 @@ async fn try_bind(address: &Address) -> Result<TcpListener, String> {
 }
 
 async fn accept(console: Arc<Console>, listener: TcpListener) {
+    let mut listener = Listener::new(listener, BACKLOG);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };

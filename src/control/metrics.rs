@@ -32,6 +32,11 @@ pub(super) fn render(report: &Report, resident_bytes: Option<u64>) -> String {
 }
 
 fn this_router(text: &mut Text, report: &Report) {
+    text.counter(
+        "fau3_log_lines_dropped_total",
+        "Lines of the log that nobody read.",
+        report.log_lines_dropped.into(),
+    );
     text.head("fau3_info", "gauge", "Which router this is.");
     text.labelled(
         "fau3_info",

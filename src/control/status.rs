@@ -53,6 +53,8 @@ pub struct Status<'a> {
     /// `null` with storage `ram`.
     pub store: Option<StoreStatus<'a>>,
     pub writes: WritesStatus,
+    /// Lines of the log that were dropped, since nobody read them.
+    pub log_lines_dropped: u32,
     /// This router's id in the mesh, 32 hexadecimal digits.
     pub id: String,
     /// `null` in a router that is in no mesh.
@@ -241,6 +243,7 @@ impl<'a> Status<'a> {
                 files: report.files_written,
                 transactions: report.store.as_ref().map_or(0, |store| store.transactions),
             },
+            log_lines_dropped: report.log_lines_dropped,
             id: report.identity.router_id.to_string(),
             mesh: leading.mesh,
             default_server: DefaultServerStatus::of(report),

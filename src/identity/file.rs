@@ -37,6 +37,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
+/// Whether nothing is left of a file but its name, as after a power cut in the midst of
+/// a write: no bytes, or only zeros and white space.
+pub(super) fn is_lost(content: &[u8]) -> bool {
+    content.iter().all(|byte| *byte == 0 || byte.is_ascii_whitespace())
+}
+
 /// Warns if others than its owner may read what has been found to be a secret:
 /// of any other file that would be bad advice.
 pub(super) fn warn_unless_secret(path: &Path) {

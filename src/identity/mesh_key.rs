@@ -103,6 +103,9 @@ impl fmt::Debug for MeshKey {
 /// The file cannot be read or holds no such key.
 pub fn read_mesh_keys(path: &Path) -> Result<Vec<MeshKey>, Error> {
     let Some(content) = file::read(path)? else { return Ok(Vec::new()) };
+    if file::is_lost(&content) {
+        return Err(Error::MeshKeyLost { path: path.into() });
+    }
     let text = std::str::from_utf8(&content).map_err(|_| "it is not text");
     let keys = text.and_then(MeshKey::parse_all);
     let keys = keys.map_err(|why| Error::MeshKey { path: path.into(), why })?;
@@ -180,7 +183,6 @@ mod tests {
         let head = "/key/swarm/psk/1.0.0/\n/base16/\n";
         let digits = "ab".repeat(32);
         for (bad, why) in [
-            (String::new(), "first line"),
             (digits[1..].to_owned(), "first line"),
             (format!("{digits}ab"), "first line"),
             (format!("{}x", &digits[1..]), "first line"),
@@ -197,6 +199,17 @@ mod tests {
                 "{text}"
             );
             assert!(!text.contains("abab"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_key_file_is_a_lost_key_and_not_the_well_known_one() {
+        let folder = Folder::new();
+        let path = folder.path().join("mesh.key");
+        for lost in ["", " \n\n", "\0\0\0\0"] {
+            std::fs::write(&path, lost).unwrap();
+            let text = read_mesh_keys(&path).unwrap_err().to_string();
+            assert!(text.contains("is lost") && text.contains("mesh.key"), "{text}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
@@ -17,6 +17,7 @@ use super::hub::Hub;
 use super::pipe::Pipe;
 use super::websocket;
 use crate::lobby::{Lobby, Place};
+use crate::net::Listener;
 
 /// Most connections that have not finished their handshake.
 pub const PENDING_MAX: usize = 64;
@@ -32,7 +33,7 @@ pub(super) const PATIENCE_FACTOR: u32 = 3;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes connections until the mesh ends.
-pub(super) async fn listen(hub: Arc<Hub>, listener: TcpListener, lobby: Arc<Lobby>) {
+pub(super) async fn listen(hub: Arc<Hub>, mut listener: Listener, lobby: Arc<Lobby>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

@@ -4,9 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 
-use crate::net::{bind_tcp, open_listening, prepare};
+use crate::net::{Listener, bind_tcp, open_listening, prepare};
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 64;
@@ -15,7 +15,7 @@ const PORT_TRIES: u32 = 16;
 
 /// One address that is listened on.
 pub(super) struct Sockets {
-    pub(super) tcp: TcpListener,
+    pub(super) tcp: Listener,
     pub(super) udp: UdpSocket,
     pub(super) address: SocketAddr,
 }
@@ -37,7 +37,7 @@ fn open_both(wanted: SocketAddr) -> io::Result<Sockets> {
             {
                 tries += 1;
             }
-            udp => return Ok(Sockets { tcp, udp: udp?, address }),
+            udp => return Ok(Sockets { tcp: Listener::new(tcp, BACKLOG), udp: udp?, address }),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::net::{bind_tcp, interface_number, open_listening};
 
 /// Connections that the kernel holds until they are accepted: all clients of a
 /// router come back at once after a loss.
-const BACKLOG: u32 = 1_024;
+pub(super) const BACKLOG: u32 = 1_024;
 
 /// Between two looks for an interface that is not there yet.
 const INTERFACE_PAUSE: Duration = Duration::from_secs(1);

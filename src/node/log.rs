@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt, reload};
 use tz::UtcDateTime;
 
+use super::stderr::{self, Stderr};
 use crate::config::LogLevel;
 
 /// Where the system's log listens (syslog(3)).
@@ -34,7 +35,7 @@ impl LogFilter {
             // Time and level are the system log's own.
             lines.without_time().with_level(false).with_ansi(false).with_writer(Syslog::new(DEV_LOG)).boxed()
         } else {
-            lines.with_ansi(io::stderr().is_terminal()).with_writer(io::stderr).boxed()
+            lines.with_ansi(io::stderr().is_terminal()).with_writer(Stderr).boxed()
         };
         // A second start in one process, as in tests, keeps the first's log.
         let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
@@ -109,7 +110,7 @@ impl Write for Line<'_> {
         let text = String::from_utf8_lossy(event);
         let text = text.trim_end();
         if self.send(text).is_err() {
-            writeln!(io::stderr(), "{text}")?;
+            stderr::write_line(text.as_bytes());
         }
         Ok(event.len())
     }

@@ -13,7 +13,9 @@ mod names;
 mod others;
 mod report;
 mod shown;
+mod signals;
 mod start;
+mod stderr;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +40,9 @@ pub use mesh::MeshSide;
 pub use report::{DefaultServerReport, DoorsReport, Identity, MeshReport, Report};
 pub use shown::Shown;
 use shown::view_text;
-pub use start::{on_runtime, run};
+pub use signals::Signals;
+pub use start::{on_runtime, run, say_last};
+pub use stderr::dropped as log_lines_dropped;
 pub use upstream::UpstreamSide;
 
 /// Events taken in before what follows from them is carried out: one write to
@@ -475,6 +479,7 @@ impl Node {
             router,
             store: self.store.as_ref().map(Store::counters),
             files_written: crate::identity::written(),
+            log_lines_dropped: stderr::dropped(),
             mesh: self.mesh.as_ref().map(MeshSide::report),
             default_server: self.upstream.report(main),
         }

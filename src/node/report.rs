@@ -74,6 +74,8 @@ pub struct Report {
     /// Small files written since the start: the identity, and what must outlive
     /// the power.
     pub files_written: u32,
+    /// Lines of the log that nobody read.
+    pub log_lines_dropped: u32,
     /// The doors to other routers, if this router is in a mesh.
     pub mesh: Option<MeshReport>,
     /// The server that leads while it is there.

@@ -1,29 +1,33 @@
 //! `fau3 node`: from a configuration to a running router, and to its end.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fau3_election::Time;
 use sha2::{Digest as _, Sha256};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use super::listen::{bind, wait_for_interfaces};
+use super::listen::{BACKLOG, bind, wait_for_interfaces};
 use super::log::LogFilter;
+use super::signals::{Asked, Caught, Signals};
+use super::stderr;
 use super::{Identity, Node, NodeArgs, QUESTIONS_MAX, Request, Shown, UpstreamSide, names, others};
 use crate::config::{Clients, Config, Storage, Surroundings, Warning};
 use crate::control::Control;
 use crate::failure::Failure;
 use crate::gateway::{Hall, Visitors, fau3d};
 use crate::identity::{self, KeyFile};
+use crate::net::Listener;
 use crate::router::{Input, Origin, Restored, Router, Settings};
 use crate::store::{Bounds, Store, volatile_warning};
 
-/// How long goodbyes may take.
-const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long goodbyes may take, all together: whoever ends a router does not wait longer.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_millis(800);
 
 /// What warnings about a configuration that was read again are called by.
 const CONFIGURATION: &str = "configuration";
@@ -32,7 +36,9 @@ const CONFIGURATION: &str = "configuration";
 ///
 /// # Errors
 /// Why it cannot start.
-pub fn run(args: &NodeArgs) -> Result<(), Failure> {
+pub fn run(args: &NodeArgs, signals: Option<io::Result<Signals>>) -> Result<(), Failure> {
+    let signals = signals.unwrap_or_else(Signals::catch);
+    let signals = signals.map_err(|error| Failure::new(format!("no signals: {error}")))?;
     let (config, warnings) = Config::load_all(args.config.as_deref(), &args.set);
     let config = config.map_err(|errors| {
         // A mistyped name is often why something else is missing.
@@ -46,18 +52,44 @@ pub fn run(args: &NodeArgs) -> Result<(), Failure> {
         return Ok(());
     }
     raise_descriptor_limit();
-    on_runtime(serve(args, config, log))
+    let Signals { runtime, caught } = signals;
+    let ended = runtime.block_on(serve(args, config, log, caught));
+    end(runtime);
+    ended
+}
+
+/// Ends a program whose work is done, whatever is still in flight: a question to a
+/// name server that does not answer, a log that nobody reads.
+fn end(runtime: Runtime) {
+    runtime.shutdown_background();
+    stderr::flush();
+}
+
+/// Says on standard error why a program ends, without waiting for a reader that there is not.
+pub fn say_last(text: &str) {
+    stderr::write_line(text.as_bytes());
+    stderr::flush();
 }
 
 /// Runs a future on one thread, which is all that a router needs: sharing
 /// nothing between cores costs less than it gains here.
 pub fn on_runtime<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime needs only a few descriptors").block_on(future)
+    let runtime = runtime.expect("a runtime needs only a few descriptors");
+    let result = runtime.block_on(future);
+    end(runtime);
+    result
 }
 
-async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<(), Failure> {
-    wait_for_interfaces(&config).await;
+async fn serve(
+    args: &NodeArgs,
+    mut config: Config,
+    log: LogFilter,
+    mut signals: Caught,
+) -> Result<(), Failure> {
+    if !interfaces_are_there(&config, &mut signals).await {
+        return Ok(());
+    }
     // First: a second router started by mistake shall not write anything.
     let bound = config.clients.listen.iter().map(bind).collect::<Result<Vec<_>, _>>();
     let bound = bound.map_err(Failure::new)?;
@@ -87,19 +119,22 @@ async fn serve(args: &NodeArgs, mut config: Config, log: LogFilter) -> Result<()
         if let Ok(address) = listener.local_addr() {
             info!("serving clients on ws://{address}");
         }
-        served.push(tokio::spawn(door.clone().listen(listener)));
+        served.push(tokio::spawn(door.clone().listen(Listener::new(listener, BACKLOG))));
     }
     drop(door);
     let node = tokio::spawn(node.run());
     let keys = keys_on_disk(&config);
     let reload = Reload { args, log, requests: requests.clone(), control, visitors, keys };
-    wait_for_the_end(&mut config, &reload).await?;
+    wait_for_the_end(&mut config, &reload, &mut signals).await;
     info!("going down: saying goodbye");
     for door in served {
         door.abort();
     }
-    shut_down(&requests).await;
-    let _ = timeout(SHUTDOWN_TIME_MAX, node).await;
+    let goodbyes = async {
+        shut_down(&requests).await;
+        let _ = node.await;
+    };
+    let _ = timeout(SHUTDOWN_TIME_MAX, goodbyes).await;
     // Close frames are on their way in tasks of their own.
     tokio::time::sleep(Duration::from_millis(50)).await;
     Ok(())
@@ -127,7 +162,7 @@ async fn build(
     let settings = settings(&config.clients);
     let (store, restored) = if settings.disk { open_store(config)? } else { (None, Restored::default()) };
     let (records, sessions) = (restored.records.len(), restored.sessions.len());
-    let (router, incarnation, mesh) = if config.mesh.enabled {
+    let (router, incarnation, mesh) = if config.mesh.enabled && !waits_for_key(config, control) {
         let election = others::election(config, &key);
         let incarnation = election.incarnation();
         let mesh = others::join(config, &key, incarnation, control).await?;
@@ -178,6 +213,17 @@ fn tell_of_another_identity(config: &Config) {
     }
 }
 
+/// Whether the mesh has to wait for its key, which is said. A router that has lost it
+/// does not meet strangers with the well-known one, and serves its clients.
+fn waits_for_key(config: &Config, control: &Control) -> bool {
+    let Err(lost @ identity::Error::MeshKeyLost { .. }) = identity::read_mesh_keys(&config.mesh.key) else {
+        return false;
+    };
+    error!("{lost}");
+    control.set_warning("mesh key", Some(lost.to_string()));
+    true
+}
+
 fn open_store(config: &Config) -> Result<(Option<Store>, Restored), Failure> {
     let age_max = Duration::from_secs(config.clients.storage_max_age_s.into());
     let (store, restored) = Store::open(&config.node.data_dir, Bounds { age_max }).map_err(Failure::new)?;
@@ -206,20 +252,31 @@ fn settings(clients: &Clients) -> Settings {
     }
 }
 
+/// Whether there is anything to go on for: false if the end is asked for before. The file is read in any case later,
+/// so that SIGHUP asks for nothing here.
+async fn interfaces_are_there(config: &Config, signals: &mut Caught) -> bool {
+    let mut waiting = std::pin::pin!(wait_for_interfaces(config));
+    loop {
+        tokio::select! {
+            () = &mut waiting => return true,
+            asked = signals.next() => if matches!(asked, Asked::End) {
+                return false;
+            },
+        }
+    }
+}
+
 /// Returns when a signal, or the end of standard input where that counts, asks
 /// for the end; SIGHUP re-reads the configuration.
-async fn wait_for_the_end(config: &mut Config, reload: &Reload<'_>) -> Result<(), Failure> {
-    let listen_for = |kind| signal(kind).map_err(|error| Failure::new(format!("no signals: {error}")));
-    let mut terminate = listen_for(SignalKind::terminate())?;
-    let mut interrupt = listen_for(SignalKind::interrupt())?;
-    let mut hangup = listen_for(SignalKind::hangup())?;
+async fn wait_for_the_end(config: &mut Config, reload: &Reload<'_>, signals: &mut Caught) {
     let mut input_ends = Box::pin(input_ends(reload.args.until_input_ends));
     loop {
         tokio::select! {
-            () = &mut input_ends => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload.run(config).await,
+            () = &mut input_ends => return,
+            asked = signals.next() => match asked {
+                Asked::End => return,
+                Asked::Reload => reload.run(config).await,
+            },
         }
     }
 }
@@ -324,7 +381,7 @@ impl Reload<'_> {
 async fn shut_down(requests: &mpsc::Sender<Request>) {
     let (done, answer) = oneshot::channel();
     if requests.send(Request::Shutdown(done)).await.is_ok() {
-        let _ = timeout(SHUTDOWN_TIME_MAX, answer).await;
+        let _ = answer.await;
     }
 }
 

@@ -6,8 +6,6 @@
 //! other routers. `watch` judges and is pure; all else is sockets.
 
 #[cfg(feature = "net")]
-pub(crate) mod dial;
-#[cfg(feature = "net")]
 mod list;
 #[cfg(feature = "net")]
 mod report;
@@ -19,8 +17,6 @@ mod session;
 mod side;
 #[cfg(feature = "net")]
 mod target;
-#[cfg(feature = "net")]
-mod text;
 pub mod watch;
 #[cfg(feature = "net")]
 mod watcher;

@@ -3,8 +3,8 @@
 
 use tokio_tungstenite::tungstenite::Message;
 
-use super::dial::text;
 use super::watch::ID_PREFIX;
+use crate::dial::text;
 use crate::router::{FromServer, ToServer};
 use crate::wire::fau3d::from_router::{BadRecord, Client, FromRouter, Record, parse};
 use crate::wire::fau3d::{

@@ -14,10 +14,10 @@ use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::{self, Message};
 use tracing::{debug, warn};
 
-use super::dial::{ReadBuffer, Socket, refusal, within};
 use super::says;
 use super::side::EVENTS_MAX;
 use super::target::Target;
+use crate::dial::{ReadBuffer, Socket, refusal, within};
 use crate::router::{ToServer, UpConn, UpstreamInput};
 use crate::wire::ClientId;
 

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error;
 
-use super::dial::{Caller, ReadBuffer, Socket, upgrade};
 use crate::config::ServerUrl;
+use crate::dial::{Caller, ReadBuffer, Socket, connect_any, upgrade};
 use crate::wire::ClientId;
 
 /// A name is not looked up again before, as long as its address answers nothing.
@@ -34,8 +34,6 @@ struct Known {
     asked_at: Option<Instant>,
     /// Which one has answered last.
     good: Option<SocketAddr>,
-    /// Connections tried: each one the next address.
-    tries: usize,
 }
 
 impl Target {
@@ -67,10 +65,10 @@ impl Target {
     /// # Errors
     /// The system's.
     pub(super) async fn connect(&self) -> io::Result<TcpStream> {
-        let address = self.address().await?;
-        let stream = TcpStream::connect(address).await;
-        // A bad one is looked up anew, and the next one is tried.
-        self.known().good = stream.is_ok().then_some(address);
+        let addresses = self.addresses().await?;
+        let stream = connect_any(&addresses).await;
+        // A bad one is looked up anew.
+        self.known().good = stream.as_ref().ok().and_then(|stream| stream.peer_addr().ok());
         stream
     }
 
@@ -95,13 +93,14 @@ impl Target {
         self.known().good = None;
     }
 
-    async fn address(&self) -> io::Result<SocketAddr> {
-        if let Some(address) = self.known().next() {
-            return Ok(address);
+    /// Those to be tried, side by side.
+    async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        if let Some(addresses) = self.known().to_try() {
+            return Ok(addresses);
         }
         let _one = self.asking.lock().await;
-        if let Some(address) = self.known().next() {
-            return Ok(address);
+        if let Some(addresses) = self.known().to_try() {
+            return Ok(addresses);
         }
         let found = tokio::net::lookup_host((&*self.url.host, self.url.port)).await;
         let mut known = self.known();
@@ -116,7 +115,7 @@ impl Target {
             }
             Err(_) => {}
         }
-        known.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+        Ok(known.addresses.clone())
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -125,18 +124,14 @@ impl Target {
 }
 
 impl Known {
-    /// The address to try; `None`: to be looked up first.
-    fn next(&mut self) -> Option<SocketAddr> {
-        if self.good.is_some() {
-            return self.good;
+    /// The addresses to try; `None`: to be looked up first.
+    fn to_try(&self) -> Option<Vec<SocketAddr>> {
+        if let Some(good) = self.good {
+            return Some(vec![good]);
         }
         let is_literal = self.asked_at.is_none() && !self.addresses.is_empty();
         let is_fresh = self.asked_at.is_some_and(|at| at.elapsed() < LOOK_UP_EVERY);
-        if !is_literal && !is_fresh {
-            return None;
-        }
-        self.tries = self.tries.wrapping_add(1);
-        self.addresses.get(self.tries % self.addresses.len().max(1)).copied()
+        (is_literal || is_fresh).then(|| self.addresses.clone())
     }
 }
 
@@ -155,7 +150,7 @@ mod tests {
             ("ws://[::1]:1/x", "[::1]:1", "[::1]:1"),
         ] {
             let target = target(url);
-            assert_eq!(target.address().await.unwrap(), address.parse().unwrap());
+            assert_eq!(target.addresses().await.unwrap(), [address.parse().unwrap()]);
             assert_eq!(target.authority(), authority);
         }
         assert_eq!(target("ws://[fe80::1%br-lan]:8901").authority(), "[fe80::1]:8901");
@@ -163,20 +158,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_several_addresses_each_try_takes_the_next_until_one_answers() {
+    async fn of_several_addresses_the_one_that_answers_is_kept_until_it_is_doubted() {
         // Given a name with two addresses, of which only the second one answers,
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (good, bad) = (listener.local_addr().unwrap(), "127.0.0.1:1".parse().unwrap());
         let target = target("ws://main.lan:8901");
         *target.known() =
-            Known { addresses: vec![good, bad], asked_at: Some(Instant::now()), ..Known::default() };
-        let mut results = Vec::new();
-        for _ in 0..5 {
-            results.push(target.connect().await.is_ok());
+            Known { addresses: vec![bad, good], asked_at: Some(Instant::now()), ..Known::default() };
+        for _ in 0..2 {
+            assert_eq!(target.connect().await.unwrap().peer_addr().unwrap(), good);
+            assert_eq!(target.addresses().await.unwrap(), [good]);
         }
-        assert_eq!(results, [false, true, true, true, true]);
         target.doubt();
-        assert!(target.connect().await.is_err(), "the next one again");
+        assert_eq!(target.addresses().await.unwrap(), [bad, good], "both again");
     }
 
     #[tokio::test]

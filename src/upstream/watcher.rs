@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::{debug, info, warn};
 
-use super::dial::{ReadBuffer, refusal};
 use super::list::{List, NoList, fetch};
 use super::report::{ListReport, WatchReport};
 use super::target::Target;
 use super::watch::{ID_PREFIX, Input, Output, Settings, Watch, WatchConn};
+use crate::dial::{ReadBuffer, refusal};
 use crate::router::UpstreamInput;
 use crate::wire::ClientId;
 

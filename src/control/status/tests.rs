@@ -70,6 +70,7 @@ pub(in crate::control) fn report() -> Report {
             written_anew: 0,
         }),
         files_written: 2,
+        log_lines_dropped: 3,
         mesh: None,
         default_server: DefaultServerReport { name: "main".into(), ..DefaultServerReport::default() },
     }

@@ -9,13 +9,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tracing::info;
+use tracing::{info, warn};
 
+use super::groups;
 use crate::net::{is_link_local, is_private};
 
 /// What was found holds for so long: the library asks for each address of each
 /// interface, all at once.
 const FOUND_FOR: Duration = Duration::from_secs(1);
+/// So long after interfaces have come the library has joined there, or could not: it
+/// looks every two seconds.
+const JOINED_AFTER: Duration = Duration::from_secs(5);
 /// OpenWrt's logical networks are asked for their devices this often.
 const NETWORKS_INTERVAL: Duration = Duration::from_secs(30);
 /// The longest answer about one network that is read, in bytes.
@@ -34,6 +38,10 @@ pub(super) struct Interfaces {
 struct Found {
     devices: BTreeSet<String>,
     at: Option<Instant>,
+    /// Since when it is these.
+    since: Option<Instant>,
+    /// Those on which the group is not joined, as was said last.
+    missing: Option<BTreeSet<String>>,
     /// What the networks among the configured names are on.
     networks: BTreeMap<String, String>,
     networks_at: Option<Instant>,
@@ -49,11 +57,16 @@ impl Interfaces {
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if found.at.is_none_or(|at| at.elapsed() >= FOUND_FOR) {
             let devices = if self.configured.is_empty() { lan_now() } else { self.named(&mut found) };
-            if found.devices != devices {
-                let names: Vec<_> = devices.iter().map(String::as_str).collect();
-                info!("mDNS: on {}", if names.is_empty() { "no interface".into() } else { names.join(", ") });
+            if found.devices != devices || found.since.is_none() {
+                if devices.is_empty() {
+                    info!("mDNS: on no interface");
+                }
+                found.since = Some(Instant::now());
+                // What was said of the others is said anew.
+                found.missing = None;
             }
             (found.devices, found.at) = (devices, Some(Instant::now()));
+            found.tell();
         }
         found.devices.contains(device)
     }
@@ -66,6 +79,25 @@ impl Interfaces {
         }
         let device = |name: &String| found.networks.get(name).unwrap_or(name).clone();
         self.configured.iter().map(device).collect()
+    }
+}
+
+impl Found {
+    /// Says where it speaks and where it cannot, once that can be known and when it changes.
+    fn tell(&mut self) {
+        if self.devices.is_empty() || self.since.is_none_or(|since| since.elapsed() < JOINED_AFTER) {
+            return;
+        }
+        let missing = groups::missing(&self.devices);
+        if self.missing.as_ref() == Some(&missing) {
+            return;
+        }
+        let on: Vec<_> = self.devices.difference(&missing).map(String::as_str).collect();
+        info!("mDNS: on {}", if on.is_empty() { "no interface".into() } else { on.join(", ") });
+        if !missing.is_empty() {
+            warn!("{}", groups::text(&missing));
+        }
+        self.missing = Some(missing);
     }
 }
 

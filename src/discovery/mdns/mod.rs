@@ -7,6 +7,7 @@
 
 mod announce;
 mod daemon;
+mod groups;
 mod heard;
 mod hearing;
 mod interfaces;

@@ -265,7 +265,7 @@ mod tests {
         let door = Door::new(hall, ExtraServers::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        tokio::spawn(door.listen(listener));
+        tokio::spawn(door.listen(crate::net::Listener::new(listener, 16)));
         (client, node)
     }
 

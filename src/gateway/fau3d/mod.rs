@@ -16,13 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fau3_election::Time;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::Hall;
 use super::http::{Answer, HEAD_BYTES_MAX};
 use crate::lobby::Lobby;
+use crate::net::Listener;
 use crate::notices::{Notices, and_more};
 use crate::wire::fau3d::{ExtraServer, extra_servers_list};
 use handshake::Guest;
@@ -87,7 +88,7 @@ impl Door {
     }
 
     /// Lets clients in until the task is dropped.
-    pub async fn listen(self: Arc<Self>, listener: TcpListener) {
+    pub(crate) async fn listen(self: Arc<Self>, mut listener: Listener) {
         let mut failing = false;
         loop {
             match listener.accept().await {

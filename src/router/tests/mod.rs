@@ -4,7 +4,7 @@
 //!
 //! The table is of all rules, also of those that other places keep: `wire::...`
 //! and `gateway::...` beside their code, `tests/...` with the running program.
-//! `tests/readme.rs` sees to it that every test named here exists.
+//! `tests/readme/mod.rs` sees to it that every test named here exists.
 //!
 //! | rule | test |
 //! |---|---|

@@ -1,5 +1,8 @@
 //! A connection to a server of FAU3VOM-D: TCP, then the upgrade in a client's
-//! name. All that dials one does it here, `talk` and `listen` too.
+//! name. All that dials one does it here: the relay, and `talk` and `listen`.
+
+mod race;
+mod text;
 
 use std::time::Duration;
 
@@ -11,7 +14,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::text::TextAsBinary;
+pub(crate) use race::{connect, connect_any};
+use text::TextAsBinary;
+
 use crate::wire::ClientId;
 use crate::wire::fau3d::{FRAME_BYTES_MAX, RELAY_HEADER};
 
