@@ -94,6 +94,16 @@ fn every_page_is_read_here_and_can_be_found_from_the_readme() {
     assert!(links(PAGES[0].1).contains(&"docs/README.md".to_owned()));
 }
 
+#[test]
+fn one_thing_has_one_name() {
+    for (name, page) in PAGES {
+        let prose = prose(page).to_lowercase();
+        for other in ["default server", "legacy server"] {
+            assert!(!prose.contains(other), "{name}: '{other}' is a main server (docs/glossary.md)");
+        }
+    }
+}
+
 /// Paths in backquotes that begin as a folder of this workspace does.
 fn named_files(page: &str) -> Vec<String> {
     const FOLDERS: [&str; 8] =
