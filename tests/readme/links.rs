@@ -1,4 +1,4 @@
-//! Links, anchors, files that pages name, and by which names they call things.
+//! Links, anchors, and files that pages name.
 
 use std::path::Path;
 
@@ -125,19 +125,5 @@ fn each_place_that_is_named_exists() {
     assert!(all.len() >= 40, "the places are not found: {all:?}");
     for (name, file) in all {
         assert!(Path::new(ROOT).join(&file).exists(), "{name} names {file}, which is not there");
-    }
-}
-
-#[test]
-fn one_thing_has_one_name() {
-    for (name, page) in PAGES {
-        // What stands in backquotes is a name of the configuration's or the program's.
-        let prose = prose(page).split('`').step_by(2).collect::<String>().to_lowercase();
-        for other in ["default server", "legacy server"] {
-            assert!(
-                !prose.contains(other),
-                "{name}: it is called main server (docs/glossary.md), not {other}"
-            );
-        }
     }
 }
