@@ -7,6 +7,10 @@ mod readme;
 
 use std::process::{Command, Output};
 
+/// Commands that nobody runs as they are printed, and why. Their arguments are checked
+/// all the same.
+const NOT_RUN: [(&str, &str); 1] = [("report", "minutes; tests of its parts run it on fewer seeds")];
+
 fn fau3_sim(arguments: &[String], more: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fau3-sim")).args(arguments).args(more).output().unwrap()
 }
@@ -23,6 +27,20 @@ fn each_command_of_the_pages_is_understood() {
     }
     let wrong = fau3_sim(&["sweep".into(), "--seeds".into(), "9..3".into()], &["--help"]);
     assert_eq!(wrong.status.code(), Some(2), "this test could not fail");
+}
+
+#[test]
+fn each_command_of_the_pages_is_run_somewhere() {
+    let ci = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/run")).unwrap();
+    let run: Vec<_> = ci.lines().filter_map(|line| Some(line.rsplit_once(" simulator ")?.1)).collect();
+    assert!(run.len() >= 5, "the phases of .ci/run are not found");
+    for arguments in readme::arguments_of("fau3-sim", &["-p", "fau3-sim"]) {
+        let line = arguments.join(" ");
+        // The picture's command is run below.
+        let here = arguments[0] == "replay";
+        let known = NOT_RUN.iter().any(|(command, _)| *command == line);
+        assert!(here || known || run.contains(&line.as_str()), "nobody runs fau3-sim {line}");
+    }
 }
 
 #[test]

@@ -13,6 +13,8 @@
 mod crowd;
 mod draw;
 mod fleet;
+#[cfg(test)]
+mod picture;
 mod screen;
 mod stage;
 mod story;
