@@ -40,7 +40,7 @@ pub(super) const PROBE_MAX: Duration = Duration::from_secs(20);
 pub(super) const FRAMES_MAX: usize = 64;
 
 #[derive(Debug)]
-enum Link {
+enum Line {
     /// Dial at this moment.
     Down(Time),
     /// Give up dialling at this moment.
@@ -79,7 +79,7 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Client {
     settings: Settings,
-    link: Link,
+    link: Line,
     subscription: Option<Pending>,
     record: Option<Pending>,
     remembered: Remembered,
@@ -93,7 +93,7 @@ impl Client {
     /// Dials at once.
     pub(super) fn new(settings: Settings) -> Self {
         Self {
-            link: Link::Down(Time::ZERO),
+            link: Line::Down(Time::ZERO),
             subscription: None,
             record: None,
             remembered: Remembered::default(),
@@ -137,7 +137,7 @@ impl Client {
     /// What the socket shall do next.
     pub(super) fn poll_output(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front()?;
-        if let (Link::Up { leaving, .. }, Output::Text(_) | Output::Binary(_) | Output::Probe) =
+        if let (Line::Up { leaving, .. }, Output::Text(_) | Output::Binary(_) | Output::Probe) =
             (&mut self.link, &output)
         {
             *leaving = true;
@@ -153,16 +153,16 @@ impl Client {
     /// When [`Input::Timeout`] is to be given at the latest.
     pub(super) fn poll_timeout(&self) -> Option<Time> {
         match self.link {
-            Link::Down(until) | Link::Dialling(until) => Some(until),
-            Link::Up { leaving: true, .. } => None,
-            Link::Up { probe: Some(sent), .. } => {
+            Line::Down(until) | Line::Dialling(until) => Some(until),
+            Line::Up { leaving: true, .. } => None,
+            Line::Up { probe: Some(sent), .. } => {
                 let dues = self.pending().filter_map(|pending| match pending.stage {
                     Stage::Due(at) => Some(at),
                     _ => None,
                 });
                 dues.chain([sent + PROBE_MAX]).min()
             }
-            Link::Up { heard, probe: None, .. } => {
+            Line::Up { heard, probe: None, .. } => {
                 let dues = self.pending().filter_map(|pending| match pending.stage {
                     Stage::Due(at) => Some(at),
                     Stage::Left(at) => Some(at + RESEND_AFTER),
@@ -186,7 +186,7 @@ impl Client {
     /// Connected and, where a room was asked for, in it.
     pub(super) fn is_ready(&self) -> bool {
         let subscribed = self.subscription.as_ref().is_none_or(|pending| pending.stage == Stage::Settled);
-        matches!(self.link, Link::Up { .. }) && subscribed
+        matches!(self.link, Line::Up { .. }) && subscribed
     }
 
     fn pending(&self) -> impl Iterator<Item = &Pending> {
@@ -194,7 +194,7 @@ impl Client {
     }
 
     fn connected(&mut self, now: Time) {
-        self.link = Link::Up { heard: now, probe: None, leaving: false };
+        self.link = Line::Up { heard: now, probe: None, leaving: false };
         if let Some(room) = &self.settings.room {
             let uuid = self.chance.message_uuid();
             let mut frame = Vec::new();
@@ -207,7 +207,7 @@ impl Client {
 
     fn down(&mut self, now: Time, reason: String) {
         let wait = self.backoff.next(&mut self.chance);
-        self.link = Link::Down(now + wait);
+        self.link = Line::Down(now + wait);
         // What was meant for the old connection has no business on the new one.
         self.outputs.clear();
         self.subscription = None;
@@ -218,7 +218,7 @@ impl Client {
     }
 
     fn flushed(&mut self, now: Time) {
-        if let Link::Up { leaving, probe, .. } = &mut self.link {
+        if let Line::Up { leaving, probe, .. } = &mut self.link {
             *leaving = false;
             // The probe's time counts from when it left, too.
             *probe = probe.map(|_| now);
@@ -231,7 +231,7 @@ impl Client {
     }
 
     fn heard(&mut self, now: Time) {
-        if let Link::Up { heard, .. } = &mut self.link {
+        if let Line::Up { heard, .. } = &mut self.link {
             *heard = now;
         }
     }
@@ -239,7 +239,7 @@ impl Client {
     /// What left before the probe has arrived by now: unconfirmed, it is due.
     fn pong(&mut self, now: Time) {
         self.heard(now);
-        let Link::Up { probe, .. } = &mut self.link else { return };
+        let Line::Up { probe, .. } = &mut self.link else { return };
         let Some(sent) = probe.take() else { return };
         for pending in self.subscription.iter_mut().chain(&mut self.record) {
             if matches!(pending.stage, Stage::Left(at) if at <= sent && now.since(at) >= RESEND_AFTER) {
@@ -299,7 +299,7 @@ impl Client {
     }
 
     fn confirm(&mut self, message_uuid: &str, status: Status) {
-        if matches!(self.link, Link::Up { .. }) {
+        if matches!(self.link, Line::Up { .. }) {
             let mut frame = Vec::new();
             fau3d::confirm(&mut frame, message_uuid, status);
             self.outputs.push_back(Output::Text(frame));
@@ -309,19 +309,19 @@ impl Client {
     /// Does what is due.
     fn act(&mut self, now: Time) {
         match self.link {
-            Link::Down(until) if now >= until => {
-                self.link = Link::Dialling(now + DIAL_MAX);
+            Line::Down(until) if now >= until => {
+                self.link = Line::Dialling(now + DIAL_MAX);
                 self.outputs.push_back(Output::Dial);
             }
-            Link::Dialling(until) if now >= until => self.hang_up(now, "no answer for 5 s"),
-            Link::Up { probe: Some(sent), leaving: false, .. } if now.since(sent) >= PROBE_MAX => {
+            Line::Dialling(until) if now >= until => self.hang_up(now, "no answer for 5 s"),
+            Line::Up { probe: Some(sent), leaving: false, .. } if now.since(sent) >= PROBE_MAX => {
                 self.hang_up(now, "the router has fallen silent");
             }
-            Link::Up { .. } => {
+            Line::Up { .. } => {
                 self.send_due(now);
                 self.probe_if_needed(now);
             }
-            Link::Down(_) | Link::Dialling(_) => {}
+            Line::Down(_) | Line::Dialling(_) => {}
         }
     }
 
@@ -343,7 +343,7 @@ impl Client {
         let overdue = self
             .pending()
             .any(|pending| matches!(pending.stage, Stage::Left(at) if now.since(at) >= RESEND_AFTER));
-        if let Link::Up { heard, probe: probe @ None, leaving: false } = &mut self.link
+        if let Line::Up { heard, probe: probe @ None, leaving: false } = &mut self.link
             && (overdue || now.since(*heard) >= QUIET_MAX)
         {
             *probe = Some(now);

@@ -38,7 +38,7 @@ type Socket = Box<dial::Socket>;
 type Dial = Pin<Box<dyn Future<Output = Result<Socket, tungstenite::Error>> + Send>>;
 
 /// A client and its connection, if there is one.
-pub(super) struct Link {
+pub(super) struct ClientSocket {
     url: Url,
     client_id: ClientId,
     client: Client,
@@ -62,7 +62,7 @@ pub(super) fn seed() -> Result<u128, Error> {
     Ok(u128::from_le_bytes(bytes))
 }
 
-impl Link {
+impl ClientSocket {
     pub(super) fn new(url: Url, client_id: ClientId, settings: Settings) -> Self {
         Self {
             url,
@@ -98,7 +98,7 @@ impl Link {
     }
 
     /// Gives the client an input; what follows from it is done by
-    /// [`Link::next`].
+    /// [`ClientSocket::next`].
     pub(super) fn give(&mut self, input: Input<'_>) {
         self.client.handle(self.now(), input);
     }

@@ -17,7 +17,7 @@ use super::args::{ServerArgs, Url};
 use super::clock::WallClock;
 use super::core::{Event, Input, Invalid, Settings, Token};
 use super::error::Error;
-use super::link::{Link, seed};
+use super::link::{ClientSocket, seed};
 use super::progress::Progress;
 use crate::wire::RoomId;
 use crate::wire::fau3d::from_router::Record;
@@ -74,7 +74,7 @@ pub async fn listen(args: ListenArgs) -> Result<(), Error> {
         left: args.count,
         room,
     };
-    let mut link = Link::new(url, client_id, settings);
+    let mut link = ClientSocket::new(url, client_id, settings);
     let outcome = listen.run(&mut link).await;
     listen.notices.progress.clear();
     let ended = listen.end_stream();
@@ -105,7 +105,7 @@ struct Listen {
 }
 
 impl Listen {
-    async fn run(&mut self, link: &mut Link) -> Result<(), Stop> {
+    async fn run(&mut self, link: &mut ClientSocket) -> Result<(), Stop> {
         let mut interrupt = on(SignalKind::interrupt())?;
         let mut terminate = on(SignalKind::terminate())?;
         while self.left != Some(0) {

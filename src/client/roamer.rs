@@ -5,7 +5,7 @@
 use super::args::Url;
 use super::core::{Event, Input, Settings};
 use super::error::Error;
-use super::link::{Link, seed};
+use super::link::{ClientSocket, seed};
 use crate::wire::fau3d::from_router::Record;
 use crate::wire::{ClientId, RoomId};
 
@@ -24,7 +24,7 @@ pub(crate) enum Heard {
 
 /// A client and the routers that it may go to.
 pub(crate) struct Roamer {
-    link: Link,
+    link: ClientSocket,
     routers: Vec<Url>,
     /// Which of them it is at, or tries.
     at: usize,
@@ -49,7 +49,7 @@ impl Roamer {
         listens: bool,
     ) -> Result<Self, Error> {
         let settings = Settings { room: listens.then(|| room.clone()), listens, seed: seed()? };
-        let link = Link::new(routers[at].clone(), client_id, settings);
+        let link = ClientSocket::new(routers[at].clone(), client_id, settings);
         Ok(Self { link, routers, at, room, moving: false })
     }
 
@@ -57,7 +57,7 @@ impl Roamer {
     /// the future is dropped before that.
     ///
     /// # Errors
-    /// Where trying again is no use: see [`Link::next`], and [`Error::Invalid`].
+    /// Where trying again is no use: see [`ClientSocket::next`], and [`Error::Invalid`].
     pub(crate) async fn next(&mut self) -> Result<Heard, Error> {
         loop {
             match self.link.next().await? {

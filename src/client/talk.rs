@@ -14,7 +14,7 @@ use self::source::Source;
 use super::args::{ServerArgs, Url};
 use super::core::{Event, Settings};
 use super::error::Error;
-use super::link::{Link, seed};
+use super::link::{ClientSocket, seed};
 use super::progress::Progress;
 use super::speex_seconds;
 use crate::wire::fau3d::{self, FRAME_BYTES_MAX, Status};
@@ -73,7 +73,7 @@ pub async fn talk(args: TalkArgs) -> Result<(), Error> {
     let room = args.stream.then(|| args.server.room.clone());
     let settings = Settings { room, listens: false, seed };
     let mut talk = Talk {
-        link: Link::new(args.server.url(), client_id, settings),
+        link: ClientSocket::new(args.server.url(), client_id, settings),
         url: args.server.url(),
         room: args.server.room,
         timeout: Duration::from_secs(args.timeout_s.into()),
@@ -100,7 +100,7 @@ fn payload_bytes_max(room: &RoomId, client_id: &ClientId) -> usize {
 
 /// One run of the command.
 struct Talk {
-    link: Link,
+    link: ClientSocket,
     url: Url,
     room: RoomId,
     timeout: Duration,

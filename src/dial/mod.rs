@@ -18,7 +18,8 @@ pub(crate) use race::{connect, connect_any};
 use text::TextAsBinary;
 
 use crate::wire::ClientId;
-use crate::wire::fau3d::{FRAME_BYTES_MAX, RELAY_HEADER};
+use crate::wire::fau3d::FRAME_BYTES_MAX;
+use crate::wire::mistaken::RELAY_HEADER;
 
 /// How a client names itself (seed 000).
 const CLIENT_ID_HEADER: &str = "fau3-client-id";

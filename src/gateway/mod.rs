@@ -43,7 +43,7 @@ pub trait ClientLink: Send + Sync {
 }
 
 /// What doors tell the node.
-pub enum Event {
+pub enum DoorEvent {
     /// A client asks to be let in.
     Connect {
         /// A number from [`Hall::next_conn`].
@@ -64,7 +64,7 @@ pub enum Event {
 /// What all doors share.
 #[derive(Clone)]
 pub struct Hall {
-    events: mpsc::Sender<Event>,
+    events: mpsc::Sender<DoorEvent>,
     conns: Arc<AtomicUsize>,
     visitors: Arc<Visitors>,
 }
@@ -72,7 +72,7 @@ pub struct Hall {
 impl Hall {
     /// The doors' end and the node's.
     #[must_use]
-    pub fn new() -> (Self, mpsc::Receiver<Event>) {
+    pub fn new() -> (Self, mpsc::Receiver<DoorEvent>) {
         let (events, node) = mpsc::channel(EVENTS_WAITING_MAX);
         (Self { events, conns: Arc::default(), visitors: Arc::default() }, node)
     }
@@ -93,7 +93,7 @@ impl Hall {
 
     /// Where events go.
     #[must_use]
-    pub fn events(&self) -> &mpsc::Sender<Event> {
+    pub fn events(&self) -> &mpsc::Sender<DoorEvent> {
         &self.events
     }
 
@@ -109,7 +109,7 @@ impl Hall {
         link: Arc<dyn ClientLink>,
     ) -> Result<(), Refusal> {
         let (answer, decision) = oneshot::channel();
-        let event = Event::Connect { conn, client_id, address, link, answer };
+        let event = DoorEvent::Connect { conn, client_id, address, link, answer };
         self.events.send(event).await.map_err(|_| Refusal::ShuttingDown)?;
         decision.await.unwrap_or(Err(Refusal::ShuttingDown))
     }

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
 
-use crate::wire::fau3d::{NO_DOOR_FOR_CLIENTS, NO_SERVER_OF_ROUTERS, RELAY_HEADER};
+use crate::wire::mistaken::{NO_DOOR_FOR_CLIENTS, NO_SERVER_OF_ROUTERS, RELAY_HEADER};
 
 /// What tells a WebSocket from a raw connection, which begins at random.
 pub(super) const REQUEST: &[u8; 4] = b"GET ";

@@ -29,7 +29,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_
 use tracing::{debug, info, warn};
 
 use crate::config::DefaultServer;
-use crate::gateway::{ClientLink, Event, Hall, Visitors};
+use crate::gateway::{ClientLink, DoorEvent, Hall, Visitors};
 use crate::router::{ConnId, Input, Output, Refusal, Router, UpstreamInput};
 use crate::store::Store;
 
@@ -84,7 +84,7 @@ pub struct Node {
     store: Option<Store>,
     clock: Clock,
     identity: Identity,
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<DoorEvent>,
     visitors: Arc<Visitors>,
     has_doors: bool,
     requests: mpsc::Receiver<Request>,
@@ -163,7 +163,7 @@ impl Node {
     /// Waits for something to happen and hands it to the router.
     async fn turn(
         &mut self,
-        batch: &mut Vec<Event>,
+        batch: &mut Vec<DoorEvent>,
         departures: &mut Interval,
         looks: &mut Interval,
         timer: std::pin::Pin<&mut Sleep>,
@@ -197,14 +197,14 @@ impl Node {
         }
     }
 
-    fn take(&mut self, now: Time, event: Event) {
+    fn take(&mut self, now: Time, event: DoorEvent) {
         let input = match event {
-            Event::Connect { conn, client_id, address, link, answer } => {
+            DoorEvent::Connect { conn, client_id, address, link, answer } => {
                 self.links.insert(conn, link);
                 self.asking.insert(conn, answer);
                 Input::Connect { conn, client_id, address }
             }
-            Event::Input(input) => input,
+            DoorEvent::Input(input) => input,
         };
         if let Input::Disconnected { conn } = input {
             self.forget(conn);
@@ -335,7 +335,7 @@ impl Node {
             Output::Told { by, contact } => mesh.told(by, contact),
             Output::Uplink { keep } => mesh.keep_uplink(keep),
             Output::View(view) => {
-                let mesh_now = self.router.snapshot(self.clock.now()).mesh;
+                let mesh_now = self.router.mesh_status();
                 info!("{}", view_text(&view, mesh_now.as_ref()));
                 self.upstream.view(&view);
                 self.show_mesh();
@@ -395,7 +395,7 @@ impl Node {
 
     fn show_mesh(&mut self) {
         if let Some(mesh) = &self.mesh {
-            self.shown.mesh(&self.router, self.clock.now(), mesh);
+            self.shown.mesh(&self.router, mesh);
         }
         if let Some(name) = self.shown.renamed() {
             self.identity.name.clone_from(&name);

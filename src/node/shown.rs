@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use fau3_election::{Coordinator, Role, RouterId, ServerEntry, Time, View, Warning};
+use fau3_election::{Coordinator, Role, RouterId, ServerEntry, View, Warning};
 use tracing::{error, info, warn};
 
 use super::hosts::HostsFile;
@@ -97,8 +97,8 @@ impl Shown {
     }
 
     /// The mesh has changed: who leads, who is there, how routers are found.
-    pub(super) fn mesh(&mut self, router: &Router, now: Time, doors: &MeshSide) {
-        let Some(mesh) = router.snapshot(now).mesh else { return };
+    pub(super) fn mesh(&mut self, router: &Router, doors: &MeshSide) {
+        let Some(mesh) = router.mesh_status() else { return };
         self.names(&mesh, doors);
         self.main_node(&mesh, doors);
         self.list(&mesh, doors);

@@ -87,9 +87,9 @@ fn write_all(tasks: &Receiver<Task>, to: &mut impl Write) {
 }
 
 /// One event on its way. [`MakeWriter`] gives each its own.
-pub(super) struct Event;
+pub(super) struct Line;
 
-impl Write for Event {
+impl Write for Line {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         write_line(event);
         Ok(event.len())
@@ -104,10 +104,10 @@ impl Write for Event {
 pub(super) struct Stderr;
 
 impl MakeWriter<'_> for Stderr {
-    type Writer = Event;
+    type Writer = Line;
 
-    fn make_writer(&self) -> Event {
-        Event
+    fn make_writer(&self) -> Line {
+        Line
     }
 }
 

@@ -14,12 +14,12 @@ use super::delivery::has_room_for;
 use super::io::Output;
 use super::record::Position;
 use super::rooms::Room;
-use super::session::Link;
+use super::session::ClientConnection;
 use super::settings::{ENDINGS_MAX, SUSPECTS_MAX};
 use super::{Router, SessionKey};
 use crate::wire::Record;
 
-impl Link {
+impl ClientConnection {
     /// The record to look at next: in order, but for those that wait behind the
     /// others. `None`: there is none, or it is not its turn yet.
     pub(super) fn next_of<'a>(

@@ -7,7 +7,7 @@ use fau3_election::Time;
 
 use super::io::{CloseReason, ConnId, Output, Refusal};
 use super::mesh::Place;
-use super::session::{Link, Session};
+use super::session::{ClientConnection, Session};
 use super::settings::{
     CONTEST_PAUSE, CONTEST_WINDOW, CONTESTED_MAX, DETACHED_SESSIONS_MAX, PROBE_INTERVAL, TAKEOVERS_MAX,
     THROWN_OUT_MAX,
@@ -173,7 +173,7 @@ impl Router {
         session.version = version;
         session.place = Place::HereOrNowhere;
         session.is_held = false;
-        let mut link = Link::new(conn, block, self.now);
+        let mut link = ClientConnection::new(conn, block, self.now);
         link.schedule(self.now, session.monitor_period_s, session.ping_period_s);
         link.probe_at = self.now + PROBE_INTERVAL;
         session.link = Some(Box::new(link));

@@ -8,11 +8,11 @@ use fau3_election::Time;
 
 use super::clients::AddressBlock;
 use super::io::{CloseReason, ConnId, Output, ToClient};
-use super::session::{Departure, InFlight, Link, Wait};
+use super::session::{ClientConnection, Departure, InFlight, Wait};
 use super::settings::{FIRST_WORD_WAIT, PROBE_INTERVAL};
 use super::{Router, SessionKey};
 
-impl Link {
+impl ClientConnection {
     pub(super) fn new(conn: ConnId, block: AddressBlock, now: Time) -> Self {
         Self {
             conn,

@@ -89,7 +89,7 @@ pub struct Router {
     /// Records on their way to the disk, oldest first.
     uncommitted: VecDeque<Uncommitted>,
     save: SavePlan,
-    /// When which link needs attention ([`session::Link::timer`]).
+    /// When which link needs attention ([`session::ClientConnection::timer`]).
     timers: BTreeSet<(Time, SessionKey)>,
     outputs: VecDeque<Output>,
     /// The newest record made here.

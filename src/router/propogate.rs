@@ -13,7 +13,7 @@ use super::settings::{REMEMBERED_MAX, UNCOMMITTED_MAX};
 use super::{Router, SessionKey};
 use crate::wire::fau3d::{FRAME_BYTES_MAX, Invalid, Status, playlist_frame_bytes};
 use crate::wire::fau3e::LAMPORT_MAX;
-use crate::wire::{ClientId, Message, Record, RecordId, RoomId, Uuid, propogate_key};
+use crate::wire::{ClientId, Message, Record, RecordId, RoomId, Uuid};
 
 /// Messages taken in lately, by [`propogate_key`]; at most [`REMEMBERED_MAX`],
 /// and twice as long as records live.
@@ -93,7 +93,9 @@ impl Router {
             let reason = "the Playlist that would bring it to others is larger than a frame may be, 1 MiB";
             return self.refuse(key, Invalid { message_uuid, reason, was_confirm: false });
         }
-        let message = propogate_key(client_id, &room, &message_uuid, &payload);
+        let said =
+            Message { room, client_id: client_id.clone(), message_uuid: message_uuid.clone(), payload };
+        let message = said.key();
         if self.is_under_way(key, message) {
             self.stats.duplicates += 1;
             return;
@@ -102,7 +104,7 @@ impl Router {
             self.stats.duplicates += 1;
             return self.confirm_again(key, message, message_uuid);
         }
-        let record = self.new_record(key, message_uuid.clone(), room, payload);
+        let record = self.new_record(key, said, message);
         if self.shutting_down || !self.has_place_for(&record) {
             self.stats.records_refused += 1;
             return self.confirm(key, message_uuid, Status::SERROR);
@@ -235,35 +237,35 @@ impl Router {
         fits && self.uncommitted.len() < UNCOMMITTED_MAX && self.copies_awaited() < UNCOMMITTED_MAX
     }
 
-    fn new_record(
-        &self,
-        key: SessionKey,
-        message_uuid: Box<str>,
-        room: RoomId,
-        payload: Box<[u8]>,
-    ) -> Record {
+    /// A client's message, whose key is known, as the next record.
+    fn new_record(&self, key: SessionKey, message: Message, message_key: u128) -> Record {
         let session = &self.sessions[key];
-        let client_id = session.client_id.clone();
-        let latest = self.latest_of(&client_id).max(session.last);
-        self.make_record(latest, Message { room, client_id, message_uuid, payload })
+        let latest = self.latest_of(&session.client_id).max(session.last);
+        self.make_record(latest, message, message_key)
     }
 
     /// The next record that is made here, behind the latest one of its sender.
-    pub(super) fn make_record(&self, latest: Option<(u64, RecordId)>, message: Message) -> Record {
+    pub(super) fn make_record(
+        &self,
+        latest: Option<(u64, RecordId)>,
+        message: Message,
+        message_key: u128,
+    ) -> Record {
         let lamport = self.lamport_after(latest).max(self.lamport.saturating_add(1));
-        self.make_record_of(lamport, latest, message)
+        self.make_record_of(lamport, latest, message, message_key)
     }
 
-    /// The same for a message of an earlier time.
+    /// A record that is made here of a message of an earlier time.
     pub(super) fn make_record_of(
         &self,
         lamport: u64,
         latest: Option<(u64, RecordId)>,
         message: Message,
+        message_key: u128,
     ) -> Record {
         let id = RecordId { origin: self.origin, sequence: self.sequence + 1 };
         let lamport = if mutated!(self.settings, AllBelieved) { lamport } else { lamport.min(LAMPORT_MAX) };
-        Record::new(id, latest.map(|(_, id)| id), lamport, message)
+        Record::keyed(id, latest.map(|(_, id)| id), lamport, message, message_key)
     }
 
     /// By the mesh's clock a router that has just come, and lacks what was said before,

@@ -146,7 +146,7 @@ pub(super) enum Wait {
 
 /// The connected half of a session.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct ClientConnection {
     pub(super) conn: ConnId,
     /// Where it comes from.
     pub(super) block: AddressBlock,
@@ -225,7 +225,7 @@ pub(super) struct Session {
     pub(super) suspects: BTreeMap<Position, u32>,
     /// The connection, while there is one. Boxed: detached sessions are many
     /// and small.
-    pub(super) link: Option<Box<Link>>,
+    pub(super) link: Option<Box<ClientConnection>>,
     /// When it was detached; orders and ends those without a link.
     pub(super) detached_at: Time,
     /// The last take-overs from somebody who was alive, for telling devices that

@@ -30,12 +30,12 @@ pub struct Store {
 /// What the handle and the writer's thread share.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
-    state: Mutex<State>,
+    state: Mutex<StoreState>,
     pub(super) wake: Condvar,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct StoreState {
     /// Commits for the next transaction.
     pub(super) batch: Batch,
     /// Set once, by dropping the handle.
@@ -45,7 +45,7 @@ pub(super) struct State {
 }
 
 impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, StoreState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 use super::batch::Batch;
 use super::database::{Database, Fault, LastLife};
-use super::disk::{Shared, State, open_in};
+use super::disk::{Shared, StoreState, open_in};
 use super::files::{Files, set_aside, set_found_aside};
 use super::{Done, FILE_NAME};
 
@@ -81,7 +81,7 @@ impl<A: FnMut(Done)> Writer<A> {
     }
 
     /// How long to go on gathering; `None`: there is nothing to write.
-    fn patience(&self, state: &State) -> Option<Duration> {
+    fn patience(&self, state: &StoreState) -> Option<Duration> {
         let left = |pause: Duration, since: Option<Instant>| {
             since.map_or(Duration::ZERO, |at| pause.saturating_sub(at.elapsed()))
         };

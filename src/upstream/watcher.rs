@@ -57,8 +57,8 @@ pub(super) struct Watcher {
     router: String,
     target: Arc<Target>,
     commands: mpsc::Receiver<Command>,
-    events: mpsc::Receiver<Event>,
-    tell: mpsc::Sender<Event>,
+    events: mpsc::Receiver<Seen>,
+    tell: mpsc::Sender<Seen>,
     conns: BTreeMap<WatchConn, Conn>,
     fetching: Option<JoinHandle<()>>,
     /// The list that the router was told of.
@@ -73,7 +73,7 @@ struct Conn {
     ping: mpsc::Sender<()>,
 }
 
-enum Event {
+enum Seen {
     Watch(Input),
     /// Why a connection does not stand, for people.
     Trouble(String),
@@ -166,11 +166,11 @@ impl Watcher {
         }
     }
 
-    async fn event(&mut self, event: Event) {
+    async fn event(&mut self, event: Seen) {
         match event {
-            Event::Watch(input) => self.give(input).await,
-            Event::Trouble(text) => self.report().trouble = Some(text),
-            Event::List(list) => {
+            Seen::Watch(input) => self.give(input).await,
+            Seen::Trouble(text) => self.report().trouble = Some(text),
+            Seen::List(list) => {
                 self.fetched(list).await;
                 self.give(Input::ListDone).await;
             }
@@ -234,7 +234,7 @@ impl Watcher {
         let (target, tell) = (self.target.clone(), self.tell.clone());
         self.fetching = Some(tokio::spawn(async move {
             let list = fetch(&target).await;
-            let _ = tell.send(Event::List(list)).await;
+            let _ = tell.send(Seen::List(list)).await;
         }));
     }
 
@@ -292,23 +292,23 @@ async fn connection(
     client_id: ClientId,
     target: Arc<Target>,
     mut pings: mpsc::Receiver<()>,
-    tell: mpsc::Sender<Event>,
+    tell: mpsc::Sender<Seen>,
 ) {
     let mut socket = match target.dial(&client_id, ReadBuffer::Small).await {
         Ok(socket) => socket,
         Err(error) => {
             debug!(%client_id, "not connected to the default server: {}", refusal(&error));
-            let _ = tell.send(Event::Trouble(trouble(&error))).await;
+            let _ = tell.send(Seen::Trouble(trouble(&error))).await;
             let is_answer = matches!(error, Error::Http(_));
             let input = if is_answer { Input::Answered(conn) } else { Input::Closed(conn) };
-            return drop(tell.send(Event::Watch(input)).await);
+            return drop(tell.send(Seen::Watch(input)).await);
         }
     };
-    let _ = tell.send(Event::Watch(Input::Upgraded(conn))).await;
+    let _ = tell.send(Seen::Watch(Input::Upgraded(conn))).await;
     loop {
         tokio::select! {
             message = socket.next() => match message {
-                Some(Ok(Message::Pong(_))) => drop(tell.send(Event::Watch(Input::Pong(conn))).await),
+                Some(Ok(Message::Pong(_))) => drop(tell.send(Seen::Watch(Input::Pong(conn))).await),
                 None | Some(Ok(Message::Close(_)) | Err(_)) => break,
                 // Whatever else it says is not for a connection that only looks.
                 Some(Ok(_)) => {}
@@ -319,8 +319,8 @@ async fn connection(
             },
         }
     }
-    let _ = tell.send(Event::Trouble("it closed the connection".into())).await;
-    let _ = tell.send(Event::Watch(Input::Closed(conn))).await;
+    let _ = tell.send(Seen::Trouble("it closed the connection".into())).await;
+    let _ = tell.send(Seen::Watch(Input::Closed(conn))).await;
 }
 
 /// What people are to do about it.

@@ -3,6 +3,7 @@
 
 pub mod fau3d;
 pub mod fau3e;
+pub mod mistaken;
 mod names;
 mod record;
 mod uuid;

@@ -85,6 +85,14 @@ pub struct Message {
     pub payload: Box<[u8]>,
 }
 
+impl Message {
+    /// By what it is recognised: [`propogate_key`].
+    #[must_use]
+    pub fn key(&self) -> u128 {
+        propogate_key(&self.client_id, &self.room, &self.message_uuid, &self.payload)
+    }
+}
+
 /// What a record costs beyond its payload, in bytes: an upper estimate of its
 /// ids, names and places in tables.
 const RECORD_OVERHEAD_BYTES: usize = 384;
@@ -93,8 +101,21 @@ impl Record {
     /// A record of `message` by this id.
     #[must_use]
     pub fn new(id: RecordId, previous: Option<RecordId>, lamport: u64, message: Message) -> Self {
+        let key = message.key();
+        Self::keyed(id, previous, lamport, message, key)
+    }
+
+    /// As [`Self::new`], where the message's [`Message::key`] is known already: it takes a
+    /// look at the whole payload.
+    #[must_use]
+    pub fn keyed(
+        id: RecordId,
+        previous: Option<RecordId>,
+        lamport: u64,
+        message: Message,
+        key: u128,
+    ) -> Self {
         let Message { room, client_id, message_uuid, payload } = message;
-        let key = propogate_key(&client_id, &room, &message_uuid, &payload);
         Self { id, room, client_id, message_uuid, previous, lamport, payload, key }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-use super::kernel::{Link, Neighbour, Originator, Translation};
+use super::kernel::{Neighbour, NetLink, Originator, Translation};
 use super::mac::Mac;
 use crate::discovery::{ADDRESSES_MAX, Hint, Source, can_be_dialled};
 
@@ -18,7 +18,7 @@ const HOSTS_MAX: usize = 3;
 pub(super) struct View {
     /// The number of the mesh interface: `bat0`.
     pub(super) mesh_index: u32,
-    pub(super) links: Vec<Link>,
+    pub(super) links: Vec<NetLink>,
     pub(super) originators: Vec<Originator>,
     pub(super) translations: Vec<Translation>,
     pub(super) neighbours: Vec<Neighbour>,
@@ -97,8 +97,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn link(index: u32, address: &str, master: Option<u32>, is_mesh: bool) -> Link {
-        Link { index, name: format!("if{index}"), address: Some(mac(address)), master, is_mesh }
+    fn link(index: u32, address: &str, master: Option<u32>, is_mesh: bool) -> NetLink {
+        NetLink { index, name: format!("if{index}"), address: Some(mac(address)), master, is_mesh }
     }
 
     fn originator(address: &str, neighbour: &str) -> Originator {

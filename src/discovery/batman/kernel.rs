@@ -46,7 +46,7 @@ const NUD_NOBODY: u16 = 0x01 | 0x20 | 0x40;
 
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Link {
+pub(super) struct NetLink {
     pub(super) index: u32,
     pub(super) name: String,
     pub(super) address: Option<Mac>,
@@ -81,7 +81,7 @@ pub(super) struct Neighbour {
 }
 
 /// All interfaces.
-pub(super) fn links() -> Result<Vec<Link>, Error> {
+pub(super) fn links() -> Result<Vec<NetLink>, Error> {
     dump(&mut Socket::open(None)?, Request::new(RTM_GETLINK, NLM_F_DUMP, &[0; IFINFOMSG_LEN]), link)
 }
 
@@ -159,10 +159,10 @@ fn find(body: &[u8], fixed_len: usize, wanted: u16) -> Option<&[u8]> {
     attributes(body.get(fixed_len..)?).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
 }
 
-fn link(body: &[u8]) -> Option<Link> {
+fn link(body: &[u8]) -> Option<NetLink> {
     let get = |kind| find(body, IFINFOMSG_LEN, kind);
     let kind = get(IFLA_LINKINFO).and_then(|info| find(info, 0, IFLA_INFO_KIND)).and_then(text);
-    Some(Link {
+    Some(NetLink {
         index: u32_at(body, 4)?,
         name: text(get(IFLA_IFNAME)?)?.to_owned(),
         address: get(IFLA_ADDRESS).and_then(Mac::from_bytes),
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     #[cfg(target_endian = "little")]
     fn the_recorded_mesh_interfaces_are_among_the_candidates() {
-        let link = |index, address, master, is_mesh| Link {
+        let link = |index, address, master, is_mesh| NetLink {
             index,
             name: String::new(),
             address: Some(mac(address)),

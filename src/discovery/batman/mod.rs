@@ -32,7 +32,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use self::candidates::View;
-use self::kernel::{Batadv, Link, Originator};
+use self::kernel::{Batadv, NetLink, Originator};
 use self::mac::Mac;
 use self::socket::Error;
 use super::rarely::Rarely;
@@ -156,7 +156,7 @@ fn both(error: Error, other: &dyn fmt::Display) -> Error {
 }
 
 /// The same by the mesh's own tool, which may be allowed more than this program.
-fn by_batctl(mesh: &Link) -> Result<Vec<Originator>, String> {
+fn by_batctl(mesh: &NetLink) -> Result<Vec<Originator>, String> {
     let mut batctl = Command::new("batctl");
     batctl.args(["meshif", &mesh.name, "originators_json"]);
     batctl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());

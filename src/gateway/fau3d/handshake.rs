@@ -17,12 +17,12 @@ use tracing::debug;
 
 use super::socket::Socket;
 use super::{Door, HANDSHAKE_TIME_MAX};
-use crate::gateway::Event;
+use crate::gateway::DoorEvent;
 use crate::gateway::http::{Answer, Head, read_head, say_last};
 use crate::lobby::Place;
 use crate::router::{Input, Refusal};
 use crate::wire::ClientId;
-use crate::wire::fau3d::{NO_SERVER_OF_ROUTERS, RELAY_HEADER};
+use crate::wire::mistaken::{NO_SERVER_OF_ROUTERS, RELAY_HEADER};
 
 /// What a client calls itself by: a header, or a parameter of the request's target
 /// for browsers, which cannot set headers.
@@ -139,7 +139,7 @@ impl Guest {
             socket.serve(conn, stream, buffer, events).await;
         } else {
             // Gone between request and answer.
-            let _ = events.send(Event::Input(Input::Disconnected { conn })).await;
+            let _ = events.send(DoorEvent::Input(Input::Disconnected { conn })).await;
         }
     }
 }
@@ -260,7 +260,7 @@ mod tests {
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: abc\r\nfau3-client-id: gone\r\n\r\n";
 
     /// A door that serves, and the node's end of it.
-    async fn door() -> (TcpStream, tokio::sync::mpsc::Receiver<Event>) {
+    async fn door() -> (TcpStream, tokio::sync::mpsc::Receiver<DoorEvent>) {
         let (hall, node) = Hall::new();
         let door = Door::new(hall, ExtraServers::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -275,13 +275,13 @@ mod tests {
     async fn who_is_let_in_after_it_has_vanished_is_said_to_be_gone() {
         let (mut client, mut node) = door().await;
         client.write_all(REQUEST.as_bytes()).await.unwrap();
-        let Some(Event::Connect { conn: asked, answer, .. }) = node.recv().await else {
+        let Some(DoorEvent::Connect { conn: asked, answer, .. }) = node.recv().await else {
             panic!("the router is not asked")
         };
         drop(client);
         let _ = answer.send(Ok(()));
         let told = timeout(Duration::from_secs(10), node.recv()).await;
-        let gone = matches!(told, Ok(Some(Event::Input(Input::Disconnected { conn }))) if conn == asked);
+        let gone = matches!(told, Ok(Some(DoorEvent::Input(Input::Disconnected { conn }))) if conn == asked);
         assert!(gone, "the router keeps a client that nobody serves");
     }
 

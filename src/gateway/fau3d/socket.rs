@@ -21,7 +21,7 @@ use super::outbox::Outbox;
 use super::tails::Tails;
 use super::unfinished::Unfinished;
 use super::unsent::{keep_short, unsent_bytes};
-use crate::gateway::{ClientLink, Event};
+use crate::gateway::{ClientLink, DoorEvent};
 use crate::router::{ConnId, FrameNo, Input, ToClient};
 use crate::wire::fau3d;
 
@@ -42,11 +42,11 @@ pub(super) struct Socket {
     address: IpAddr,
     tails: Arc<Tails>,
     unfinished: Arc<Unfinished>,
-    state: Mutex<State>,
+    state: Mutex<SocketState>,
 }
 
 #[derive(Default)]
-struct State {
+struct SocketState {
     outbox: Outbox,
     /// The socket was full: the task writes on.
     blocked: bool,
@@ -68,7 +68,7 @@ impl Socket {
         Self { stream: OnceLock::new(), address, tails, unfinished, state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SocketState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -80,7 +80,7 @@ impl Socket {
     }
 
     /// Writes as much as the socket takes.
-    fn write(&self, state: &mut State) -> io::Result<()> {
+    fn write(&self, state: &mut SocketState) -> io::Result<()> {
         let Some(stream) = self.stream.get() else { return Ok(()) };
         state.blocked = false;
         while !state.outbox.is_empty() {
@@ -103,7 +103,7 @@ impl Socket {
         conn: ConnId,
         stream: TcpStream,
         early: Vec<u8>,
-        events: Sender<Event>,
+        events: Sender<DoorEvent>,
     ) {
         keep_short(&stream);
         let Ok(()) = self.stream.set(stream) else { return };
@@ -117,13 +117,13 @@ impl Socket {
             self.close(violation.code, violation.reason);
         }
         // The router lets go at once; the goodbye is the door's own affair.
-        let _ = events.send(Event::Input(Input::Disconnected { conn })).await;
+        let _ = events.send(DoorEvent::Input(Input::Disconnected { conn })).await;
         if matches!(end, Err(End::Broken)) {
             return;
         }
         let answered = tokio::time::timeout(GOODBYE, self.say_goodbye(&mut decoder)).await;
         if answered == Ok(true) {
-            let _ = events.send(Event::Input(Input::Alive { conn })).await;
+            let _ = events.send(DoorEvent::Input(Input::Alive { conn })).await;
         }
     }
 
@@ -264,16 +264,16 @@ enum End {
 struct Reader<'a> {
     socket: &'a Arc<Socket>,
     conn: ConnId,
-    events: &'a Sender<Event>,
+    events: &'a Sender<DoorEvent>,
     decoder: Decoder,
     /// The decoder's share of [`Unfinished`], in bytes.
     held: usize,
     /// An event that found no place at the node, and the bytes behind it.
-    stalled: Option<Box<(Event, Vec<u8>)>>,
+    stalled: Option<Box<(DoorEvent, Vec<u8>)>>,
 }
 
 impl<'a> Reader<'a> {
-    fn new(socket: &'a Arc<Socket>, conn: ConnId, events: &'a Sender<Event>) -> Self {
+    fn new(socket: &'a Arc<Socket>, conn: ConnId, events: &'a Sender<DoorEvent>) -> Self {
         Self { socket, conn, events, decoder: Decoder::default(), held: 0, stalled: None }
     }
 
@@ -340,7 +340,7 @@ impl<'a> Reader<'a> {
         unfinished.hold(self.conn, self.socket.address, held, || self.socket.clone())
     }
 
-    fn event(&self, chunk: &[u8], received: &Received) -> Result<Option<Event>, End> {
+    fn event(&self, chunk: &[u8], received: &Received) -> Result<Option<DoorEvent>, End> {
         let conn = self.conn;
         let body = |body| self.decoder.body(chunk, body);
         let input = match received {
@@ -359,7 +359,7 @@ impl<'a> Reader<'a> {
                 return Err(End::Closed);
             }
         };
-        Ok(Some(Event::Input(input)))
+        Ok(Some(DoorEvent::Input(input)))
     }
 }
 

@@ -146,6 +146,7 @@ impl Router {
         self.lamport_heard(record.lamport);
         self.push_on(&record, age_ms, Some(router), None);
         let is_held = self.replicate(record.clone(), age_ms, confirm);
+        #[cfg(feature = "mutants")]
         if mutated!(self.settings, BacklogAnew) && age_ms > 2_000 {
             self.take_in_anew(&record);
         }
@@ -153,6 +154,7 @@ impl Router {
     }
 
     /// A wrong variant: a default server makes a message of its own of it.
+    #[cfg(feature = "mutants")]
     fn take_in_anew(&mut self, record: &Record) {
         let message = crate::wire::Message {
             room: record.room.clone(),
@@ -161,7 +163,8 @@ impl Router {
             payload: record.payload.clone(),
         };
         if self.mesh.as_ref().is_some_and(|mesh| mesh.is_leaf()) {
-            let anew = self.make_record(None, message);
+            let key = message.key();
+            let anew = self.make_record(None, message, key);
             self.take_in_own(Arc::new(anew));
         }
     }

@@ -53,7 +53,9 @@ pub struct RouterStatus {
 }
 
 impl Router {
-    pub(in crate::router) fn mesh_status(&self) -> Option<MeshStatus> {
+    /// What this router knows of its mesh; `None`: it is in none.
+    #[must_use]
+    pub fn mesh_status(&self) -> Option<MeshStatus> {
         let mesh = self.mesh.as_ref()?;
         let (map, view) = (mesh.election.map(), mesh.election.view());
         let elsewhere: Vec<(ConnectedClient, RouterId)> = self

@@ -237,7 +237,9 @@ impl Router {
             return true; // Not for later either.
         }
         let message_uuid = self.uuid_from_server(key, &room, &client_id, &payload);
-        let record = self.make_record_of(lamport, latest, Message { room, client_id, message_uuid, payload });
+        let message = Message { room, client_id, message_uuid, payload };
+        let message_key = message.key();
+        let record = self.make_record_of(lamport, latest, message, message_key);
         if self.shutting_down || !self.has_place_for(&record) {
             return false;
         }
