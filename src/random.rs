@@ -20,7 +20,7 @@ impl Random {
         self.next() % bound
     }
 
-    /// The same for lengths and places.
+    /// Less than `bound`, as a length or a place.
     pub(crate) fn index(&mut self, bound: usize) -> usize {
         usize::try_from(self.below(bound as u64)).unwrap()
     }

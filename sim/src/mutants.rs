@@ -37,7 +37,7 @@ pub fn hunt(mutant: Mutant, seeds: u64) -> Option<Caught> {
     hunt_of(seeds, broken, is_right)
 }
 
-/// The same for a wrong variant of whole routers.
+/// Looks for the first seed that catches a wrong variant of whole routers.
 #[must_use]
 pub fn hunt_router(mutant: mesh::Mutant, seeds: u64) -> Option<Caught> {
     let above = match mutant {

@@ -73,7 +73,7 @@ pub fn sweep(plan: Plan, setup: impl Fn(u64) -> Setup + Sync, progress: impl Fn(
     sweep_of(plan, run, progress)
 }
 
-/// The same for any kind of run.
+/// Runs any kind of run for each seed of the plan, as [`sweep`] does.
 pub fn sweep_of<T: Sum>(
     plan: Plan,
     run: impl Fn(u64) -> Ran<T> + Sync,

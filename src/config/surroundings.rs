@@ -65,7 +65,7 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
-    /// The same for one of several routers on this machine: what only one of them can have
+    /// The surroundings of one of several routers on this machine: what only one of them can have
     /// is its own, and the mesh's key is the same, so that they meet.
     pub(super) fn of_instance(&self, instance: u32) -> Self {
         if instance <= 1 {

@@ -130,7 +130,7 @@ fn latency(text: &mut Text, stats: &Stats) {
     text.sample(&format!("{NAME}_count"), total);
 }
 
-/// The same metrics with storage `ram`, so that alerts need not know.
+/// What is on the disk: with storage `ram`, too, so that alerts need not know.
 fn store(text: &mut Text, report: &Report) {
     let nothing = Counters::default();
     let store = report.store.as_ref().unwrap_or(&nothing);
@@ -145,7 +145,7 @@ fn store(text: &mut Text, report: &Report) {
     text.gauge("fau3_store_failing", "1 where the latest one failed.", u8::from(store.failing));
 }
 
-/// The same metrics in a router without a mesh.
+/// What happens among routers: in one without a mesh, too.
 fn mesh(text: &mut Text, report: &Report) {
     let (stats, mesh) = (&report.router.stats, report.router.mesh.as_ref());
     let (routers, connected) = mesh.map_or((1, 0), |mesh| (mesh.routers.len(), mesh.neighbours.len()));
@@ -174,7 +174,7 @@ fn mesh(text: &mut Text, report: &Report) {
     text.counter("fau3_order_given_up_total", "Playlists sent out of order.", stats.order_given_up);
 }
 
-/// The same metrics in a router without a default server.
+/// What is known of the default server: in a router without one, too.
 fn default_server(text: &mut Text, report: &Report) {
     let server = &report.default_server;
     let reachable = server.reachable.is_some_and(|(reaches, _)| reaches);

@@ -70,7 +70,7 @@ impl NodeState {
         }
     }
 
-    /// The same with what the election keeps now.
+    /// This state with what the election keeps now in its place.
     #[must_use]
     pub fn with(self, state: &SavedState) -> Self {
         let server = |entry: &ServerEntry| SavedServer {
@@ -96,7 +96,7 @@ impl NodeState {
         self.names.iter().filter_map(bound).collect()
     }
 
-    /// The same with these names.
+    /// This state with these names in place of those it has.
     #[must_use]
     pub fn with_names(self, bound: &BTreeMap<String, RouterId>) -> Self {
         Self { names: bound.iter().map(|(name, id)| (name.clone(), id.to_string())).collect(), ..self }

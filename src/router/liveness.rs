@@ -108,7 +108,7 @@ impl Router {
         link.silent_until = None;
     }
 
-    /// The same, without a word.
+    /// The client at the other end has shown life without a word.
     pub(super) fn alive(&mut self, conn: ConnId) {
         let Some(&key) = self.by_conn.get(&conn) else { return self.rival_alive(conn) };
         self.is_alive(key);

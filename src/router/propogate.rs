@@ -71,7 +71,7 @@ pub(super) struct Uncommitted {
 enum Waiter {
     /// Its sender's newest connection, for FAU3_STORED.
     Client(ConnId),
-    /// The same, but other routers are to hold it too.
+    /// Its sender's newest connection, for FAU3_STORED, once other routers hold it too.
     Copies,
     /// Another router, for the Confirm with this MessageUuid.
     Peer(RouterId, Uuid),

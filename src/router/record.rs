@@ -168,7 +168,7 @@ impl Log {
         self.held.iter().map(|held| &held.record)
     }
 
-    /// The same as they are put on disk.
+    /// All of them as they are put on disk, oldest first.
     pub(super) fn stored(&self, now: Time) -> impl Iterator<Item = StoredRecord> {
         self.held.iter().map(move |held| StoredRecord {
             position: held.position,

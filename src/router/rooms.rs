@@ -18,7 +18,7 @@ pub(super) struct Room {
     pub(super) members: BTreeSet<SessionKey>,
     /// Its records in the order in which they came in.
     pub(super) records: BTreeMap<Position, Arc<Record>>,
-    /// The same by origin: sequence and sender.
+    /// Its records by origin: sequence and sender.
     by_origin: BTreeMap<Origin, BTreeMap<u64, ClientId>>,
 }
 

@@ -78,7 +78,7 @@ pub(super) enum Fault {
     /// The file by this name is not the one that is open: what was stored is lost
     /// with the power.
     Replaced,
-    /// The same once the way is free, and what was found there.
+    /// The file by this name was not the one that was open: the way is free now, and what was found there.
     Lost(String),
 }
 

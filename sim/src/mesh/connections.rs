@@ -19,7 +19,7 @@ use crate::engine::{Quality, nodes_of};
 /// Bytes that may be under way to one router; beyond it a frame finds no
 /// place, unless it is the only one.
 const QUEUE_BYTES_MAX: usize = 48 * 1_024;
-/// The same to the main server, over a long way.
+/// Bytes that may be under way to the main server, over a long way.
 const UPLINK_QUEUE_BYTES_MAX: usize = 192 * 1_024;
 /// What a long message is read in, in bytes.
 const PART_BYTES: usize = 4 * 1_024;

@@ -24,7 +24,7 @@ pub(super) const RESEND: Duration = Duration::from_secs(5);
 const UNCONFIRMED_MAX: usize = 5;
 /// So many of a million acts are live audio.
 const LIVE_PPM: u32 = 100_000;
-/// The same where some of it has to pass an uplink.
+/// How many of a million where some of it has to pass an uplink.
 const LIVE_OVER_UPLINK_PPM: u32 = 300_000;
 /// A line's delay each way, in microseconds.
 const LINE_US: (u64, u64) = (300, 5_000);

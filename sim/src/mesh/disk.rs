@@ -12,7 +12,7 @@ pub(super) struct Disk {
     sessions: BTreeMap<ClientId, SavedSession>,
     remembered: VecDeque<(u128, i64)>,
     top: u64,
-    /// The same clock at the newest commit, in ms.
+    /// The clock at the newest commit, in ms.
     clock_ms: i64,
     /// That clock at the start of this life.
     started_ms: i64,

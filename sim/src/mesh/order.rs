@@ -15,7 +15,7 @@ use crate::engine::nodes_of;
 /// Delivery waits so long for the speaker's previous message; a little less by the
 /// fastest clock.
 const WAIT_MIN: Duration = Duration::from_millis(1_850);
-/// The same by the slowest clock.
+/// How long delivery waits for it by the slowest clock.
 const WAIT_MAX: Duration = Duration::from_millis(2_150);
 
 /// What a listener has heard of a speaker in a room.

@@ -62,7 +62,7 @@ impl Setup {
         Self::from_seed_with(seed, Above::default())
     }
 
-    /// The same, with a default server or without.
+    /// A setup drawn from the seed, with a default server or without.
     #[must_use]
     pub fn from_seed_with(seed: u64, above: Above) -> Self {
         let mut random = Random::new(seed).child(200);

@@ -155,7 +155,7 @@ fn both(error: Error, other: &dyn fmt::Display) -> Error {
     error
 }
 
-/// The same by the mesh's own tool, which may be allowed more than this program.
+/// Originators as the mesh's own tool lists them, which may be allowed more than this program.
 fn by_batctl(mesh: &NetLink) -> Result<Vec<Originator>, String> {
     let mut batctl = Command::new("batctl");
     batctl.args(["meshif", &mesh.name, "originators_json"]);

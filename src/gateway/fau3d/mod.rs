@@ -34,7 +34,7 @@ use unfinished::Unfinished;
 pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Connections that are not clients' yet, from everywhere.
 pub const HANDSHAKES_MAX: usize = 512;
-/// The same from one address, or network of IPv6: a quarter, so that one cannot
+/// Connections that are not clients' yet from one address, or network of IPv6: a quarter, so that one cannot
 /// take them all.
 pub const HANDSHAKES_PER_ADDRESS_MAX: usize = HANDSHAKES_MAX / 4;
 /// After accept(2) failed (no descriptors left, say), before it is tried again.

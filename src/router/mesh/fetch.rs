@@ -23,7 +23,7 @@ const FETCHES_MAX: usize = 16;
 /// What one answer carries at most unless a single record is larger, in bytes.
 const ANSWER_BYTES_MAX: usize = 128 * 1024;
 
-/// The same on the way to or from a default server: two seconds of a slow one (64
+/// What one answer carries at most on the way to or from a default server: two seconds of a slow one (64
 /// kbit/s), so that it is there before it is asked for again.
 const ANSWER_BYTES_MAX_FAR: usize = 16 * 1024;
 /// What a backlog may take of the way to or from a default server, in bytes a

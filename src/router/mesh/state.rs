@@ -173,7 +173,7 @@ impl Router {
         })
     }
 
-    /// The same for the same sessions, in whatever order they were heard of.
+    /// A digest that is one for the same sessions, in whatever order they were heard of.
     fn sessions_digest(&self) -> u64 {
         let hash = |key: &SessionKey| {
             let session = &self.sessions[*key];

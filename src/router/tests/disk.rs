@@ -107,7 +107,7 @@ impl Disk {
         self.rows.values().map(|(_, stored)| stored.record.clone()).collect()
     }
 
-    /// The same as texts.
+    /// Their payloads as texts.
     pub(super) fn payloads(&self) -> Vec<String> {
         let text = |record: &Arc<Record>| String::from_utf8_lossy(&record.payload).into_owned();
         self.records().iter().map(text).collect()

@@ -19,7 +19,7 @@ use crate::wire::ClientId;
 const QUIET_MAX: Duration = Duration::from_secs(15);
 /// And given up if none comes within this.
 const SHOWS_WITHIN: Duration = Duration::from_secs(5);
-/// The same for one that has outlived an absence of the server: what lay in its
+/// Within this where the connection has outlived an absence of the server: what lay in its
 /// queues would be sent again only after twice as long as that has lasted.
 const OUTLIVED_SHOWS_WITHIN: Duration = Duration::from_millis(500);
 /// From a reset until its id connects again: it travels faster than a handshake.

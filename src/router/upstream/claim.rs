@@ -137,7 +137,7 @@ impl Router {
         may
     }
 
-    /// The same for one that is connected nowhere, in whose name the deputy speaks.
+    /// Whether this router may connect for a client that is connected nowhere, in whose name the deputy speaks.
     pub(super) fn may_speak_for(&mut self, client_id: &ClientId) -> May {
         let (now, led_since) = (self.now, self.upstream.led_since);
         match self.upstream.others.holds(client_id, now, led_since) {

@@ -208,7 +208,7 @@ impl Echoes {
         Some((echoes[other].message, echoes[other].ids.first().copied()))
     }
 
-    /// The same for a message that came over the mesh and for what the server tells
+    /// A name that is one for a message that came over the mesh and for what the server tells
     /// of it, also on routers that have but one of them; another one for the same words
     /// said again. `None`: it is not held here.
     pub(super) fn name(&self, record: &Record) -> Option<u128> {

@@ -116,7 +116,7 @@ impl Router {
         self.confirm_to_server(conn, message_uuid, status);
     }
 
-    /// The same Playlist once more, as the server sends it when a Confirm was
+    /// A Playlist once more, as the server sends it when a Confirm was
     /// lost. Its MessageUuids alone say little: it repeats them.
     fn is_known_playlist(
         &mut self,
@@ -257,7 +257,7 @@ impl Router {
         true
     }
 
-    /// The same on every router that takes the same message in, so that they
+    /// It is one on every router that takes the same message in, so that they
     /// find that it is one; another one for the same words said again.
     fn uuid_from_server(&self, key: u128, room: &RoomId, client_id: &ClientId, payload: &[u8]) -> Box<str> {
         let uuid = |nth: usize| {

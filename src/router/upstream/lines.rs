@@ -145,7 +145,7 @@ impl Carried {
         self.line.is_some() || self.suspect_since.is_some()
     }
 
-    /// The same, or there may be one soon.
+    /// The server may take a connection of this router for one, now or soon.
     pub(super) fn may_be_there(&self) -> bool {
         self.may_be_connected() || self.claim.stands()
     }
@@ -174,7 +174,7 @@ impl Router {
         }
     }
 
-    /// The same, by its session.
+    /// The client of a session is to be looked at before this input is done with.
     pub(in crate::router) fn look_at_carried_of(&mut self, key: SessionKey) {
         if self.upstream.is_legacy() {
             let client_id = self.sessions[key].client_id.clone();

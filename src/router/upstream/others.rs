@@ -20,7 +20,7 @@ const COALESCE: Duration = Duration::from_millis(20);
 /// For how long after a router is gone its connections may still stand: three
 /// of the Pings that each of them asked the server for.
 pub(super) const LINGER: Duration = Duration::from_secs(15);
-/// The same where its process has ended: then its kernel has closed them.
+/// For how long they may stand where its process has ended: then its kernel has closed them.
 const CLOSED_LINGER: Duration = Duration::from_secs(1);
 
 /// Words of a router that came so long before its beacons are of the same coming.
@@ -110,7 +110,7 @@ impl Other {
         !self.has_ended && self.is_missing(now)
     }
 
-    /// The same, or its process has ended.
+    /// It is out of reach and may be at work, or its process has ended.
     fn is_missing(&self, now: Time) -> bool {
         !self.is_over && self.gone_since.is_some_and(|since| now < since + SILENT_FOR)
     }
@@ -244,7 +244,7 @@ impl Router {
         self.tell_upstream_within(COALESCE);
     }
 
-    /// The same, of what others may tell first.
+    /// Something that they should know within this time has changed, unless others tell it first.
     pub(super) fn tell_upstream_within(&mut self, span: Duration) {
         let at = self.now + span;
         let tell_at = &mut self.upstream.others.tell_at;

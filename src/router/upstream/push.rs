@@ -220,7 +220,7 @@ impl Router {
         }
     }
 
-    /// The same, without telling the others. True if it is news.
+    /// Notes that the server has taken it in, or never will, and tells nobody. True if it is news.
     pub(super) fn note_server_has(&mut self, record: &Record) -> bool {
         let ids: Vec<_> = self.log.ids_of(record).copied().collect();
         let mut is_news = false;

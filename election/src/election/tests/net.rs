@@ -92,7 +92,7 @@ impl Net {
         }
     }
 
-    /// The same, all started, five seconds later.
+    /// A net of routers that were all started five seconds ago.
     pub(super) fn running(count: usize, list: &str) -> Self {
         let mut net = Self::new(count, list);
         (0..count).for_each(|index| net.start(index));

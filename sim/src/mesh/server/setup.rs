@@ -56,7 +56,7 @@ pub enum ServerFaultKind {
         /// Its power went.
         forgets: bool,
     },
-    /// The same for these routers only.
+    /// Nothing gets there or back, for these routers only.
     Cut {
         /// Which.
         nodes: NodeSet,

@@ -55,7 +55,7 @@ fn decode_until_wrong(bytes: &[u8], size: usize) -> (Vec<(char, Vec<u8>)>, Optio
     (out, None)
 }
 
-/// The same where all is well, or else what is wrong.
+/// The messages that are in it, or what is wrong with one.
 fn decode(bytes: &[u8], size: usize) -> Result<Vec<(char, Vec<u8>)>, Violation> {
     let (out, violation) = decode_until_wrong(bytes, size);
     violation.map_or(Ok(out), Err)
@@ -205,7 +205,7 @@ fn no_bytes_and_no_mutated_frames_make_the_decoder_panic_or_stop() {
     for _ in 0..2_000 {
         let noise = random.bytes(200);
         assert_same_in_any_pieces(&mut random, &noise);
-        // The same behind a header that is right, so that it gets further.
+        // The noise once more behind a header that is right, so that it gets further.
         assert_same_in_any_pieces(&mut random, &[frame(FINAL | TEXT, &noise), noise].concat());
         let right = conversation(&mut random).0;
         let mutated = random.mutated(&right);
