@@ -2,17 +2,20 @@
 //! What is no beacon of this mesh is counted, and not spoken of.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fau3_election::{RouterId, Time};
 use rustix::net::SendFlags;
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::address::{canonical, mapped};
 use super::api::{BeaconTarget, MeshEvent};
+use super::asked::{self, Asked, Own};
 use super::beacon::{self, BeaconKey, SEALED_MAX_BYTES, Stamp};
 use super::hub::{Hub, State};
 use super::link::Link;
@@ -35,6 +38,7 @@ pub(super) struct Datagrams {
     sockets: Vec<Socket>,
     keys: Vec<BeaconKey>,
     ways: Mutex<Ways>,
+    asked: Mutex<Asked>,
 }
 
 /// What decides which addresses are kept warm.
@@ -54,9 +58,13 @@ struct Socket {
 impl Datagrams {
     pub(super) fn new(sockets: Vec<Arc<UdpSocket>>, keys: Vec<BeaconKey>) -> Self {
         let is_ipv6 = |socket: &UdpSocket| socket.local_addr().is_ok_and(|address| address.is_ipv6());
-        let sockets =
+        let sockets: Vec<_> =
             sockets.into_iter().map(|socket| Socket { is_ipv6: is_ipv6(&socket), socket }).collect();
-        Self { sockets, keys, ways: Mutex::default() }
+        for Socket { socket, is_ipv6 } in &sockets {
+            // Where the system cannot, it chooses from which address an answer goes.
+            let _ = asked::tell(socket.as_ref(), *is_ipv6);
+        }
+        Self { sockets, keys, ways: Mutex::default(), asked: Mutex::default() }
     }
 
     /// Sends a beacon, at once or not at all.
@@ -87,7 +95,7 @@ impl Datagrams {
                     None => return,
                 },
             };
-            if !hub.may_talk_to(address.ip()) || !self.send_to(address, bytes) {
+            if !hub.may_talk_to(address.ip()) || !self.send_to(hub.now(), address, bytes) {
                 state.counts.beacons_unsent = state.counts.beacons_unsent.saturating_add(1);
             }
         }
@@ -103,7 +111,30 @@ impl Datagrams {
         deaf.filter(|link| link.uplink.is_none()).for_each(|link| link.carry(payload));
     }
 
-    fn send_to(&self, address: SocketAddr, bytes: &[u8]) -> bool {
+    /// Only who has a key and says something new may set what it asked.
+    fn note(&self, now: Time, from: SocketAddr, asked: Option<(usize, Own)>) {
+        if let Some((socket, own)) = asked {
+            self.asked().note(now, from, socket, own);
+        }
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send_to(&self, now: Time, address: SocketAddr, bytes: &[u8]) -> bool {
+        let asked = self.asked().from(now, address);
+        if let Some((number, own)) = asked
+            && let Some(Socket { socket, is_ipv6 }) = self.sockets.get(number)
+        {
+            let to = if *is_ipv6 { mapped(address) } else { address };
+            match asked::send(socket.as_ref(), bytes, to, own) {
+                Ok(()) => return true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // The own address is gone, most likely: the system chooses another one.
+                Err(_) => self.asked().forget(address),
+            }
+        }
         let of = |is_ipv6| self.sockets.iter().find(|socket| socket.is_ipv6 == is_ipv6);
         // An IPv6 socket speaks IPv4, too.
         let (socket, address) = match of(address.is_ipv6()) {
@@ -138,17 +169,17 @@ impl Datagrams {
         let mut buffer = vec![0; SEALED_MAX_BYTES + 1];
         loop {
             let received = tokio::select! {
-                received = socket.recv_from(&mut buffer) => received,
+                received = socket.async_io(Interest::READABLE, || asked::receive(socket.as_ref(), &mut buffer)) => received,
                 () = hub.closing() => return,
             };
             // Errors here are ICMP's answers to what was sent: no news.
-            if let Ok((length, from)) = received {
-                self.take(&hub, canonical(from), &buffer[..length]);
+            if let Ok((length, from, own)) = received {
+                self.take(&hub, canonical(from), own.map(|own| (number, own)), &buffer[..length]);
             }
         }
     }
 
-    fn take(&self, hub: &Hub, from: SocketAddr, bytes: &[u8]) {
+    fn take(&self, hub: &Hub, from: SocketAddr, asked: Option<(usize, Own)>, bytes: &[u8]) {
         let opened = if hub.may_talk_to(from.ip()) { beacon::open(&self.keys, bytes) } else { None };
         let mut state = hub.state();
         let Some((stamp, payload)) = opened else {
@@ -163,11 +194,13 @@ impl Datagrams {
             let peer = state.links.get(&stamp.sender).map(|link| link.peer_id);
             let is_its = peer.is_some_and(|peer| state.book.addresses(peer).any(|known| known == from));
             if is_its && state.replays.is_copy(hub.now(), &stamp, from) {
+                self.note(hub.now(), from, asked);
                 return;
             }
             state.counts.beacons_replayed = state.counts.beacons_replayed.saturating_add(1);
             return;
         }
+        self.note(hub.now(), from, asked);
         let link = state.links.get(&stamp.sender).cloned();
         if hub.leaf {
             // Beacons are nothing to it; who asks whether it is there is answered.

@@ -13,13 +13,14 @@
 //! | `uplink` | the one connection to a default server that is a fau3 node |
 //! | `dial`, `paths`, `warm`, `replay`, `beacon`, `frame`, `queue`, `crate::notices`, `crate::pulse` | the rules, pure |
 //! | `pipe`, `websocket`, `psk`, `handshake`, `link` | a connection, from the socket up |
-//! | `doors`, `datagrams`, `sockets`, `hub`, `events` | what ties them together |
+//! | `doors`, `datagrams`, `asked`, `sockets`, `hub`, `events` | what ties them together |
 //!
 //! May use libp2p, tokio and the election's types. May not know messages, the
 //! router core, or files.
 
 mod address;
 mod api;
+mod asked;
 mod beacon;
 mod datagrams;
 mod dial;

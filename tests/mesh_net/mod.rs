@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod annoyances;
+mod asked;
 mod clients;
 mod finding;
 mod keys;

@@ -14,7 +14,7 @@ const NAMED_MAX: Duration = Duration::from_secs(30);
 const OVER_MAX: Duration = Duration::from_secs(30);
 
 /// What a router says does not work: with whom or where, and of which kind.
-fn troubles(mesh: &Mesh, number: usize) -> Vec<(String, String)> {
+pub(crate) fn troubles(mesh: &Mesh, number: usize) -> Vec<(String, String)> {
     let status = mesh.router(number).status();
     let told = status["mesh"]["troubles"].as_array().expect("a list");
     let who = |trouble: &serde_json::Value| {
