@@ -33,6 +33,10 @@ pub(crate) const NUMBERS: Belief = Belief { at_once: 1 << 48, step: 4 * EPOCH_BL
 /// 67 million words from there to the end.
 pub(crate) const COUNTS: Belief = Belief { at_once: 1 << 31, step: 16, last: 3 << 30 };
 
+/// A router that was lied to word by word has numbers above those believed at once, and
+/// goes on above them after a restart: so far nobody comes by words (a million of them).
+const SAVED_ABOVE: u64 = 1 << 32;
+
 impl Belief {
     /// What is known once `heard` was heard: `heard` itself, or as much of it as is believed.
     #[must_use]
@@ -46,7 +50,8 @@ impl Belief {
     /// What is believed of what this router itself is said to have written before it
     /// lost its power: nobody else's word is there to go by.
     pub(crate) const fn of_saved(self, saved: u64) -> u64 {
-        if saved > self.at_once + self.step { self.at_once } else { saved }
+        let by_words = self.at_once + SAVED_ABOVE;
+        if saved > by_words || saved > self.last { self.at_once } else { saved }
     }
 
     /// As [`of`](Self::of), in 32 bits.

@@ -224,8 +224,9 @@ impl Election {
 
     /// As much of an epoch's number as is believed when it comes in: what stands on the
     /// map is believed already, or each look at it would go on by a step.
-    pub(super) fn believed_number(&self, number: u64) -> u64 {
-        if mutated!(self.config, AllBelieved) { number } else { NUMBERS.of(self.term.highest(), number) }
+    pub(super) fn believed_number(&self, known: u64, number: u64) -> u64 {
+        let known = known.max(self.term.highest());
+        if mutated!(self.config, AllBelieved) { number } else { NUMBERS.of(known, number) }
     }
 
     /// Notes an epoch, and keeps a block above it reserved.

@@ -287,7 +287,7 @@ impl Election {
             self.warn(Warning::StaleEpoch(epoch));
             return false;
         }
-        self.see_epoch(Some(Epoch { number: self.believed_number(epoch.number), ..epoch }));
+        self.see_epoch(Some(Epoch { number: self.believed_number(0, epoch.number), ..epoch }));
         true
     }
 

@@ -52,6 +52,8 @@ pub(super) struct Peer {
     pub(super) digest: u64,
     /// Revision of its record in the map, 0 if there is none.
     pub(super) revision: u32,
+    /// Its record says greater numbers than are believed so far.
+    pub(super) cut: bool,
     /// No record of this life older than this revision is news.
     pub(super) floor: u32,
     /// Of the record by which it was a member.
@@ -99,6 +101,7 @@ impl Peer {
             vouched: 0,
             digest: 0,
             revision: 0,
+            cut: false,
             floor: 0,
             member_revision: 0,
             heard: Time::ZERO,
@@ -155,6 +158,7 @@ impl Peer {
     pub(super) fn forget_record(&mut self) {
         self.floor = self.floor.max(self.revision);
         self.revision = 0;
+        self.cut = false;
     }
 
     /// The latest that this router heard of it.

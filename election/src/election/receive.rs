@@ -22,7 +22,8 @@ impl Election {
             && heartbeat.incarnation == peer.incarnation
             && heartbeat.sequence > peer.sequence
             && heartbeat.revision == peer.revision
-            && heartbeat.digest == digest;
+            && heartbeat.digest == digest
+            && !peer.cut;
         if same {
             peer.hear(now, heartbeat);
             peer.mismatches = 0;
@@ -62,7 +63,10 @@ impl Election {
             self.own_changed = true;
             self.deadline = self.deadline.min(now + self.config.detection());
         }
-        if heartbeat.revision > peer.revision {
+        if peer.cut && heartbeat.revision <= peer.revision && now >= peer.asked + ask_gap {
+            peer.asked = now;
+            self.request(origin, [origin].into());
+        } else if heartbeat.revision > peer.revision {
             // The record that goes with it may be on its way, or was lost.
             peer.outdated_since = peer.outdated_since.min(now);
             let ask = now >= peer.asked + ask_gap;
@@ -115,9 +119,14 @@ impl Election {
             let same = record.incarnation == peer.incarnation;
             let known = if same { peer.revision.max(peer.floor) } else { 0 };
             record.revision = COUNTS.of_u32(known, record.revision);
-            record.leading = self.believed_number(record.leading);
+            // Also of one that is no member yet more is believed with each word.
+            let known = self
+                .map
+                .get(record.origin)
+                .map_or(0, |known| known.leading.max(known.seen.map_or(0, |epoch| epoch.number)));
+            record.leading = self.believed_number(known, record.leading);
             record.seen =
-                record.seen.map(|epoch| Epoch { number: self.believed_number(epoch.number), ..epoch });
+                record.seen.map(|epoch| Epoch { number: self.believed_number(known, epoch.number), ..epoch });
         }
         record
     }
@@ -153,7 +162,7 @@ impl Election {
     fn holds(&self, bytes: &[u8]) -> bool {
         record_head(bytes).is_some_and(|(origin, incarnation, revision)| {
             let peer = self.peers.get(origin).filter(|peer| peer.incarnation == incarnation);
-            peer.is_some_and(|peer| revision <= peer.revision)
+            peer.is_some_and(|peer| revision < peer.revision + u32::from(!peer.cut))
         })
     }
 
@@ -195,6 +204,7 @@ impl Election {
         if sender == self.me || !self.admit(now, origin) {
             return;
         }
+        let said = (record.leading, record.seen);
         let record = self.believed_record(record);
         match self.compare_life(origin, record.incarnation) {
             core::cmp::Ordering::Less => {
@@ -208,9 +218,18 @@ impl Election {
         }
         let leaves = record.leaving && !mutated!(self.config, LeaveIgnored);
         let Some(peer) = self.peers.get_mut(origin) else { return };
-        if record.revision <= peer.revision || record.revision < peer.floor {
+        // The same again, of which more is believed now.
+        let goes_on = peer.cut
+            && record.revision == peer.revision
+            && self
+                .map
+                .get(origin)
+                .is_some_and(|known| known.leading < record.leading || known.seen < record.seen);
+        if (record.revision <= peer.revision && !goes_on) || record.revision < peer.floor {
             return;
         }
+        peer.cut = said != (record.leading, record.seen);
+        let is_cut = peer.cut;
         peer.revision = record.revision;
         peer.outdated_since = Time::MAX;
         self.own_changed |= core::mem::take(&mut peer.unanswered);
@@ -224,6 +243,11 @@ impl Election {
         self.note_name(&record);
         self.map.insert(record);
         self.map_changed = true;
+        if is_cut {
+            // Until all of it is believed, word by word: routers that meet agree on an
+            // epoch also where one of them was lied to.
+            self.request(sender, [origin].into());
+        }
     }
 
     /// Room for a router in the table; false, said loudly, if there is none.

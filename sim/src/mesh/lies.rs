@@ -1,6 +1,7 @@
 //! A router that says extreme numbers over its connections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use fau3::router::Input;
 use fau3::wire::fau3e::{self, Message, Playlist, Stream, UpstreamState};
@@ -13,6 +14,8 @@ use crate::faults::{FaultKind, extreme};
 
 /// From which child of the seed the lies are drawn, so that nothing else moves.
 const LIES: u64 = 3_000;
+/// The rest is said so often to each: what is answered to it would bring more of it.
+const INTERVAL: Duration = Duration::from_millis(500);
 /// A room in which nobody is, and who speaks there.
 const NOWHERE: (&str, &str) = ("nowhere", "nobody");
 
@@ -32,6 +35,12 @@ impl World {
         message: Result<Message, fau3e::Invalid>,
     ) -> Result<Message, fau3e::Invalid> {
         let Ok(Message::State(mut state)) = message else { return message };
+        state.clock_ms = extreme(&mut Random::new(self.setup.seed).child(LIES).child(self.now.as_micros()));
+        let lie = fau3e::decode(&fau3e::encode(&Message::State(state)));
+        if self.lied_at.get(&(from, to)).is_some_and(|at| self.now < *at + INTERVAL) {
+            return lie;
+        }
+        self.lied_at.insert((from, to), self.now);
         let seed = self.now.as_micros() << 8 | (from << 4 | to) as u64;
         let mut random = Random::new(self.setup.seed).child(LIES).child(seed);
         let router = self.machines[from].id;
@@ -40,8 +49,7 @@ impl World {
             self.tally.words += 1;
             self.feed(to, Input::FromPeer { router, message });
         }
-        state.clock_ms = extreme(&mut random);
-        fau3e::decode(&fau3e::encode(&Message::State(state)))
+        lie
     }
 }
 

@@ -24,6 +24,8 @@ mod server;
 mod setup;
 mod tally;
 
+use std::collections::BTreeMap;
+
 use fau3::router::{ConnId, Input, Output, Router, ToClient};
 use fau3_election::Time;
 
@@ -119,6 +121,8 @@ pub struct World {
     lives: Vec<Option<Time>>,
     /// The moment at which everything was as it must be, and what was sent by then.
     rest: Option<(Time, Vec<(u64, u64)>)>,
+    /// When a router that says extreme numbers last did, and to whom.
+    lied_at: BTreeMap<(usize, usize), Time>,
     /// When anyone last heard a message.
     heard_at: Time,
     is_over: bool,
@@ -156,6 +160,7 @@ impl World {
             apart_until: vec![vec![Time::MAX; routers]; routers],
             lives: vec![None; routers],
             rest: None,
+            lied_at: BTreeMap::new(),
             heard_at: Time::ZERO,
             is_over: false,
             notes: None,
