@@ -12,13 +12,13 @@ use crate::mesh_net::routers::{Mesh, new_key};
 const HEARTBEATS: u64 = 60;
 const HEARTBEATS_MAX: Duration = Duration::from_secs(60);
 
-/// Lets in what answers what went out, of UDP.
+/// Lets in what answers what went out; nobody connects from outside, either.
 const GUARD: &str = "table inet guard {
     counter answers { }
     chain in {
         type filter hook input priority 0;
         udp dport 8902 ct state established counter name answers accept
-        udp dport 8902 drop
+        meta l4proto { tcp, udp } th dport 8902 drop
     }
 }
 ";
