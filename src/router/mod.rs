@@ -152,7 +152,8 @@ impl Router {
         let origin = Origin { router: election.id(), incarnation: election.incarnation() };
         let mut router = Self::new(origin, settings, restored);
         router.mesh = Some(Box::new(Mesh::new(election)));
-        router.lamport_heard(router.lamport);
+        let lamport = std::mem::take(&mut router.lamport);
+        router.lamport_heard(lamport);
         router.elect(fau3_election::Input::Timeout);
         router
     }

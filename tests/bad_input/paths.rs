@@ -124,13 +124,13 @@ fn what_listen_saves_stays_in_its_folder_whatever_clients_call_themselves() {
 fn a_file_that_is_no_mesh_key_is_refused_with_what_to_do_and_is_left_as_it_is() {
     let dir = TempDir::new("no-key");
     let at = |name: &str| dir.path().join(name).display().to_string();
-    fs::write(at("empty"), "").unwrap();
+    fs::write(at("short"), "abc\n").unwrap();
     fs::write(at("three"), format!("{0}\n{0}\n{0}\n", "ab".repeat(32))).unwrap();
     for (path, wanted) in [
         ("/etc/passwd".to_owned(), "is no mesh key"),
         ("/dev/zero".to_owned(), "larger than 65536 bytes; is that the right file?"),
         (at("."), "Is a directory"),
-        (at("empty"), "is no mesh key"),
+        (at("short"), "is no mesh key"),
         (at("three"), "more than two keys"),
     ] {
         // Given a router on free ports whose key is some other file,

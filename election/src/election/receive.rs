@@ -162,7 +162,7 @@ impl Election {
     fn holds(&self, bytes: &[u8]) -> bool {
         record_head(bytes).is_some_and(|(origin, incarnation, revision)| {
             let peer = self.peers.get(origin).filter(|peer| peer.incarnation == incarnation);
-            peer.is_some_and(|peer| revision < peer.revision + u32::from(!peer.cut))
+            peer.is_some_and(|peer| revision < peer.revision || revision == peer.revision && !peer.cut)
         })
     }
 

@@ -114,6 +114,13 @@ impl Said {
         self.brought_at.keys().fold(0, |set, node| set | 1 << node)
     }
 
+    /// Whether a client brought it to this router before any other router told of it: it
+    /// made a record of its own, which nobody else need have seen yet.
+    pub(super) fn took_itself(&self, node: usize) -> bool {
+        let (brought_at, came_at) = (self.brought_at.get(&node), self.came_at.get(&node));
+        brought_at.is_some_and(|brought| came_at.is_none_or(|came| brought <= came))
+    }
+
     pub(super) fn payload_bytes(&self) -> usize {
         self.payload.len()
     }

@@ -15,9 +15,7 @@ use crate::faults::{FaultKind, extreme};
 /// From which child of the seed the lies are drawn, so that nothing else moves.
 const LIES: u64 = 3_000;
 /// The rest is said so often to each: what is answered to it would bring more of it.
-const INTERVAL: Duration = Duration::from_millis(500);
-/// Lives that never were: what is held of each is told in every State.
-const LIVES: u64 = 4;
+const INTERVAL: Duration = Duration::from_secs(2);
 /// A room in which nobody is, and who speaks there.
 const NOWHERE: (&str, &str) = ("nowhere", "nobody");
 
@@ -57,8 +55,7 @@ impl World {
 
 /// Of a life that never was, and of a room where nobody is.
 fn words(router: fau3_election::RouterId, random: &mut Random) -> Vec<Message> {
-    let life = random.below(LIVES);
-    let incarnation = Incarnation { counter: extreme(&mut Random::new(life)) as u32, random: life };
+    let incarnation = Incarnation { counter: extreme(random) as u32, random: random.bits() };
     let origin = Origin { router, incarnation };
     let id = |random: &mut Random| RecordId { origin, sequence: extreme(random) };
     let (Ok(room), Ok(client_id)) = (RoomId::new(NOWHERE.0), ClientId::new(NOWHERE.1)) else {

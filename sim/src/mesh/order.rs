@@ -161,7 +161,7 @@ impl World {
             let behind = &ledger.said[*behind];
             let came_first = behind.came_at.get(&node).is_none_or(|at| *at <= came_at + WAIT_MAX);
             came_first
-                && self.takers(behind).any(|taker| {
+                && self.takers(behind).chain(behind.took_itself(node).then_some(node)).any(|taker| {
                     let taken_at = behind.brought_at.get(&taker);
                     let knew =
                         said.came_at.get(&taker).zip(taken_at).is_some_and(|(came, taken)| came <= taken);

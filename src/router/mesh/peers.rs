@@ -30,6 +30,8 @@ pub(super) struct Peer {
     /// The newest of each origin that was sent to it. What it says may be
     /// older than what is on the way to it.
     sent: BTreeMap<Origin, u64>,
+    /// How far its clock is ahead of this router's own, in ms, as it said last.
+    pub(super) ahead_ms: u64,
     /// The hash of all sessions that it knows.
     pub(super) digest: u64,
     /// When it was last asked for all of its State.
@@ -95,6 +97,14 @@ impl Peers {
         let neighbour =
             |(router, peer): (&RouterId, &Peer)| Neighbour { router: *router, contact: peer.contact.clone() };
         self.0.iter().filter(|(_, peer)| with_leaves || !peer.leaf).map(neighbour).collect()
+    }
+
+    /// How far ahead half of them say to be, and two at least, in ms: no word of one
+    /// alone.
+    pub(super) fn most_ahead_ms(&self) -> u64 {
+        let mut ahead: Vec<u64> = self.0.values().map(|peer| peer.ahead_ms).collect();
+        ahead.sort_unstable_by(|a, b| b.cmp(a));
+        ahead.get(1.max(ahead.len() / 2)).copied().unwrap_or(0)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = RouterId> + '_ {

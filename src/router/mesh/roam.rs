@@ -20,7 +20,7 @@ use crate::wire::fau3e::{COUNTS, SessionState, SessionVersion, TIMES};
 use fau3_election::RouterId;
 
 /// Less is the way between two routers.
-const CLOCK_JUMP_MIN: Duration = Duration::from_secs(1);
+pub(super) const CLOCK_JUMP_MIN: Duration = Duration::from_secs(1);
 
 /// Where a session's client is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,10 +50,12 @@ impl Router {
 
     /// A record of this Lamport time is known. The mesh's clock is never behind it: who
     /// hears that clock gives the same sender's next message a later time, also where
-    /// this record has yet to come.
+    /// this record has yet to come. One that is not believed moves nothing: else all that
+    /// is said from then on would be of one time, and in no order.
     pub(in crate::router) fn lamport_heard(&mut self, lamport: u64) {
-        self.lamport = self.lamport.max(lamport);
-        let jump_ms = self.mesh.as_mut().map_or(0, |mesh| mesh.clock.heard(self.now, lamport));
+        let jump_ms = self.mesh.as_mut().map_or(0, |mesh| mesh.clock.heard(self.now, lamport, 0));
+        let believed = if self.mesh.is_some() { lamport.min(self.mesh_clock_ms()) } else { lamport };
+        self.lamport = self.lamport.max(believed);
         self.attachments_move_with_the_clock(jump_ms);
     }
 
@@ -157,7 +159,7 @@ impl Router {
         if ahead_ms > TIMES.step {
             return false;
         }
-        let jump_ms = self.mesh.as_mut().map_or(0, |mesh| mesh.clock.heard(self.now, latest_ms));
+        let jump_ms = self.mesh.as_mut().map_or(0, |mesh| mesh.clock.heard(self.now, latest_ms, 0));
         self.attachments_move_with_the_clock(jump_ms);
         true
     }

@@ -193,7 +193,11 @@ impl Router {
         let now = self.now;
         let Some(mesh) = &mut self.mesh else { return };
         let sessions = std::mem::take(&mut state.sessions);
-        let jump_ms = mesh.clock.heard(now, state.clock_ms);
+        if let Some(peer) = mesh.peers.get_mut(router) {
+            peer.ahead_ms = state.clock_ms.saturating_sub(now.as_millis());
+        }
+        let backed_ms = now.as_millis().saturating_add(mesh.peers.most_ahead_ms());
+        let jump_ms = mesh.clock.heard(now, state.clock_ms, backed_ms);
         let behind_ms = mesh.clock.now(now).saturating_sub(state.clock_ms);
         let mut under_way_ms = 0;
         if let Some(peer) = mesh.peers.get_mut(router) {
