@@ -8,15 +8,16 @@ const COUNT: (u64, u64) = (1, 3);
 /// Shortest and longest one, in ms.
 const LENGTH_MS: (u64, u64) = (1_000, 20_000);
 
-/// Draws when somebody says extreme numbers, and in whose name: beside the other faults
+/// Draws when somebody says extreme numbers, and in whose name, one router's: beside the other faults
 /// of a run, which stay as they are.
 #[must_use]
 pub fn words(nodes: usize, end: Time, mut random: Random) -> Vec<Fault> {
     let count = random.between(COUNT.0, COUNT.1);
+    // Of one router: what a second one says beside it is more than anybody is promised.
+    let node = random.below(nodes as u64) as usize;
     let draw = |_| {
         let length_ms = random.between(LENGTH_MS.0, LENGTH_MS.1).min(end.as_millis());
         let from_ms = random.below(end.as_millis() - length_ms + 1);
-        let node = random.below(nodes as u64) as usize;
         let (from, until) = (Time::from_millis(from_ms), Time::from_millis(from_ms + length_ms));
         Fault { from, until, kind: FaultKind::Words { node } }
     };
