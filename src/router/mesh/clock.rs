@@ -30,6 +30,11 @@ impl MeshClock {
         now.as_millis().saturating_add(self.ahead_ms).min(TIMES.last)
     }
 
+    /// How far it is ahead of the router's own, in ms.
+    pub(super) fn ahead_ms(&self) -> u64 {
+        self.ahead_ms
+    }
+
     /// Another router's clock was heard, and most say no less than `backed_ms`, which is
     /// believed whatever it is. Says by how much this one has jumped, in ms: by as much
     /// as is believed, so that nobody refuses what it says next.

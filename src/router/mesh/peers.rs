@@ -107,6 +107,11 @@ impl Peers {
         ahead.get(1.max(ahead.len() / 2)).copied().unwrap_or(0)
     }
 
+    /// Those whose clock is further ahead than that, in ms, as they said last.
+    pub(super) fn ids_ahead_of(&self, ahead_ms: u64) -> impl Iterator<Item = RouterId> + '_ {
+        self.0.iter().filter(move |(_, peer)| peer.ahead_ms > ahead_ms).map(|(id, _)| *id)
+    }
+
     pub(super) fn ids(&self) -> impl Iterator<Item = RouterId> + '_ {
         self.0.keys().copied()
     }

@@ -256,6 +256,13 @@ impl Router {
             return;
         }
         mesh.compare_at = now + COMPARE_INTERVAL;
+        let half_believed: Vec<RouterId> = mesh.peers.ids_ahead_of(mesh.clock.ahead_ms()).collect();
+        for router in half_believed {
+            // Its clock is followed step by step, and what clients did by it is not known here yet.
+            self.stats.states_asked += 1;
+            self.tell_peer(router, Arc::new(Message::AskState));
+        }
+        let Some(mesh) = &mut self.mesh else { return };
         self.origins.forget(now, self.settings.storage_age_max.saturating_mul(2), &self.origin);
         let is_idle = std::mem::replace(&mut mesh.compared, held) == held;
         if is_idle && now.since(mesh.compared_at) < IDLE_INTERVAL {
