@@ -88,7 +88,7 @@ fn the_design_s_file_holds_the_defaults_it_states() {
     // Given the file of DESIGN.md, in which all but six values are the defaults.
     let config = read(DESIGN, &[]);
     assert_eq!(warnings(DESIGN), [""; 0]);
-    // Then five are as given,
+    // Then they are as given,
     let mut expected = Config::defaults(&around());
     assert_eq!(config.node.name, "router-a");
     assert_eq!(config.clients.allow_client[0].as_str(), "AA:BB:CC:DD:EE:FF");
@@ -103,6 +103,7 @@ fn the_design_s_file_holds_the_defaults_it_states() {
     expected.clients.allow_client.clone_from(&config.clients.allow_client);
     expected.mesh.peer.clone_from(&config.mesh.peer);
     expected.default_server.url.clone_from(&config.default_server.url);
+    expected.default_server.is_configured = true;
     expected.extra_servers.clone_from(&config.extra_servers);
     assert_eq!(config, expected);
 }
@@ -330,7 +331,7 @@ fn the_default_server_s_url_has_a_scheme_a_host_and_a_port() {
 #[test]
 fn a_default_server_without_url_is_warned_about() {
     let told = warnings("config default_server 'default_server'\n\toption name 'main'\n");
-    assert!(told[0].starts_with("f:2: default_server: no url is given"), "{told:?}");
+    assert!(told[0].starts_with("f:1: default_server: no url is given"), "{told:?}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ const SEEDS_BELOW_MAIN: u64 = if cfg!(debug_assertions) { 8 } else { 40 };
 /// Minutes with an outage in each.
 const OUTAGES: u64 = if cfg!(debug_assertions) { 4 } else { 60 };
 /// Within so many seeds each wrong variant is caught; the commonest within few.
-const HUNTED_SEEDS: u64 = 96;
+const HUNTED_SEEDS: u64 = if cfg!(debug_assertions) { 96 } else { 1_000 };
 
 /// Runs seeds below `until`: none may break a rule, and each of what `happened`
 /// counts must have happened, or the rule about it was not tried.
@@ -126,6 +126,7 @@ fn wrong_variants_of_the_router_are_caught() {
         Mutant::ReplicatedNotRemembered,
         Mutant::OrderNotWaited,
         Mutant::AttachmentByArrival,
+        Mutant::AllBelieved,
         Mutant::BacklogUnpaced,
     ];
     for mutant in Mutant::ALL {

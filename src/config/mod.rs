@@ -297,10 +297,13 @@ impl Config {
         self.default_server.is_configured = new.default_server.is_configured;
     }
 
-    /// All of it as sections of UCI, for [`uci::print`].
+    /// All of it as sections of UCI, for [`uci::print`]; without that of a default server
+    /// where there is none, which would name one.
     #[must_use]
     pub fn sections(&self) -> Vec<uci::Section> {
-        SECTIONS.iter().flat_map(|spec| sections_of(spec, self)).collect()
+        let is_there =
+            |spec: &&SectionSpec| spec.name != table::DEFAULT_SERVER || self.default_server.is_configured;
+        SECTIONS.iter().filter(is_there).flat_map(|spec| sections_of(spec, self)).collect()
     }
 }
 

@@ -2,7 +2,7 @@
 //! replaces what was given before, `list` adds to it, an empty value is none.
 
 use super::diagnostic::{Diagnostic, Errors, Origin, Warning, nearest};
-use super::table::{OptionSpec, SECTIONS, SectionSpec, Shape, options};
+use super::table::{DEFAULT_SERVER, OptionSpec, SECTIONS, SectionSpec, Shape, options};
 use super::uci::{self, Section, shown};
 use super::{Address, Config, Scheme, Surroundings};
 use std::path::Path;
@@ -85,6 +85,8 @@ struct Reader {
     defaults: Config,
     /// From where each value given last came, for what is wrong only together.
     origins: Vec<(String, Origin)>,
+    /// From where the section `default_server` came, which says something by being there.
+    default_server: Option<Origin>,
     warnings: Told,
     errors: Told,
 }
@@ -96,6 +98,7 @@ impl Reader {
             config: defaults.clone(),
             defaults,
             origins: Vec::new(),
+            default_server: None,
             warnings: Told::default(),
             errors: Told::default(),
         }
@@ -132,6 +135,9 @@ impl Reader {
                     let message = format!("begun in line {line} already; both are read as one section");
                     self.warn(&at(section.line), spec.name, message);
                 }
+            }
+            if spec.name == DEFAULT_SERVER {
+                self.default_server.get_or_insert(at(section.line));
             }
             self.gather_section(spec, section, &at, &mut gathered);
         }
@@ -190,6 +196,9 @@ impl Reader {
             match find_set(set) {
                 Err(message) => self.fail(&Origin::Set, "", message),
                 Ok((section, option, value)) => {
+                    if section.name == DEFAULT_SERVER {
+                        self.default_server.get_or_insert(Origin::Set);
+                    }
                     let is_list = option.shape != Shape::One;
                     let given = gathered.of(section, option);
                     self.give(given, is_list, value.to_owned(), Origin::Set);
@@ -314,8 +323,7 @@ impl Reader {
     /// What no option is wrong in by itself.
     fn check_whole(&mut self) {
         self.leave_out_covered();
-        let is_configured = self.origins.iter().any(|(known, _)| known.starts_with("default_server."));
-        self.config.default_server.is_configured = is_configured;
+        self.config.default_server.is_configured = self.default_server.is_some();
         let Config { node, clients, mesh, default_server, .. } = &self.config;
         let console = node.console.iter().map(|address| (address, "node.console"));
         let clients = clients.listen.iter().map(|address| (address, "clients.listen"));
@@ -335,8 +343,7 @@ impl Reader {
                 failures.push((origin, *option, message));
             }
         }
-        let server = self.origins.iter().find(|(known, _)| known.starts_with("default_server."));
-        let server = server.map(|(_, origin)| origin.clone());
+        let server = self.default_server.clone();
         let is_in_mesh = default_server.url.as_ref().is_some_and(|url| url.scheme != Scheme::Ws);
         let doubt = match (node.name == default_server.name, default_server.url.is_some()) {
             (false, false) => {
@@ -356,7 +363,7 @@ impl Reader {
             self.fail(&origin, option, message);
         }
         if let (Some(origin), Some(message)) = (server, doubt) {
-            self.warn(&origin, "default_server", message.to_owned());
+            self.warn(&origin, DEFAULT_SERVER, message.to_owned());
         }
     }
 }

@@ -116,6 +116,9 @@ const HOSTS_FILE: Maybe<FilePath> = Maybe { kind: PATH, nothing: ["off", ""] };
 const CONSOLE: Maybe<Parsed<Address>> = Maybe { kind: LISTEN, nothing: ["off", ""] };
 const SERVER: Maybe<Parsed<ServerUrl>> = Maybe { kind: URL, nothing: ["", ""] };
 
+/// The section that says something by being there.
+pub(super) const DEFAULT_SERVER: &str = "default_server";
+
 /// Everything that `/etc/config/fau3` may hold, in the order in which it is printed.
 pub static SECTIONS: &[SectionSpec] = &[
     SectionSpec {
@@ -164,7 +167,7 @@ pub static SECTIONS: &[SectionSpec] = &[
         ],
     },
     SectionSpec {
-        name: "default_server",
+        name: DEFAULT_SERVER,
         is_repeated: false,
         options: &[
             one!(default_server.name, Live, ROUTER_NAME),

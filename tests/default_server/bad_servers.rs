@@ -23,7 +23,8 @@ fn what_is_no_websocket_is_named_with_what_to_check() {
         (Answer::Proper, "HTTP 400"),
         (Answer::Redirect("http://10.0.0.1/".into()), "go to http://10.0.0.1/"),
         (Answer::Garbage, "no WebSocket"),
-        (Answer::Body("<html>a printer</html>".into()), "a printer"),
+        (Answer::Body("<html>a printer</html>".into()), "HTTP 200 OK: a page"),
+        (Answer::Body("a printer".into()), "HTTP 200 OK: a printer"),
     ] {
         // A proper server whose id header is lost on the way answers 400.
         let upgrade = if upgrade == Answer::Proper { Answer::Status(400) } else { upgrade };

@@ -99,7 +99,7 @@ pub(crate) fn long_samples() -> Vec<String> {
     samples.extend(["/a".repeat(2_047) + "b", "/".repeat(4_096)]);
     let text = [
         "[::]:9999",
-        "192.168.1.1:8902",
+        "192.168.1.1:8910", // No other option's.
         "router-b.lan:8902",
         "ws://10.0.0.1:8901",
         "AA:BB:CC:DD:EE:FF",

@@ -33,7 +33,7 @@ enum Command {
     #[command(after_help = "Example: fau3-sim mesh replay --seed 7")]
     Replay(Replay),
     /// Wrong variants of the router: which rule catches each, and how soon
-    #[command(after_help = "Example: fau3-sim mesh mutants --seeds 400")]
+    #[command(after_help = "Example: fau3-sim mesh mutants --seeds 1000")]
     Mutants(Mutants),
 }
 
@@ -124,7 +124,7 @@ struct Outages {
 #[derive(Debug, Args)]
 struct Mutants {
     /// A variant that survives so many seeds has survived
-    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 }
 
