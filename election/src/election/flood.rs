@@ -80,9 +80,6 @@ impl Election {
             return;
         }
         let Some(record) = self.map.get(origin) else { return };
-        if self.peers.get(origin).is_some_and(|peer| peer.cut) {
-            return; // Who asks gets it once all of it is believed here.
-        }
         let datagram = encode_record(self.me, record);
         if own {
             self.counters.records += 1;
@@ -93,9 +90,9 @@ impl Election {
     }
 
     /// Sends on what members' records have come in, each once, to those that
-    /// cannot hear their origin. What is believed only in part is not what they said.
+    /// cannot hear their origin.
     pub(super) fn relay(&mut self) {
-        let pending = self.peers.iter().filter(|peer| peer.unrelayed && peer.member && !peer.cut);
+        let pending = self.peers.iter().filter(|peer| peer.unrelayed && peer.member);
         let pending: Vec<(RouterId, RouterId)> = pending.map(|peer| (peer.id, peer.from)).collect();
         for (origin, from) in pending {
             if let Some(peer) = self.peers.get_mut(origin) {

@@ -63,7 +63,8 @@ impl Election {
             self.own_changed = true;
             self.deadline = self.deadline.min(now + self.config.detection());
         }
-        if peer.cut && heartbeat.revision <= peer.revision && now >= peer.asked + ask_gap {
+        // Whoever says less than is held of it never said that: the maps are compared.
+        if peer.cut && heartbeat.revision == peer.revision && now >= peer.asked + ask_gap {
             peer.asked = now;
             self.request(origin, [origin].into());
         } else if heartbeat.revision > peer.revision {
