@@ -139,7 +139,11 @@ impl Shown {
         let is_own = |conflict: &&Conflict| {
             conflict.name == self.identity.name && [conflict.owner, conflict.claimed_by].contains(&me)
         };
-        if self.name_is_default && seen.conflicts.iter().any(|conflict| is_own(&conflict)) {
+        // Also where the others have done so already: which one of all is last is chance.
+        let gave_way = mesh.routers.iter().any(|router| {
+            router.router != me && *router.name == names::with_id(&self.identity.name, router.router)
+        });
+        if self.name_is_default && (gave_way || seen.conflicts.iter().any(|conflict| is_own(&conflict))) {
             let name = names::with_id(&self.identity.name, me);
             info!(
                 "another router has the name {} by default, too: this one is {name} from now on",

@@ -12,7 +12,8 @@ use super::super::harness::secs;
 use super::net::{MeshNet, R};
 use crate::router::Input;
 use crate::wire::fau3e::{
-    Holding, Message, Playlist, SessionState, SessionVersion, State, Stream, UpstreamState, decode, encode,
+    Holding, LAMPORT_MAX, Message, Playlist, SessionState, SessionVersion, State, Stream, UpstreamState,
+    decode, encode,
 };
 use crate::wire::{self, ClientId, Origin, Record, RecordId, RoomId, Settled};
 
@@ -137,6 +138,18 @@ fn a_clock_and_a_lamport_time_at_the_bound_are_counted_on_from_and_refused_by_no
         assert_eq!(before, after, "{most}");
         assert_eq!(net.router(R(1)).stats().records_replicated, net.router(R(2)).stats().records_replicated);
         assert!(net.router(R(1)).stats().records_replicated > 0, "{most}");
+    }
+}
+
+#[test]
+fn a_lamport_time_that_is_not_believed_leaves_in_order_what_is_said_later() {
+    // Given a record from the end of time,
+    let (net, _) = after_lies(&[[1, 2, u64::MAX, 4, 5, 6]]);
+    // then those who have it count on from their clock, not from there, where all would
+    // be of one time.
+    for at in [0, 1] {
+        let router = net.router(R(at));
+        assert!(router.lamport < LAMPORT_MAX && router.lamport <= router.mesh_clock_ms(), "{at}");
     }
 }
 
