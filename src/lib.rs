@@ -18,7 +18,6 @@ mod dial;
 pub mod discovery;
 #[cfg(feature = "net")]
 pub mod failure;
-#[cfg(feature = "net")]
 pub mod gateway;
 #[cfg(feature = "net")]
 pub mod identity;

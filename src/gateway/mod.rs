@@ -5,112 +5,17 @@
 //! To add a protocol: a folder here that calls [`Hall`], and a line in the node's
 //! list of doors.
 
+pub mod call;
+#[cfg(feature = "net")]
 pub mod fau3d;
+#[cfg(feature = "net")]
+mod hall;
+#[cfg(feature = "net")]
 pub(crate) mod http;
+#[cfg(feature = "net")]
 mod visitors;
 
+#[cfg(feature = "net")]
+pub use hall::{ClientLink, DoorEvent, EVENTS_WAITING_MAX, Hall};
+#[cfg(feature = "net")]
 pub use visitors::Visitors;
-
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use tokio::sync::{mpsc, oneshot};
-
-use crate::router::{ConnId, FrameNo, Input, Refusal, ToClient};
-use crate::wire::ClientId;
-
-/// What waits between the doors and the router, over all clients. A door whose
-/// event finds no place stops reading from its client until there is one.
-pub const EVENTS_WAITING_MAX: usize = 1_024;
-
-/// The router's end of a client's connection. None of its methods blocks.
-pub trait ClientLink: Send + Sync {
-    /// Takes a frame to be sent with the next [`Self::flush`]. The first one is
-    /// number 1.
-    fn send(&self, frame: ToClient);
-    /// Takes a probe to be sent behind all frames before it; its answer is
-    /// [`Input::Pong`].
-    fn probe(&self, probe: u32);
-    /// Ends the connection once what was sent before is out, with a code and a
-    /// line of text.
-    fn close(&self, code: u16, reason: &'static str);
-    /// Sends as much as the socket takes now; the rest follows by itself.
-    fn flush(&self);
-    /// The newest frame that has left the socket buffer, and whether there are
-    /// more to watch.
-    fn departed(&self) -> (Option<FrameNo>, bool);
-}
-
-/// What doors tell the node.
-pub enum DoorEvent {
-    /// A client asks to be let in.
-    Connect {
-        /// A number from [`Hall::next_conn`].
-        conn: ConnId,
-        /// Who it says it is.
-        client_id: ClientId,
-        /// Where it comes from.
-        address: IpAddr,
-        /// Through which it is reached from then on.
-        link: Arc<dyn ClientLink>,
-        /// The router's decision.
-        answer: oneshot::Sender<Result<(), Refusal>>,
-    },
-    /// Something that the router takes as it is.
-    Input(Input),
-}
-
-/// What all doors share.
-#[derive(Clone)]
-pub struct Hall {
-    events: mpsc::Sender<DoorEvent>,
-    conns: Arc<AtomicUsize>,
-    visitors: Arc<Visitors>,
-}
-
-impl Hall {
-    /// The doors' end and the node's.
-    #[must_use]
-    pub fn new() -> (Self, mpsc::Receiver<DoorEvent>) {
-        let (events, node) = mpsc::channel(EVENTS_WAITING_MAX);
-        (Self { events, conns: Arc::default(), visitors: Arc::default() }, node)
-    }
-
-    /// A number that no other connection has: they would have to come at a
-    /// million a second for more than an hour to use up those of a 32-bit
-    /// router, and one that old is long gone.
-    #[must_use]
-    pub fn next_conn(&self) -> ConnId {
-        ConnId(self.conns.fetch_add(1, Ordering::Relaxed) as u64)
-    }
-
-    /// Which pages may come, and who was turned away before the router was asked.
-    #[must_use]
-    pub fn visitors(&self) -> &Arc<Visitors> {
-        &self.visitors
-    }
-
-    /// Where events go.
-    #[must_use]
-    pub fn events(&self) -> &mpsc::Sender<DoorEvent> {
-        &self.events
-    }
-
-    /// Asks the router to let a client in.
-    ///
-    /// # Errors
-    /// Why it does not.
-    pub async fn connect(
-        &self,
-        conn: ConnId,
-        client_id: ClientId,
-        address: IpAddr,
-        link: Arc<dyn ClientLink>,
-    ) -> Result<(), Refusal> {
-        let (answer, decision) = oneshot::channel();
-        let event = DoorEvent::Connect { conn, client_id, address, link, answer };
-        self.events.send(event).await.map_err(|_| Refusal::ShuttingDown)?;
-        decision.await.unwrap_or(Err(Refusal::ShuttingDown))
-    }
-}

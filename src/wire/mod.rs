@@ -1,6 +1,7 @@
 //! Messages as types: what stands on the wire, parsed and printed, and nothing
 //! else. Knows no socket, no clock, no session and no router.
 
+pub mod call;
 pub mod fau3d;
 pub mod fau3e;
 pub mod mistaken;
