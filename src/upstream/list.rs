@@ -5,15 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use fau3_election::{LIST_MAX_ENTRIES, NAME_MAX_BYTES, RouterId, ServerEntry};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use libp2p_identity::PeerId;
 use serde::Deserialize;
+use tokio::io::AsyncWriteExt as _;
 
+use super::answer::{self, NoAnswer};
 use super::target::Target;
 use crate::discovery::believable_name;
 use crate::identity::router_of;
@@ -70,30 +66,16 @@ pub(super) async fn fetch(target: &Target) -> Result<List, NoList> {
     parse(&body)
 }
 
-async fn body(target: &Target) -> Result<Bytes, NoList> {
+async fn body(target: &Target) -> Result<Vec<u8>, NoList> {
     let not_given = |error: &dyn fmt::Display| NoList::NotGiven(error.to_string());
-    let stream = target.connect().await.map_err(|error| not_given(&error))?;
-    let handshake = http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|error| not_given(&error))?;
-    let request = Request::get(PATH)
-        .header(HOST, target.authority())
-        .header(CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| not_given(&error))?;
-    let exchange = async {
-        let answer = sender.send_request(request).await.map_err(|error| not_given(&error))?;
-        if answer.status() != StatusCode::OK {
-            return Err(NoList::NotGiven(format!("HTTP {}", answer.status())));
-        }
-        let body = Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await;
-        Ok(body.map_err(|error| NoList::Broken(error.to_string()))?.to_bytes())
-    };
-    let mut connection = std::pin::pin!(connection);
-    let mut exchange = std::pin::pin!(exchange);
-    tokio::select! {
-        biased;
-        body = &mut exchange => body,
-        _ = &mut connection => exchange.await,
+    let mut stream = target.connect().await.map_err(|error| not_given(&error))?;
+    let request = format!("GET {PATH} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", target.authority());
+    stream.write_all(request.as_bytes()).await.map_err(|error| not_given(&error))?;
+    match answer::read(&mut stream, BODY_BYTES_MAX).await {
+        Ok(answer) if answer.status == 200 => Ok(answer.body),
+        Ok(answer) => Err(NoList::NotGiven(format!("HTTP {}", answer.status))),
+        Err(error @ NoAnswer::TooLong(_)) => Err(NoList::Broken(error.to_string())),
+        Err(error) => Err(not_given(&error)),
     }
 }
 
