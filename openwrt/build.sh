@@ -132,8 +132,8 @@ bring_tools() {
 flags() {
   local tools=$work/tools
   echo "-C link-self-contained=no -C target-feature=+crt-static" \
-    "-C relocation-model=static -C force-unwind-tables=no -Z location-detail=none" \
-    "-C llvm-args=-enable-machine-outliner=never --cfg sha2_backend_soft=\"compact\"" \
+    "-C relocation-model=static -C force-unwind-tables=no -Z location-detail=none -Z fmt-debug=shallow" \
+    "-C no-vectorize-loops -C no-vectorize-slp -C llvm-args=-enable-machine-outliner=never --cfg sha2_backend_soft=\"compact\"" \
     "--remap-path-prefix=$top/=" "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}/registry/src/=/" \
     "--remap-path-prefix=$tools/root/usr/lib/rustlib/src/rust/=/" "--remap-path-prefix=$tools/root/usr/src/=/"
 }

@@ -20,6 +20,8 @@ pub mod discovery;
 pub mod failure;
 pub mod gateway;
 #[cfg(feature = "net")]
+mod http;
+#[cfg(feature = "net")]
 pub mod identity;
 #[cfg(feature = "net")]
 mod lobby;

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::{Control, Status, Unanswered, metrics, page};
 use crate::config::Address;
 use crate::gateway::Visitors;
-use crate::gateway::http::{self, Answer, Head};
+use crate::http::{self, Answer, Head};
 use crate::net::{Listener, refused};
 use crate::node::Report;
 

@@ -11,8 +11,6 @@ pub mod fau3d;
 #[cfg(feature = "net")]
 mod hall;
 #[cfg(feature = "net")]
-pub(crate) mod http;
-#[cfg(feature = "net")]
 mod visitors;
 
 #[cfg(feature = "net")]

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::http::{Answer, Head};
+use crate::http::{Answer, Head};
 
 /// Domains that no public name server answers for: OpenWrt's own, multicast
 /// DNS (RFC 6762), and what is reserved for homes (RFC 8375) and for private

@@ -8,14 +8,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
 use futures_util::{Sink as _, Stream as _};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::StatusCode;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config, client_async_with_config};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use crate::http::{Answer, Head, read_head, say_last, upgrade};
 use crate::wire::mistaken::{NO_DOOR_FOR_CLIENTS, NO_SERVER_OF_ROUTERS, RELAY_HEADER};
 
 /// What tells a WebSocket from a raw connection, which begins at random.
@@ -46,24 +45,35 @@ fn config() -> WebSocketConfig {
 }
 
 /// Upgrades a connection that the other side opened.
-pub(super) async fn accept(socket: TcpStream) -> io::Result<WebSocket> {
-    let accepted = Box::pin(accept_hdr_async_with_config(socket, answer, Some(config()))).await;
-    accepted.map(WebSocket::new).map_err(io_error)
+pub(super) async fn accept(mut socket: TcpStream) -> io::Result<WebSocket> {
+    let mut behind = Vec::new();
+    let answer = match read_head(&mut socket, &mut behind).await {
+        Ok(Some(head)) => judge(&head),
+        Ok(None) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(answer) => Err(answer),
+    };
+    match answer {
+        Ok(answer) => socket.write_all(&answer.print(false, false)).await?,
+        Err(answer) => {
+            say_last(&mut socket, &answer, true).await;
+            return Err(io::Error::new(io::ErrorKind::InvalidData, answer.text()));
+        }
+    }
+    let messages = WebSocketStream::from_partially_read(socket, behind, Role::Server, Some(config()));
+    Ok(WebSocket::new(messages.await))
 }
 
-/// Whoever takes this port for that of a server of FAU3VOM-D is told better.
-#[expect(clippy::result_large_err, reason = "the library's")]
-fn answer(request: &Request, response: Response) -> Result<Response, ErrorResponse> {
-    let names_itself = request.headers().contains_key(CLIENT_ID_FIELD)
-        || request.uri().query().is_some_and(|query| query.contains(CLIENT_ID_FIELD));
-    let why = match request.headers().contains_key(RELAY_HEADER) {
-        true => NO_SERVER_OF_ROUTERS,
-        false if names_itself => NO_DOOR_FOR_CLIENTS,
-        false => return Ok(response),
-    };
-    let mut refusal = ErrorResponse::new(Some(why.to_owned()));
-    *refusal.status_mut() = StatusCode::MISDIRECTED_REQUEST;
-    Err(refusal)
+/// Whoever takes this port for that of a server of FAU3VOM-D, or of a page, is told better.
+fn judge(head: &Head) -> Result<Answer, Answer> {
+    if head.all(RELAY_HEADER).next().is_some() {
+        return Err(Answer::line(421, NO_SERVER_OF_ROUTERS));
+    }
+    let is_client =
+        head.all(CLIENT_ID_FIELD).next().is_some() || head.path_and_query().1.contains(CLIENT_ID_FIELD);
+    if is_client || !upgrade::is_wanted(head) {
+        return Err(Answer::line(421, NO_DOOR_FOR_CLIENTS));
+    }
+    upgrade::accept(head)
 }
 
 /// What a router without a name is asked for.

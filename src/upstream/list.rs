@@ -9,9 +9,9 @@ use libp2p_identity::PeerId;
 use serde::Deserialize;
 use tokio::io::AsyncWriteExt as _;
 
-use super::answer::{self, NoAnswer};
 use super::target::Target;
 use crate::discovery::believable_name;
+use crate::http::fetched::{self, NoAnswer};
 use crate::identity::router_of;
 
 /// Where the list is (seed 000).
@@ -71,7 +71,7 @@ async fn body(target: &Target) -> Result<Vec<u8>, NoList> {
     let mut stream = target.connect().await.map_err(|error| not_given(&error))?;
     let request = format!("GET {PATH} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", target.authority());
     stream.write_all(request.as_bytes()).await.map_err(|error| not_given(&error))?;
-    match answer::read(&mut stream, BODY_BYTES_MAX).await {
+    match fetched::read(&mut stream, BODY_BYTES_MAX).await {
         Ok(answer) if answer.status == 200 => Ok(answer.body),
         Ok(answer) => Err(NoList::NotGiven(format!("HTTP {}", answer.status))),
         Err(error @ NoAnswer::TooLong(_)) => Err(NoList::Broken(error.to_string())),

@@ -6,7 +6,6 @@
 //! other routers. `watch` judges and is pure; all else is sockets.
 
 #[cfg(feature = "net")]
-mod answer;
 #[cfg(feature = "net")]
 mod list;
 #[cfg(feature = "net")]

@@ -89,6 +89,37 @@ async fn what_has_no_key_at_all_never_hears_more_than_24_random_bytes() {
     assert_eq!(refusal(&mut router).await, Refusal::OtherKey);
 }
 
+/// What a request at the port of the mesh is answered.
+async fn asked(router: &Router, request: &str) -> String {
+    let mut socket = TcpStream::connect(router.address()).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut heard = [0; 1_024];
+    let length = socket.read(&mut heard).await.unwrap();
+    String::from_utf8_lossy(&heard[..length]).into_owned()
+}
+
+#[tokio::test]
+async fn a_web_socket_of_the_mesh_is_answered_as_one_of_clients_is_and_others_are_told_where_to_go() {
+    let router = Router::start(settings()).await;
+    let upgrade =
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let wanted = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    let version = "Sec-WebSocket-Version: 13\r\n";
+    for (request, says) in [
+        (format!("GET / HTTP/1.1\r\n{upgrade}{version}\r\n"), wanted),
+        (format!("GET / HTTP/1.0\r\n{upgrade}{version}\r\n"), "set the proxy between to 1.1"),
+        (format!("GET / HTTP/1.1\r\n{upgrade}\r\n"), "version 13"),
+        (format!("GET / HTTP/1.1\r\nfau3-client-id: a\r\n{upgrade}{version}\r\n"), "clients.listen"),
+        (format!("GET /?fau3-client-id=a HTTP/1.1\r\n{upgrade}{version}\r\n"), "clients.listen"),
+        (format!("GET / HTTP/1.1\r\nfau3-relay: 1\r\n{upgrade}{version}\r\n"), "fau3://HOST:8902"),
+        ("GET /index.html HTTP/1.1\r\n\r\n".to_owned(), "clients.listen"),
+    ] {
+        let answer = asked(&router, &request).await;
+        assert!(answer.contains(says), "{request}: {answer}");
+    }
+}
+
 #[tokio::test]
 async fn the_well_known_key_is_used_on_the_lan_only() {
     let mut router = Router::start(settings()).await;

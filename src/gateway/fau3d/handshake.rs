@@ -12,13 +12,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
 use super::socket::Socket;
 use super::{Door, HANDSHAKE_TIME_MAX};
 use crate::gateway::DoorEvent;
-use crate::gateway::http::{Answer, Head, read_head, say_last};
+use crate::http::{Answer, Head, read_head, say_last, upgrade};
 use crate::lobby::Place;
 use crate::router::{Input, Refusal};
 use crate::wire::ClientId;
@@ -98,22 +97,22 @@ impl Guest {
             self.door.turned_away(self.address, None, &stranger.reason());
             stranger.answer()
         })?;
-        let is_upgrade = head.has("Connection", "upgrade") && head.has("Upgrade", "websocket");
-        match (&*head.method, head.path_and_query().0) {
-            ("GET", _) if is_upgrade => upgrade(head).inspect_err(|answer| {
-                self.door.turned_away(self.address, None, answer.text());
-            }),
+        if upgrade::is_wanted(head) {
+            let turned_away = |answer: &Answer| self.door.turned_away(self.address, None, answer.text());
+            return client_of(head).inspect_err(turned_away);
+        }
+        Err(match (&*head.method, head.path_and_query().0) {
             ("GET" | "HEAD", EXTRA_SERVERS_PATH) => {
-                Err(Answer::new(200, "application/json", self.door.servers.body()))
+                Answer::new(200, "application/json", self.door.servers.body())
             }
             ("GET" | "HEAD", "/") => {
-                Err(no_websocket("this port speaks WebSocket (FAU3VOM-D), not plain HTTP"))
+                upgrade::wanted("this port speaks WebSocket (FAU3VOM-D), not plain HTTP")
             }
-            _ => Err(Answer::line(
+            _ => Answer::line(
                 404,
                 "nothing is here: connect a WebSocket to any path with GET, or GET /fau3vom/GetExtraServersList",
-            )),
-        }
+            ),
+        })
     }
 
     /// Asks the router, says what it decided, and serves the client if it may come
@@ -156,51 +155,19 @@ fn has_gone(stream: &TcpStream) -> bool {
         && asked[0].revents().intersects(closed)
 }
 
-/// Checks all that a request to become a WebSocket needs (RFC 6455, section 4.2).
-fn upgrade(head: &Head) -> Result<Upgrade, Answer> {
-    if !head.is_1_1 {
-        return Err(no_websocket(
-            "a WebSocket needs HTTP/1.1, and this request came as HTTP/1.0: set the proxy between to 1.1",
-        ));
-    }
+/// Checks all that a request to become a client's WebSocket needs.
+fn client_of(head: &Head) -> Result<Upgrade, Answer> {
     if head.all(RELAY_HEADER).next().is_some() {
         return Err(Answer::line(421, NO_SERVER_OF_ROUTERS));
     }
+    let mut answer = upgrade::accept(head)?;
     let client_id = client_id(head).map_err(|reason| Answer::line(400, &reason))?;
-    let mut versions = head.all("Sec-WebSocket-Version");
-    if versions.next() != Some(b"13") {
-        let answer = Answer::line(426, "this port speaks WebSocket version 13 (RFC 6455) only");
-        return Err(answer.with("Sec-WebSocket-Version", "13"));
-    }
-    let mut answer = Answer::switching()
-        .with("Upgrade", "websocket")
-        .with("Connection", "Upgrade")
-        .with("Sec-WebSocket-Accept", accept_key(head)?);
     // In other capitals it is another one to a browser.
     let offered = head.tokens("Sec-WebSocket-Protocol").find(|it| it.eq_ignore_ascii_case(SUB_PROTOCOL));
     if let Some(offered) = offered {
         answer = answer.with("Sec-WebSocket-Protocol", offered.to_owned());
     }
     Ok(Upgrade { client_id, answer })
-}
-
-/// What proves that the upgrade was understood (RFC 6455, section 4.2.2). Real
-/// devices send keys of other lengths than the RFC's 16 bytes: taken as well.
-fn accept_key(head: &Head) -> Result<String, Answer> {
-    let mut keys = head.all("Sec-WebSocket-Key");
-    let reason = match (keys.next(), keys.next()) {
-        (Some(key), None) if !key.is_empty() && key.is_ascii() => return Ok(derive_accept_key(key)),
-        (None, _) => "the header Sec-WebSocket-Key is missing",
-        (Some(_), Some(_)) => "the header Sec-WebSocket-Key is there twice; send it once",
-        (Some(_), None) => {
-            "the header Sec-WebSocket-Key is empty or not ASCII; send 16 random bytes in base64"
-        }
-    };
-    Err(Answer::line(400, reason))
-}
-
-fn no_websocket(text: &str) -> Answer {
-    Answer::line(426, text).with("Upgrade", "websocket")
 }
 
 /// The client's id, from the header or else from the target.

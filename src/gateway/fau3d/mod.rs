@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::Hall;
-use super::http::{Answer, HEAD_BYTES_MAX};
+use crate::http::{Answer, HEAD_BYTES_MAX};
 use crate::lobby::Lobby;
 use crate::net::Listener;
 use crate::notices::{Notices, and_more};

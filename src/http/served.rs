@@ -1,5 +1,5 @@
-//! HTTP/1 as far as doors need it: the head of a request, and a short answer.
-//! Knows nothing of what is asked.
+//! The side that is asked: the head of a request, and a short answer. Knows nothing of
+//! what is asked.
 //!
 //! Fields' names are sent as the standards spell them (`Sec-WebSocket-Accept`): they
 //! have no case (RFC 9110, section 5.1), but there are devices that compare bytes.

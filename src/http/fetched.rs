@@ -1,6 +1,5 @@
 //! The answer to one HTTP request on a connection of its own (RFC 9112): its head read
-//! by `httparse`, its body as far as there is one. A whole HTTP client would be a
-//! twentieth of a router's package.
+//! by `httparse`, its body as far as there is one.
 
 use std::fmt;
 
@@ -15,14 +14,14 @@ const FRAMING_BYTES_MAX: usize = 16 * 1024;
 
 /// A status and the body with it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
 }
 
 /// Why there is none.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// It came, or was announced, with more than so many bytes.
     TooLong(usize),
     /// Nothing that could be read; one line.
@@ -56,7 +55,10 @@ enum Length {
 ///
 /// # Errors
 /// See [`NoAnswer`].
-pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S, body_max: usize) -> Result<Answer, NoAnswer> {
+pub(crate) async fn read<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    body_max: usize,
+) -> Result<Response, NoAnswer> {
     let mut bytes = Vec::new();
     loop {
         let count = stream.read_buf(&mut bytes).await.map_err(|error| error.to_string())?;
@@ -73,7 +75,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S, body_max: usize) 
 }
 
 /// `None`: more is needed.
-fn parse(bytes: &[u8], is_end: bool, body_max: usize) -> Result<Option<Answer>, NoAnswer> {
+fn parse(bytes: &[u8], is_end: bool, body_max: usize) -> Result<Option<Response>, NoAnswer> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Response::new(&mut fields);
     let start = match head.parse(bytes).map_err(|error| format!("it is no HTTP: {error}"))? {
@@ -92,7 +94,7 @@ fn parse(bytes: &[u8], is_end: bool, body_max: usize) -> Result<Option<Answer>, 
         Length::ToTheEnd if rest.len() > body_max => return Err(NoAnswer::TooLong(body_max)),
         Length::ToTheEnd => is_end.then(|| rest.to_vec()),
     };
-    Ok(body.map(|body| Answer { status, body }))
+    Ok(body.map(|body| Response { status, body }))
 }
 
 fn length(fields: &[httparse::Header<'_>]) -> Result<Length, String> {
@@ -131,15 +133,15 @@ mod tests {
     use super::*;
 
     /// As it comes in all pieces there are.
-    fn whole(bytes: &[u8], is_end: bool) -> Result<Option<Answer>, NoAnswer> {
+    fn whole(bytes: &[u8], is_end: bool) -> Result<Option<Response>, NoAnswer> {
         for end in 0..bytes.len() {
             assert_eq!(parse(&bytes[..end], false, 100).unwrap_or(None), None, "{end}");
         }
         parse(bytes, is_end, 100)
     }
 
-    fn hello() -> Option<Answer> {
-        Some(Answer { status: 200, body: b"hello".into() })
+    fn hello() -> Option<Response> {
+        Some(Response { status: 200, body: b"hello".into() })
     }
 
     #[test]
