@@ -24,7 +24,7 @@ const DOUBT: Duration = Duration::from_secs(1);
 /// Coming so late, this process stood still itself, and knows nothing.
 const STOOD_STILL: Duration = Duration::from_secs(1);
 
-/// A default server that sends nothing for so many checks is gone: two seconds
+/// A main server that sends nothing for so many checks is gone: two seconds
 /// at the usual 250 ms. Nothing that is lost on the way once or twice is.
 const SILENT_CHECKS: u32 = 8;
 /// But never sooner: TCP sends again after 200 ms, then after 400.
@@ -34,7 +34,7 @@ const SILENT_MIN: Duration = Duration::from_secs(1);
 const IN_DOUBT: Duration = Duration::from_millis(500);
 /// And more often.
 const ASK_IN_DOUBT: Duration = Duration::from_millis(100);
-/// A default server acknowledges each so many bytes: a segment that has much to
+/// A main server acknowledges each so many bytes: a segment that has much to
 /// say over 3 KiB/s hears from it in time.
 const SEEN_EVERY_BYTES_BY_LEAF: usize = 4 * 1_024;
 
@@ -43,7 +43,7 @@ const SEEN_EVERY_BYTES_BY_LEAF: usize = 4 * 1_024;
 pub enum Pace {
     /// Between two routers, whose beacons say more, and sooner.
     Usual,
-    /// To a default server, which sends no beacons: asked this often.
+    /// To a main server, which sends no beacons: asked this often.
     Watching(Duration),
     /// From a router that watches like that.
     Watched,
@@ -52,7 +52,7 @@ pub enum Pace {
 /// What is known of the other side.
 #[derive(Debug)]
 pub struct Pulse {
-    /// Set on the way to a default server.
+    /// Set on the way to a main server.
     watch: Option<Watch>,
     /// The other side watches: it sends something all the time, and judges by itself
     /// whether anything comes back.
@@ -107,7 +107,7 @@ impl Pulse {
         }
     }
 
-    /// A wrong variant: a default server is gone after so much silence.
+    /// A wrong variant: a main server is gone after so much silence.
     #[cfg(feature = "mutants")]
     pub fn patient_for(&mut self, silence: Duration) {
         if let Some(watch) = &mut self.watch {

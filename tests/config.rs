@@ -356,7 +356,7 @@ fn a_router_whose_name_is_the_default_server_s_is_it_and_needs_no_url() {
     assert!(warnings(file).is_empty(), "{:?}", warnings(file));
     assert!(read(file, &[]).is_default_server() && !read("", &[]).is_default_server());
     let told = warnings(&format!("{file}\toption url 'fau3://main.example.org:8902'\n"));
-    assert!(told[0].contains("this router is the default server itself"), "{told:?}");
+    assert!(told[0].contains("this router is the main server itself"), "{told:?}");
 }
 
 #[test]

@@ -176,7 +176,7 @@ fn a_router_with_the_name_that_main_servers_have_by_default_is_none_without_a_se
     wait_for("it to lead its mesh, as any router that is alone", PATIENCE, || {
         mode() == Some("server".into())
     });
-    assert!(!program.stderr().contains("this router is the default server"), "{}", program.stderr());
+    assert!(!program.stderr().contains("this router is the main server"), "{}", program.stderr());
 }
 
 #[test]

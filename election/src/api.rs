@@ -23,17 +23,17 @@ pub enum Input<'a> {
     /// The other side closed its last connection (FIN or RST; not our own
     /// time-out, not a duplicate): its link is gone at once.
     Closed(RouterId),
-    /// Whether this router itself reaches the default server. Counts for the
+    /// Whether this router itself reaches the main server. Counts for the
     /// component only while this router is the deputy.
     DefaultServer(bool),
-    /// This router has stopped looking for the default server: what it said
+    /// This router has stopped looking for the main server: what it said
     /// is void.
     DefaultServerUnwatched,
     /// The UCI file's list was read again; gets number 0.
     ListConfigured(&'a [ServerEntry]),
     /// This router has another name from now on.
     Renamed(&'a str),
-    /// The default server's list was fetched. Only the deputy gives it the
+    /// The main server's list was fetched. Only the deputy gives it the
     /// next number, if it differs; elsewhere it is ignored.
     ListFetched(&'a [ServerEntry]),
     /// The state of [`Output::Persist`] with this ticket is on flash. Also to
@@ -74,7 +74,7 @@ pub enum Role {
     /// No one leads that this router knows of: it listens after its start, or
     /// waits for its state to reach flash.
     Waiting,
-    /// The default server leads ("default").
+    /// The main server leads ("default").
     Default,
     /// Another router leads ("follower").
     Follower,

@@ -39,9 +39,9 @@ pub struct Config {
     /// longest hold-down, so that a slow flapper is still remembered.
     pub hold_forget: Duration,
     /// How long a new deputy believes its predecessor's word about the
-    /// default server while it has none of its own. Four checks of 250 ms.
+    /// main server while it has none of its own. Four checks of 250 ms.
     pub default_grace: Duration,
-    /// True for a default server that is a fau3 node of several segments: it
+    /// True for a main server that is a fau3 node of several segments: it
     /// never leads, never relays, and no component extends through it.
     pub leaf: bool,
     /// The ExtraServers list of the UCI file (version number 0), highest
@@ -173,7 +173,7 @@ pub enum Mutant {
     RelayNone,
     /// Equal candidates: the one known first wins.
     TieByArrival,
-    /// Any record's word about the default server counts, however old.
+    /// Any record's word about the main server counts, however old.
     StaleDefaultServer,
     /// Numbers are believed up to what others refuse.
     AllBelieved,

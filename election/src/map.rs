@@ -15,7 +15,7 @@ use crate::record::{Record, Report};
 pub enum Coordinator {
     /// No router is ready.
     None,
-    /// The default server, which the deputy reaches.
+    /// The main server, which the deputy reaches.
     DefaultServer,
     /// This router.
     Router(RouterId),
@@ -24,7 +24,7 @@ pub enum Coordinator {
 /// What [`Map::decide`] finds for one router's component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// Does what needs exactly one router; leads where no default server does.
+    /// Does what needs exactly one router; leads where no main server does.
     pub deputy: Option<RouterId>,
     /// Who leads.
     pub coordinator: Coordinator,

@@ -41,9 +41,9 @@ pub struct Record {
     pub ready: bool,
     /// It says goodbye.
     pub leaving: bool,
-    /// A default server of several segments: nothing is relayed through it.
+    /// A main server of several segments: nothing is relayed through it.
     pub leaf: bool,
-    /// What it says about the default server.
+    /// What it says about the main server.
     pub default_server: Report,
     /// Its ExtraServers list.
     pub list: ListVersion,
@@ -68,7 +68,7 @@ pub struct Link {
     pub flaps: u8,
 }
 
-/// What a router says about the default server.
+/// What a router says about the main server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Report {
     /// It has not looked.

@@ -38,7 +38,7 @@ impl Shrinkable for mesh::Setup {
         mesh::World::new(self.clone()).run().violation
     }
 
-    /// One more client does nothing, or one thing less befalls the default server.
+    /// One more client does nothing, or one thing less befalls the main server.
     fn smaller(&self) -> Vec<Self> {
         let busy = (0..self.clients).filter(|client| self.idle & (1 << client) == 0);
         let idle = busy.map(|client| Self { idle: self.idle | 1 << client, ..self.clone() });

@@ -152,7 +152,7 @@ fn legend(svg: &mut String, faults: &[&Fault], y: u64) {
     let roles = [
         (Some(Role::Server), "leads"),
         (Some(Role::Follower), "follows"),
-        (Some(Role::Default), "default server leads"),
+        (Some(Role::Default), "main server leads"),
         (Some(Role::Waiting), "waits"),
         (Some(Role::Stopped), "stopped"),
     ];

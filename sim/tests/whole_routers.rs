@@ -6,7 +6,7 @@ use fau3_sim::mutants::hunt_router;
 
 /// Builds without optimisation run fewer seeds in the same time.
 const SEEDS: u64 = if cfg!(debug_assertions) { 8 } else { 36 };
-/// The same with a default server above.
+/// The same with a main server above.
 const SEEDS_BELOW_SERVER: u64 = if cfg!(debug_assertions) { 4 } else { 14 };
 /// The same with a main server that is a node.
 const SEEDS_BELOW_MAIN: u64 = if cfg!(debug_assertions) { 8 } else { 40 };

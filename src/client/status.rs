@@ -208,7 +208,7 @@ fn render(status: &Status, socket: &Path) -> String {
     text
 }
 
-/// Lines about the default server; none where there is none.
+/// Lines about the main server; none where there is none.
 fn default_server(server: &DefaultServer) -> Vec<String> {
     let Some(url) = &server.url else { return Vec::new() };
     let since = server.since_s.map_or_else(String::new, |seconds| format!(" for {}", span(seconds)));

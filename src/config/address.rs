@@ -147,7 +147,7 @@ impl fmt::Display for Peer {
     }
 }
 
-/// What a default server is, and how it is reached.
+/// What a main server is, and how it is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
     /// `ws://`: a server that speaks FAU3VOM-D only.
@@ -170,7 +170,7 @@ impl Scheme {
     }
 }
 
-/// The default server's URL: `SCHEME://HOST:PORT[/PATH]`. The port is always
+/// The main server's URL: `SCHEME://HOST:PORT[/PATH]`. The port is always
 /// said, since what RFC 6455 presumes (80) is not where these servers are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl {

@@ -256,7 +256,7 @@ pub(super) const PEER: Parsed<Peer> = Parsed {
     value: PhantomData,
 };
 
-/// The default server.
+/// The main server.
 pub(super) const URL: Parsed<ServerUrl> = Parsed {
     test: |_| true,
     meaning: "a URL with its port: ws://10.10.11.156:8901 (a server that speaks FAU3VOM-D only, without TLS), \

@@ -126,12 +126,12 @@ pub struct DefaultServer {
     /// four times that long for one that keeps going away.
     pub hold_ms: u32,
     /// Whether anything is said of it at all. Its name alone, which everybody has by
-    /// default, makes no router the default server.
+    /// default, makes no router the main server.
     pub is_configured: bool,
 }
 
 impl Config {
-    /// Whether this router is the default server itself: a leaf of each
+    /// Whether this router is the main server itself: a leaf of each
     /// segment that follows it.
     #[must_use]
     pub fn is_default_server(&self) -> bool {
@@ -297,7 +297,7 @@ impl Config {
         self.default_server.is_configured = new.default_server.is_configured;
     }
 
-    /// All of it as sections of UCI, for [`uci::print`]; without that of a default server
+    /// All of it as sections of UCI, for [`uci::print`]; without that of a main server
     /// where there is none, which would name one.
     #[must_use]
     pub fn sections(&self) -> Vec<uci::Section> {

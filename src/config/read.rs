@@ -347,14 +347,14 @@ impl Reader {
         let is_in_mesh = default_server.url.as_ref().is_some_and(|url| url.scheme != Scheme::Ws);
         let doubt = match (node.name == default_server.name, default_server.url.is_some()) {
             (false, false) => {
-                Some("no url is given, so there is no default server and the mesh leads itself")
+                Some("no url is given, so there is no main server and the mesh leads itself")
             }
             (false, true) if is_in_mesh && !mesh_enabled => Some(
                 "its url is that of a fau3 node, which is reached through the mesh only, and mesh.enabled is 0: it is \
                  never there, and this router serves its clients alone. Set mesh.enabled to 1, or leave the url away",
             ),
             (true, true) => Some(
-                "name is node.name, so this router is the default server itself and calls nobody: its url is not \
+                "name is node.name, so this router is the main server itself and calls nobody: its url is not \
                  used. Leave it away here",
             ),
             _ => None,

@@ -174,14 +174,14 @@ fn mesh(text: &mut Text, report: &Report) {
     text.counter("fau3_order_given_up_total", "Playlists sent out of order.", stats.order_given_up);
 }
 
-/// What is known of the default server: in a router without one, too.
+/// What is known of the main server: in a router without one, too.
 fn default_server(text: &mut Text, report: &Report) {
     let server = &report.default_server;
     let reachable = server.reachable.is_some_and(|(reaches, _)| reaches);
     let (good, bad) = server.watch.fetches;
     text.gauge(
         "fau3_default_server_reachable",
-        "1 where the component reaches the default server.",
+        "1 where the component reaches the main server.",
         u8::from(reachable),
     );
     text.gauge(

@@ -69,7 +69,7 @@ pub struct Status<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// The default server leads.
+    /// The main server leads.
     Default,
     /// Another router leads.
     Follower,

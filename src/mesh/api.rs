@@ -21,7 +21,7 @@ pub struct MeshSettings {
     /// Only talk to private, link-local and unique local addresses: with the
     /// well-known key.
     pub lan_only: bool,
-    /// This router is a default server: others call it, it calls nobody.
+    /// This router is a main server: others call it, it calls nobody.
     pub leaf: bool,
     /// This life of this router, as the others shall know it.
     pub incarnation: Incarnation,

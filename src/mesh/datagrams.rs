@@ -30,7 +30,7 @@ pub const SUSPECTS_MAX: usize = 16;
 /// How often a router is told that none of its datagrams arrives.
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
-/// What a default server is asked with, and answers. No beacon looks like it.
+/// What a main server is asked with, and answers. No beacon looks like it.
 const HERE: &[u8] = b"?";
 
 /// The beacons' sockets and keys.
@@ -148,7 +148,7 @@ impl Datagrams {
         rustix::net::sendto(&socket.socket, bytes, SendFlags::DONTWAIT, &address).is_ok()
     }
 
-    /// Asks the default server whether it is there whenever its connection may
+    /// Asks the main server whether it is there whenever its connection may
     /// be stuck, until the mesh ends.
     pub(super) async fn ask_uplink(self: Arc<Self>, hub: Arc<Hub>) {
         loop {
@@ -309,7 +309,7 @@ fn targets(
             let at = state.links.values().find(|link| link.listens == address);
             [(address, at.map_or(0, |link| link.key))].into()
         }
-        // A default server hears no beacons.
+        // A main server hears no beacons.
         BeaconTarget::Router(router) if state.mains.contains(&router) => BTreeSet::new(),
         BeaconTarget::Router(router) => match state.links.get(&router) {
             Some(link) => kept_warm(link).collect(),

@@ -57,7 +57,7 @@ pub(super) struct Established {
     pub(super) address: SocketAddr,
     /// Who opened it.
     pub(super) dialled: bool,
-    /// It was dialled as this default server.
+    /// It was dialled as this main server.
     pub(super) uplink: Option<Arc<Uplink>>,
     pub(super) stream: Stream,
     pub(super) fate: Fate,

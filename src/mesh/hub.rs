@@ -35,7 +35,7 @@ use crate::notices::{ACQUAINTANCE, Notices, and_more};
 /// How long the last frames and the goodbye may take.
 pub const GOODBYE_MAX: Duration = Duration::from_millis(500);
 
-/// Default servers that are remembered as such: the configuration changes seldom.
+/// Main servers that are remembered as such: the configuration changes seldom.
 const MAINS_MAX: usize = 16;
 
 /// Most connections that stand: as many as routers of a mesh are known. Each takes its
@@ -47,9 +47,9 @@ pub(super) struct Hub {
     pub(super) terms: Terms,
     pub(super) transports: Vec<Transport>,
     pub(super) lan_only: bool,
-    /// This router is a default server: others call it, it calls nobody.
+    /// This router is a main server: others call it, it calls nobody.
     pub(super) leaf: bool,
-    /// The default server to keep a connection to, while that is wanted.
+    /// The main server to keep a connection to, while that is wanted.
     uplink: watch::Sender<Option<Arc<Uplink>>>,
     /// Where this router listens; TCP and UDP.
     pub(super) port: u16,
@@ -59,7 +59,7 @@ pub(super) struct Hub {
     order: tokio::sync::Mutex<()>,
     events: EventSender,
     book_changed: Notify,
-    /// The default server may be stuck behind a lost packet.
+    /// The main server may be stuck behind a lost packet.
     uplink_doubted: Notify,
     /// Why there was no connection to it last.
     uplink_trouble: Mutex<Option<String>>,
@@ -73,7 +73,7 @@ pub(super) struct State {
     pub(super) book: Book,
     pub(super) replays: Replays,
     pub(super) paths: Paths,
-    /// Default servers, which hear no beacons; at most [`MAINS_MAX`].
+    /// Main servers, which hear no beacons; at most [`MAINS_MAX`].
     pub(super) mains: BTreeSet<RouterId>,
     pub(super) counts: Counts,
     pub(super) incarnation: Incarnation,
@@ -164,7 +164,7 @@ impl Hub {
         changed
     }
 
-    /// Which default server to keep a connection to; `None`: no one.
+    /// Which main server to keep a connection to; `None`: no one.
     pub(super) fn set_uplink(&self, uplink: Option<Uplink>) {
         self.uplink.send_if_modified(|known| {
             let has_changed = known.as_deref() != uplink.as_ref();
@@ -187,12 +187,12 @@ impl Hub {
         self.uplink.subscribe()
     }
 
-    /// Returns once another default server than this one is wanted, or none.
+    /// Returns once another main server than this one is wanted, or none.
     pub(super) async fn uplink_differs(&self, from: &Option<Arc<Uplink>>) {
         let _ = self.uplink.subscribe().wait_for(|wanted| wanted != from).await;
     }
 
-    /// The default server is to be asked by a datagram, too.
+    /// The main server is to be asked by a datagram, too.
     pub(super) fn ask_uplink(&self) {
         self.uplink_doubted.notify_one();
     }

@@ -37,7 +37,7 @@ pub(super) struct Link {
     pub(super) listens: SocketAddr,
     /// Which of the mesh's keys it has.
     pub(super) key: usize,
-    /// It was dialled as this default server.
+    /// It was dialled as this main server.
     pub(super) uplink: Option<Arc<Uplink>>,
     /// Since when it stands.
     pub(super) since: Time,

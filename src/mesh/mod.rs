@@ -10,7 +10,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `api` | what the node says and hears |
-//! | `uplink` | the one connection to a default server that is a fau3 node |
+//! | `uplink` | the one connection to a main server that is a fau3 node |
 //! | `dial`, `paths`, `warm`, `replay`, `beacon`, `frame`, `queue`, `crate::notices`, `crate::pulse` | the rules, pure |
 //! | `pipe`, `websocket`, `psk`, `handshake`, `link` | a connection, from the socket up |
 //! | `doors`, `datagrams`, `asked`, `sockets`, `hub`, `events` | what ties them together |
@@ -173,13 +173,13 @@ impl Mesh {
         self.hub.state().paths.troubles(self.hub.now())
     }
 
-    /// Keeps a connection to this default server from now on, instead of any
+    /// Keeps a connection to this main server from now on, instead of any
     /// other; `None`: to none.
     pub fn keep_uplink(&self, uplink: Option<Uplink>) {
         self.hub.set_uplink(uplink);
     }
 
-    /// Who was found where the default server is, while it is connected.
+    /// Who was found where the main server is, while it is connected.
     #[must_use]
     pub fn uplink(&self) -> Option<RouterId> {
         self.hub.state().links.values().find(|link| link.uplink.is_some()).map(|link| link.router)

@@ -1,4 +1,4 @@
-//! The connection to a default server that is a fau3 node: dialled again and
+//! The connection to a main server that is a fau3 node: dialled again and
 //! again while it is wanted, ended when it is not.
 //!
 //! It is no matter of the book of addresses: only one router of a segment
@@ -37,7 +37,7 @@ const SILENT: &str = "it does not answer";
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
-/// Where a default server is, and how it is watched.
+/// Where a main server is, and how it is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uplink {
     /// A host's name or IP address, IPv6 without brackets.
@@ -105,7 +105,7 @@ pub(super) async fn keep(hub: Arc<Hub>) {
             Err(trouble) => Some(trouble),
         };
         if let Some(trouble) = trouble {
-            debug!("default server: {trouble}");
+            debug!("main server: {trouble}");
             hub.set_uplink_trouble(Some(trouble));
         }
         let lately = known.seen.is_some_and(|seen| hub.now().since(seen) < LATELY);
@@ -224,13 +224,13 @@ async fn look_up(uplink: &Uplink, known: &mut Known) -> Result<(), String> {
         Ok(addresses) => {
             known.addresses = addresses.take(ADDRESSES_MAX).collect();
             known.told = false;
-            info!("default server: {} is at {:?}", uplink.host, known.addresses);
+            info!("main server: {} is at {:?}", uplink.host, known.addresses);
             Ok(())
         }
         Err(error) => {
             let trouble = format!("cannot look up {}: {error}", uplink.host);
             if !std::mem::replace(&mut known.told, true) {
-                warn!("default server: {trouble}; trying again");
+                warn!("main server: {trouble}; trying again");
             }
             if known.addresses.is_empty() { Err(trouble) } else { Ok(()) }
         }

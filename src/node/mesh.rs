@@ -53,7 +53,7 @@ pub struct MeshSide {
     found: BTreeMap<RouterId, (PeerId, Option<SocketAddr>)>,
     /// What came of lines of the configuration; as many as it may have.
     settings: BTreeMap<String, Setting>,
-    /// Where the default server is, if it is a fau3 node.
+    /// Where the main server is, if it is a fau3 node.
     uplink: Option<Uplink>,
     /// The router asks for a connection to it.
     keeps_uplink: bool,
@@ -103,18 +103,18 @@ impl MeshSide {
         }
     }
 
-    /// Keeps a connection to the default server, or lets go.
+    /// Keeps a connection to the main server, or lets go.
     pub(super) fn keep_uplink(&mut self, keep: bool) {
         self.keeps_uplink = keep;
         let uplink = self.uplink.clone().filter(|_| keep);
         let doing = if keep { "calling" } else { "letting go of" };
         if let Some(Uplink { host, port, .. }) = &self.uplink {
-            info!("{doing} the default server at {host}:{port}");
+            info!("{doing} the main server at {host}:{port}");
         }
         self.mesh.keep_uplink(uplink);
     }
 
-    /// The configuration says where the default server is.
+    /// The configuration says where the main server is.
     pub(super) fn set_uplink(&mut self, uplink: Option<Uplink>) {
         if self.uplink != uplink {
             self.uplink = uplink;
@@ -122,12 +122,12 @@ impl MeshSide {
         }
     }
 
-    /// Who was found where the default server is, while it is connected.
+    /// Who was found where the main server is, while it is connected.
     pub(super) fn uplink(&self) -> Option<RouterId> {
         self.mesh.uplink()
     }
 
-    /// What people are shown of the default server, if it is a fau3 node; `why`
+    /// What people are shown of the main server, if it is a fau3 node; `why`
     /// tells why whoever answers there is not it.
     pub(super) fn watch(&self, mesh: &MeshStatus, why: Option<&str>) -> WatchReport {
         let trouble = || why.map(str::to_owned).or_else(|| self.mesh.uplink_trouble());
@@ -281,7 +281,7 @@ impl MeshSide {
 
     /// What does not work between this router and others.
     pub(super) fn troubles(&self, mesh: &MeshStatus) -> Vec<MeshTrouble> {
-        // A default server sends no beacons.
+        // A main server sends no beacons.
         let is_main = |id| mesh.main == Some(id) || mesh.leaves.iter().any(|(leaf, _)| *leaf == id);
         let blocked = self.mesh.troubles().into_iter();
         troubles::all(blocked.filter(|trouble| !trouble.router.is_some_and(is_main)), &self.settings)

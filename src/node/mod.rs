@@ -373,7 +373,7 @@ impl Node {
         }
     }
 
-    /// Takes in what the default server says, and what it has said meanwhile.
+    /// Takes in what the main server says, and what it has said meanwhile.
     fn default_server_says(&mut self, first: UpstreamInput) {
         let now = self.clock.now();
         let mut next = Some(first);

@@ -83,7 +83,7 @@ pub(super) async fn join(
         true => {
             info!(
                 name = config.node.name,
-                "this router is the default server (default_server.name is its own name): it waits for the routers \
+                "this router is the main server (default_server.name is its own name): it waits for the routers \
                  of its segments to call, calls nobody, and takes part in no segment's election"
             );
             // Whoever found it would call it, beside the one that is to.
@@ -98,7 +98,7 @@ pub(super) async fn join(
     Ok(MeshSide::new(mesh, events, discovery, &config.node.identity, incarnation, uplink))
 }
 
-/// Where the default server is, if it is a fau3 node.
+/// Where the main server is, if it is a fau3 node.
 pub(super) fn uplink(server: &DefaultServer) -> Option<Uplink> {
     let url = server.url.as_ref()?;
     let transport = match url.scheme {
@@ -115,7 +115,7 @@ pub(super) fn uplink(server: &DefaultServer) -> Option<Uplink> {
     })
 }
 
-/// Who the default server is among routers. A name that was seen before
+/// Who the main server is among routers. A name that was seen before
 /// belongs to whom it was seen with.
 pub(super) fn main_node(server: &DefaultServer, names: &BTreeMap<String, RouterId>) -> UpstreamInput {
     let router = names.get(&server.name).copied();

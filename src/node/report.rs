@@ -49,7 +49,7 @@ pub struct MeshTrouble {
 pub const TROUBLE_KINDS: [&str; 9] =
     ["address", "large", "refused", "setting", "tcp", "udp", "udp_in", "udp_out", "unreachable"];
 
-/// The default server, for people.
+/// The main server, for people.
 #[derive(Debug, Clone, Default)]
 pub struct DefaultServerReport {
     /// The name by which clients look it up.

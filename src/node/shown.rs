@@ -28,7 +28,7 @@ pub struct Shown {
     control: Control,
     servers: ExtraServers,
     identity: Identity,
-    /// The name by which clients look up the default server.
+    /// The name by which clients look up the main server.
     default_server: String,
     hosts: Option<HostsFile>,
     /// Own addresses on the LAN.
@@ -38,7 +38,7 @@ pub struct Shown {
     name_is_default: bool,
     /// It has another one, which the router is to be told.
     renamed: Option<String>,
-    /// What people were told last of who is not the default server.
+    /// What people were told last of who is not the main server.
     told_main: Option<String>,
     /// With whom people were told that something does not work, and what.
     told_troubles: BTreeSet<(String, &'static str)>,
@@ -159,7 +159,7 @@ impl Shown {
         self.control.set_warning("name conflict", (!shown.is_empty()).then(|| shown.join("; ")));
     }
 
-    /// Whoever answers where the default server should be is it, or people are
+    /// Whoever answers where the main server should be is it, or people are
     /// told what to do.
     fn main_node(&mut self, mesh: &MeshStatus, doors: &MeshSide) {
         let found = doors.uplink().filter(|router| mesh.main != Some(*router));
@@ -172,7 +172,7 @@ impl Shown {
                  or default_server.url"
             ),
             false => format!(
-                "the router at default_server.url does not know that it is the default server: set \
+                "the router at default_server.url does not know that it is the main server: set \
                  default_server.name to {expected} there, too"
             ),
             true => format!(
@@ -184,10 +184,10 @@ impl Shown {
             text.iter().for_each(|text| warn!("{text}; it does not lead"));
         }
         self.told_main.clone_from(&text);
-        self.control.set_warning("default server", text);
+        self.control.set_warning("main server", text);
     }
 
-    /// Why whoever answers there is not the default server.
+    /// Why whoever answers there is not the main server.
     pub(super) fn told_main(&self) -> Option<&str> {
         self.told_main.as_deref()
     }
@@ -289,7 +289,7 @@ fn label(router: RouterId, mesh: Option<&MeshStatus>) -> String {
 pub(super) fn view_text(view: &View, mesh: Option<&MeshStatus>) -> String {
     let leader = match view.coordinator {
         Coordinator::None => "nobody leads".into(),
-        Coordinator::DefaultServer => "the default server leads".into(),
+        Coordinator::DefaultServer => "the main server leads".into(),
         Coordinator::Router(_) if view.role == Role::Server => "this router leads".into(),
         Coordinator::Router(router) => format!("{} leads", label(router, mesh)),
     };

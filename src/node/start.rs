@@ -353,7 +353,7 @@ impl Reload<'_> {
         let _ = self.requests.send(Request::Call(config.mesh.peer.clone())).await;
         let applied = if changes.live.is_empty() { "nothing".into() } else { changes.live.join(", ") };
         info!("configuration read again; applied: {applied}");
-        // Whether it is the default server itself is decided once, at the start.
+        // Whether it is the main server itself is decided once, at the start.
         if was_default_server != config.is_default_server() {
             changes.restart.push("default_server.name".into());
         }

@@ -1,4 +1,4 @@
-//! The shell's part towards the default server: which one the configuration
+//! The shell's part towards the main server: which one the configuration
 //! names, whether this router is the one that looks for it, and what people
 //! are shown. Carries out what the router asks for; decides nothing else.
 
@@ -13,7 +13,7 @@ use crate::router::{Input, ServerKind, UpstreamInput, UpstreamOutput};
 use crate::upstream::watch::Settings;
 use crate::upstream::{Upstream, WatchReport};
 
-/// The default server, as the node's task holds it.
+/// The main server, as the node's task holds it.
 pub struct UpstreamSide {
     config: DefaultServer,
     me: RouterId,

@@ -129,7 +129,7 @@ pub enum Input {
     ListConfigured(Vec<ServerEntry>),
     /// This router has another name from now on.
     Renamed(String),
-    /// Something happened between the router and the default server.
+    /// Something happened between the router and the main server.
     Upstream(UpstreamInput),
     /// The router is going down: say goodbye.
     Shutdown,
@@ -232,9 +232,9 @@ pub enum Output {
         /// How.
         contact: fau3e::Contact,
     },
-    /// Something to do towards the default server.
+    /// Something to do towards the main server.
     Upstream(UpstreamOutput),
-    /// Keep a connection to the default server that is a fau3 node, or let go.
+    /// Keep a connection to the main server that is a fau3 node, or let go.
     Uplink {
         /// Dial until it stands, and again when it is gone.
         keep: bool,
@@ -397,14 +397,14 @@ pub struct Commit {
     pub sessions: Vec<SavedSession>,
     /// Sessions that have ended; one of the same client in `sessions` is newer.
     pub ended: Vec<ClientId>,
-    /// All records that a legacy default server has; `None`: as before.
+    /// All records that a legacy main server has; `None`: as before.
     pub pushed: Option<Vec<fau3e::Holding>>,
     /// This is everything that is held: whatever is on disk gives way to it.
     pub whole: Option<Box<Whole>>,
 }
 
 /// What a commit of everything has beside the records that are held, all
-/// sessions, and what a default server has.
+/// sessions, and what a main server has.
 #[derive(Debug, Default, Clone)]
 pub struct Whole {
     /// Messages remembered whose records are gone, oldest first: key, age in ms.
@@ -436,6 +436,6 @@ pub struct Restored {
     pub remembered: Vec<(u128, u64)>,
     /// The highest position ever used.
     pub top: u64,
-    /// Records that a legacy default server has.
+    /// Records that a legacy main server has.
     pub pushed: Vec<fau3e::Holding>,
 }

@@ -105,7 +105,7 @@ pub struct Router {
     origins: Origins,
     /// Set in a router that is in a mesh.
     mesh: Option<Box<Mesh>>,
-    /// The default server.
+    /// The main server.
     upstream: Upstream,
 }
 

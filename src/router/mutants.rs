@@ -18,7 +18,7 @@ macro_rules! mutated {
 }
 pub(crate) use mutated;
 
-/// Wrong variants of replication, delivery and roaming, then of the relay to a default server, then of following
+/// Wrong variants of replication, delivery and roaming, then of the relay to a main server, then of following
 /// one that is a node.
 #[cfg(feature = "mutants")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,13 +49,13 @@ pub enum Mutant {
     SettledForgotten,
     /// Numbers are believed up to what others refuse.
     AllBelieved,
-    /// A connection to the default server in a client's name although another router may have one.
+    /// A connection to the main server in a client's name although another router may have one.
     LineBesideAnother,
     /// A client that shows no life keeps its connection there while routers are out of reach.
     LeaseForgotten,
     /// A connection that ended unheard is taken for one that the server knows to be gone.
     RemainsForgotten,
-    /// Others do not hear what the default server has.
+    /// Others do not hear what the main server has.
     PushedNotTold,
     /// Its copies of what is known here are taken for new messages.
     EchoesNotPaired,
@@ -121,13 +121,13 @@ impl Mutant {
         Self::BacklogAnew,
     ];
 
-    /// Whether it shows only with a default server that speaks FAU3VOM-D alone.
+    /// Whether it shows only with a main server that speaks FAU3VOM-D alone.
     #[must_use]
     pub fn is_of_relay(self) -> bool {
         self >= Self::LineBesideAnother && !self.is_of_main()
     }
 
-    /// Whether it shows only with a default server that is a node.
+    /// Whether it shows only with a main server that is a node.
     #[must_use]
     pub fn is_of_main(self) -> bool {
         self >= Self::HoldSkipped

@@ -113,7 +113,7 @@ impl Router {
         self.lamport_heard(record.lamport);
         let record = Arc::new(record);
         self.sessions[key].last = Some((record.lamport, record.id));
-        // The default server may have told of it before, while its sender was elsewhere.
+        // The main server may have told of it before, while its sender was elsewhere.
         let is_twin = self.is_known_from_server(&record, 0);
         self.take_in(key, record, is_twin);
     }

@@ -28,7 +28,7 @@ pub(super) struct SavePlan {
     settled: BTreeSet<SessionKey>,
     /// At most [`ENDED_MAX`].
     ended: Vec<ClientId>,
-    /// What the default server has: a lost change costs a record that is pushed twice.
+    /// What the main server has: a lost change costs a record that is pushed twice.
     pushed: bool,
     /// When the above goes to the disk even if no record does.
     at: Option<Time>,

@@ -86,7 +86,7 @@ pub struct Stats {
     /// Connections ended for showing no life at all.
     pub silent: u64,
     pub sessions_ended: u64,
-    /// Records that a legacy default server has confirmed.
+    /// Records that a legacy main server has confirmed.
     pub upstream_pushed: u64,
     /// Sent to it again, since it answered nothing: it may have them twice.
     pub upstream_repeated: u64,
@@ -128,7 +128,7 @@ pub struct Snapshot {
     pub stats: Stats,
     /// The mesh, if this router is in one.
     pub mesh: Option<MeshStatus>,
-    /// The default server, if there is one.
+    /// The main server, if there is one.
     pub upstream: Option<UpstreamStatus>,
 }
 

@@ -43,7 +43,7 @@ pub(super) struct Batch {
     /// What became of each session: `None` if it ended. The newest word counts.
     pub(super) sessions: BTreeMap<ClientId, Option<SavedSession>>,
     pub(super) floor: u64,
-    /// What a default server has, if that has changed.
+    /// What a main server has, if that has changed.
     pub(super) pushed: Option<Vec<Holding>>,
     /// The router's clock at the newest commit, in ms.
     pub(super) clock_ms: u64,

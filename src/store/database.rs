@@ -57,7 +57,7 @@ const SCHEMA: &str = "
     CREATE TABLE life (
         id INTEGER PRIMARY KEY CHECK (id = 0), life INTEGER NOT NULL,
         clock_ms INTEGER NOT NULL, top INTEGER NOT NULL) STRICT;";
-/// What a default server has of which origin; programs before it know nothing of it, and
+/// What a main server has of which origin; programs before it know nothing of it, and
 /// need not.
 const PUSHED: &str = "
     CREATE TABLE IF NOT EXISTS pushed (

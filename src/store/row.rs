@@ -155,7 +155,7 @@ pub(super) fn pushed(row: &Row<'_>) -> Result<Holding, BadRow> {
     Ok(Holding { origin: Origin { router, incarnation }, floor, top })
 }
 
-/// Writes all that a default server has.
+/// Writes all that a main server has.
 pub(super) fn replace_pushed(conn: &Connection, runs: &[Holding]) -> Result<(), rusqlite::Error> {
     conn.prepare_cached("DELETE FROM pushed")?.execute([])?;
     let mut insert = conn.prepare_cached("INSERT INTO pushed VALUES (?1, ?2, ?3, ?4, ?5)")?;

@@ -1,4 +1,4 @@
-//! The ExtraServers list of the default server: fetched, read, checked.
+//! The ExtraServers list of the main server: fetched, read, checked.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The default server, as the shell sees it: whether it is there, its
+//! The main server, as the shell sees it: whether it is there, its
 //! ExtraServers list, and clients' connections to one that speaks only FAU3VOM-D.
 //!
 //! What is said on those connections and when is the router's affair

@@ -1,4 +1,4 @@
-//! One client's connection to the default server: dialled, kept, said goodbye
+//! One client's connection to the main server: dialled, kept, said goodbye
 //! to. What it says and when is the router's affair.
 
 use std::future::poll_fn;
@@ -316,7 +316,7 @@ impl Task {
             Err(invalid) => {
                 if !std::mem::replace(&mut self.told, true) {
                     let (client_id, reason) = (&self.client_id, invalid.reason);
-                    warn!(%client_id, "the default server sent no message: {reason}; more on this connection is not told");
+                    warn!(%client_id, "the main server sent no message: {reason}; more on this connection is not told");
                 }
                 if let Some(answer) = says::answer(&invalid) {
                     self.unflushed = true;

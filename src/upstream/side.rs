@@ -15,7 +15,7 @@ use crate::config::ServerUrl;
 use crate::router::{UpConn, UpstreamInput, UpstreamOutput};
 use crate::wire::ClientId;
 
-/// What waits between the default server and the router. A connection whose
+/// What waits between the main server and the router. A connection whose
 /// event finds no place reads no more until there is one.
 pub(super) const EVENTS_MAX: usize = 1_024;
 /// Connections at a time: more than a legacy server takes.
@@ -24,7 +24,7 @@ const SESSIONS_MAX: usize = 256;
 /// For how long an answer is waited for by [`UpstreamOutput::Knock`].
 const KNOCK_MAX: Duration = Duration::from_secs(1);
 
-/// The connections to one default server, and the watch over it. Dropped, all
+/// The connections to one main server, and the watch over it. Dropped, all
 /// of them say goodbye by themselves.
 pub struct Upstream {
     target: Arc<Target>,
@@ -96,7 +96,7 @@ impl Upstream {
     fn command(&self, command: Command) {
         // Commands follow from people and from elections: the task is far ahead of them.
         if self.watcher.try_send(command).is_err() {
-            warn!("the watch over the default server does not follow; please report this");
+            warn!("the watch over the main server does not follow; please report this");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Where the default server is: its URL, and the addresses that its name has.
+//! Where the main server is: its URL, and the addresses that its name has.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! Whether the default server is really there: a judge without socket, clock
+//! Whether the main server is really there: a judge without socket, clock
 //! or chance of its own.
 //!
 //! One standing connection carries a WebSocket ping each check interval. Only

@@ -215,10 +215,10 @@ impl Watcher {
         report.outages = self.watch.outages();
         if there {
             report.trouble = None;
-            info!("the default server {url} is there");
+            info!("the main server {url} is there");
         } else {
             let reason = report.trouble.get_or_insert_with(|| "it does not answer".into());
-            warn!("the default server {url} is not there ({reason}); it is tried each second");
+            warn!("the main server {url} is not there ({reason}); it is tried each second");
         }
     }
 
@@ -268,11 +268,11 @@ impl Watcher {
     /// Once, until it changes.
     fn warn_of_list(&self, none: &NoList) {
         if let NoList::NotGiven(reason) = none {
-            return debug!("the default server gives no ExtraServers list: {reason}");
+            return debug!("the main server gives no ExtraServers list: {reason}");
         }
         let is_told = self.report().list_trouble().is_some_and(|told| told == none.to_string());
         if !is_told {
-            warn!("the default server's ExtraServers list is {none}; the one before stays in use");
+            warn!("the main server's ExtraServers list is {none}; the one before stays in use");
         }
     }
 
@@ -297,7 +297,7 @@ async fn connection(
     let mut socket = match target.dial(&client_id, ReadBuffer::Small).await {
         Ok(socket) => socket,
         Err(error) => {
-            debug!(%client_id, "not connected to the default server: {}", refusal(&error));
+            debug!(%client_id, "not connected to the main server: {}", refusal(&error));
             let _ = tell.send(Seen::Trouble(trouble(&error))).await;
             let is_answer = matches!(error, Error::Http(_));
             let input = if is_answer { Input::Answered(conn) } else { Input::Closed(conn) };

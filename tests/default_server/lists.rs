@@ -1,4 +1,4 @@
-//! The ExtraServers list of the default server: fetched, checked, spread, kept.
+//! The ExtraServers list of the main server: fetched, checked, spread, kept.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Routers below a default server that speaks only FAU3VOM-D, as it exists
+//! Routers below a main server that speaks only FAU3VOM-D, as it exists
 //! today: is it there, its list, what becomes of one that misbehaves.
 #![cfg(feature = "net")]
 #![allow(clippy::unwrap_used)]
@@ -29,7 +29,7 @@ fn below(server: &Legacy, options: &[&str]) -> Node {
     Node::with(&[&[&*url], options].concat()).start()
 }
 
-/// What the router says of its default server.
+/// What the router says of its main server.
 fn said(node: &Node) -> Value {
     node.status()["default_server"].clone()
 }

@@ -1,4 +1,4 @@
-//! A default server that is a fau3 node: what is shown of it. How it is
+//! A main server that is a fau3 node: what is shown of it. How it is
 //! followed, `tests/mesh_net/uplink.rs` tells.
 
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! A default server as it exists today: speaks FAU3VOM-D only, on one port,
+//! A main server as it exists today: speaks FAU3VOM-D only, on one port,
 //! with the quirks that are known of it, each of which can be switched off.
 //! Written from seed 000 and PROTOCOLS.md, section 1; shares with the program only
 //! its decoder of WebSocket frames.

@@ -55,14 +55,14 @@ fn an_existing_name_of_the_main_server_becomes_the_default_server_and_is_taken_f
     fs::write(root.path("etc/config/dhcp"), dhcp).unwrap();
     // when the package is set up,
     set_up(&root);
-    // then the address is the default server's, and only that name is gone.
+    // then the address is the main server's, and only that name is gone.
     assert_eq!(uci(&root, &["get", "fau3.default_server.url"]), "ws://10.10.11.156:8901");
     assert_eq!(uci(&root, &["get", "fau3.default_server"]), "default_server");
     assert_eq!(
         uci(&root, &["show", "dhcp"]),
         "dhcp.@domain[0]=domain\ndhcp.@domain[0].name='printer'\ndhcp.@domain[0].ip='192.168.1.9'"
     );
-    assert!(root.syslog().contains("fau3vomdMain was 10.10.11.156: that is the default server now"));
+    assert!(root.syslog().contains("fau3vomdMain was 10.10.11.156: that is the main server now"));
     let checked = root.service("check", "");
     assert!(checked.is_empty());
     // What was set since stays when it is run again, after an upgrade say.

@@ -98,7 +98,7 @@ fn every_page_is_read_here_and_can_be_found_from_the_readme() {
 fn one_thing_has_one_name() {
     for (name, page) in PAGES {
         let prose = prose(page).to_lowercase();
-        for other in ["default server", "legacy server"] {
+        for other in ["main server", "legacy server"] {
             assert!(!prose.contains(other), "{name}: '{other}' is a main server (docs/glossary.md)");
         }
     }

@@ -285,7 +285,7 @@ fn read_record(reader: &mut Reader<'_>) -> Result<Record, DecodeError> {
         0 => Report::Unknown,
         1 => Report::Unreachable,
         2 => Report::Reachable,
-        _ => return Err(DecodeError::Field("report about the default server")),
+        _ => return Err(DecodeError::Field("report about the main server")),
     };
     let list = reader.version()?;
     let place = Some(reader.u8()?).filter(|place| *place != NO_PLACE);

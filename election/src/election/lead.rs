@@ -57,7 +57,7 @@ impl Election {
         let members = self.count_members(now);
         let mut decision = self.map.decide_among(members);
         if self.config.leaf && self.is_ready() {
-            // It is the default server itself, and no segment's deputy.
+            // It is the main server itself, and no segment's deputy.
             decision.coordinator = Coordinator::DefaultServer;
         }
         self.counters.decisions += 1;
@@ -141,7 +141,7 @@ impl Election {
         }
     }
 
-    /// What the own record says of the default server.
+    /// What the own record says of the main server.
     pub(super) fn report(&self) -> Report {
         match self.own_report {
             Some(true) => Report::Reachable,

@@ -1,4 +1,4 @@
-//! The ExtraServers list: taken from the file, from the default server, or
+//! The ExtraServers list: taken from the file, from the main server, or
 //! from a neighbour that holds a newer one.
 
 use super::Election;
@@ -11,7 +11,7 @@ use crate::record::Packet;
 use crate::time::Time;
 
 impl Election {
-    /// The UCI file's list. What the default server gave outranks it.
+    /// The UCI file's list. What the main server gave outranks it.
     pub(super) fn list_configured(&mut self, entries: &[ServerEntry]) {
         let list = ServerList::new(0, entries.into());
         if self.list.version().number == 0 && list != self.list {
@@ -26,7 +26,7 @@ impl Election {
         self.own_changed = true;
     }
 
-    /// The default server's list: the deputy numbers a change of it.
+    /// The main server's list: the deputy numbers a change of it.
     pub(super) fn list_fetched(&mut self, entries: &[ServerEntry]) {
         let list =
             ServerList::new(self.list.version().number.saturating_add(1).min(NUMBER_MAX), entries.into());

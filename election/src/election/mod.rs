@@ -73,7 +73,7 @@ pub struct Election {
     /// How often an earlier life was outbid lately, and when last.
     outbids: u8,
     outbid_at: Time,
-    /// What this router itself found out about the default server.
+    /// What this router itself found out about the main server.
     own_report: Option<bool>,
     /// What it takes over from the deputy before it while it has no word of its own.
     inherited: Report,
@@ -148,7 +148,7 @@ impl Election {
         let phase_shift = config.beacon * (mix(random) % 1_000) as u32 / 1_000;
         let listening = if mutated!(config, NoListening) { Duration::ZERO } else { config.detection() };
         let configured = ServerList::new(0, config.list.clone());
-        // What the default server once said outranks the file, and the file
+        // What the main server once said outranks the file, and the file
         // outranks what was kept of an older file.
         let keeps = saved.list.version().number > 0 || configured.entries().is_empty();
         let number = NUMBERS.of_saved(saved.list.version().number);

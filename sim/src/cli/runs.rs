@@ -126,7 +126,7 @@ fn print_summary(setup: &Setup, outcome: &Outcome, words: Words) {
         outcome.ended,
         outcome.trace
     );
-    say!("list {:?}, default server: {}", setup.list, if setup.default_server { "yes" } else { "none" });
+    say!("list {:?}, main server: {}", setup.list, if setup.default_server { "yes" } else { "none" });
     setup.faults.iter().for_each(|fault| say!("  fault {fault}"));
     let counts = outcome.tally.fields().map(|(name, count)| format!("{name} {count}"));
     say!("  {}", counts.join(", "));

@@ -26,7 +26,7 @@ enum Command {
     /// Many runs on all cores
     #[command(after_help = "Example: fau3-sim mesh sweep --seeds 0..10000")]
     Sweep(Sweep),
-    /// Sixty clients on three routers below a default server that is gone for 5 to 30 s of each minute
+    /// Sixty clients on three routers below a main server that is gone for 5 to 30 s of each minute
     #[command(after_help = "Example: fau3-sim mesh outages --server fau3 --minutes 60")]
     Outages(Outages),
     /// One run again: what went wrong, with which fewest faults and clients
@@ -48,7 +48,7 @@ struct Run {
 
 #[derive(Debug, Args)]
 struct ServerChoice {
-    /// The default server above the mesh, with faults of its own
+    /// The main server above the mesh, with faults of its own
     #[arg(long, value_enum, default_value_t = Server::None)]
     server: Server,
     #[command(flatten)]

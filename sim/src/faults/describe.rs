@@ -86,9 +86,9 @@ impl fmt::Display for FaultKind {
             Self::SameName { node, as_of } => write!(f, "router {node} has the name of router {as_of}"),
             Self::Words { node } => write!(f, "extreme numbers are said in the name of router {node}"),
             Self::ClockError { node, ppm } => write!(f, "clock of router {node} is wrong by {ppm} ppm"),
-            Self::DefaultServer { nodes } => write!(f, "default server out of reach of {}", set_text(*nodes)),
+            Self::DefaultServer { nodes } => write!(f, "main server out of reach of {}", set_text(*nodes)),
             Self::ListConfigured { order } => write!(f, "list in the UCI files becomes {order:?}"),
-            Self::ListFetched { order } => write!(f, "list of the default server becomes {order:?}"),
+            Self::ListFetched { order } => write!(f, "list of the main server becomes {order:?}"),
         }
     }
 }

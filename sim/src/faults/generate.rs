@@ -41,11 +41,11 @@ pub struct FaultOptions {
     pub clone: u32,
     /// Weight of two routers with one name.
     pub same_name: u32,
-    /// Weight of the default server going away.
+    /// Weight of the main server going away.
     pub default_server: u32,
     /// Weight of list changes in the UCI files.
     pub list_configured: u32,
-    /// Weight of list changes at the default server.
+    /// Weight of list changes at the main server.
     pub list_fetched: u32,
     /// Weight of slow connections, which matter to whole routers only.
     pub slow: u32,

@@ -147,7 +147,7 @@ pub enum FaultKind {
         /// Parts a million, fast if positive.
         ppm: i32,
     },
-    /// These routers do not reach the default server.
+    /// These routers do not reach the main server.
     DefaultServer {
         /// Who.
         nodes: NodeSet,
@@ -158,7 +158,7 @@ pub enum FaultKind {
         /// The new order, highest priority first.
         order: Vec<usize>,
     },
-    /// The default server has a new list; the deputy fetches it.
+    /// The main server has a new list; the deputy fetches it.
     ListFetched {
         /// The new order, highest priority first.
         order: Vec<usize>,

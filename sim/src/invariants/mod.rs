@@ -45,14 +45,14 @@ impl fmt::Display for Violation {
 
 /// All rules: name, and what it says.
 pub const NAMES: [(&str, &str); 16] = [
-    (settled::ONE_LEADER, "settled: one router leads, or none where the default server does"),
+    (settled::ONE_LEADER, "settled: one router leads, or none where the main server does"),
     (settled::AGREEMENT, "settled: all members name the same deputy and coordinator"),
     (
         settled::HIGHEST,
         "settled: the deputy is the highest ready entry of the newest list that is not held down",
     ),
     (settled::FOLLOWING, "settled: whoever is followed leads"),
-    (settled::DEFAULT_SERVER, "settled: the default server leads exactly where the deputy reaches it"),
+    (settled::DEFAULT_SERVER, "settled: the main server leads exactly where the deputy reaches it"),
     (settled::ONE_LIST, "settled: all members hold one list"),
     (settled::FENCING, "settled: all know the leader's epoch, and refuse each older one"),
     (

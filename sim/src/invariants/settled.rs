@@ -46,7 +46,7 @@ fn says(nodes: &[Node], node: usize) -> String {
     let view = nodes[node].view;
     let coordinator = match view.coordinator {
         Coordinator::None => "nobody".into(),
-        Coordinator::DefaultServer => "the default server".into(),
+        Coordinator::DefaultServer => "the main server".into(),
         Coordinator::Router(id) => name(id),
     };
     let deputy = view.deputy.map_or_else(|| "nobody".into(), name);
@@ -84,7 +84,7 @@ fn highest(nodes: &[Node], members: NodeSet, deputy: Option<RouterId>) -> Found<
     Ok(())
 }
 
-/// The default server leads exactly where the deputy reaches it.
+/// The main server leads exactly where the deputy reaches it.
 fn default_server(nodes: &[Node], members: NodeSet, first: usize) -> Found<()> {
     let view = nodes[first].view;
     let deputy = nodes_of(members).find(|node| Some(nodes[*node].id) == view.deputy);
@@ -106,7 +106,7 @@ fn one_leader(nodes: &[Node], members: NodeSet, coordinator: Coordinator) -> Fou
         },
         Coordinator::DefaultServer if leaders.is_empty() => Ok(()),
         Coordinator::DefaultServer => {
-            Err((DEFAULT_SERVER, format!("the default server leads, and so do {leaders:?}")))
+            Err((DEFAULT_SERVER, format!("the main server leads, and so do {leaders:?}")))
         }
         Coordinator::None => Err((ONE_LEADER, format!("nobody leads {}", set_text(members)))),
     }

@@ -90,7 +90,7 @@ impl Device {
     }
 }
 
-/// `c0`, `c1`, ...; some are longer than the default server can bear.
+/// `c0`, `c1`, ...; some are longer than the main server can bear.
 fn name(setup: &Setup, number: usize) -> String {
     let is_long = setup.server.as_ref().is_some_and(|server| server.long_ids & (1 << number) != 0);
     if is_long { format!("c{number}-with-a-long-name") } else { format!("c{number}") }

@@ -42,7 +42,7 @@ pub(super) enum Event {
     Resend { client: u8, turn: u32 },
     /// A client connects to some router.
     Attach { client: u8, turn: u32 },
-    /// Something of the default server's.
+    /// Something of the main server's.
     Server(ServerEvent),
     /// Something of the main server's.
     Main(MainEvent),

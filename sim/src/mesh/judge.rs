@@ -56,21 +56,21 @@ pub const NAMES: [(&str, &str); 30] = [
     (CODEC, "always: routers and clients read what routers write, as it was meant"),
     (CONNECTED, "always: nothing is sent where no connection stands"),
     (SERVED, "final: every client is connected, subscribed, and has nothing left to send"),
-    (TWICE, "always: no client id is connected to the default server twice, nor one that it cannot bear"),
+    (TWICE, "always: no client id is connected to the main server twice, nor one that it cannot bear"),
     (
         PUSHED,
-        "final: the default server was told every message answered FAU3_STORED that it can bear and that has not expired; nothing waits",
+        "final: the main server was told every message answered FAU3_STORED that it can bear and that has not expired; nothing waits",
     ),
     (
         PUSHED_ONCE,
-        "always: the default server is told nothing again that a living router in reach knows it to have; what it has twice was counted",
+        "always: the main server is told nothing again that a living router in reach knows it to have; what it has twice was counted",
     ),
     (
         PUSHED_IN_ORDER,
-        "always: no router tells the default server of a speaker's message while it holds an older one back",
+        "always: no router tells the main server of a speaker's message while it holds an older one back",
     ),
-    (PLAYED, "always: what the default server plays is answered"),
-    (BACK, "calm: 2 s after the default server was judged back, all sessions are on it"),
+    (PLAYED, "always: what the main server plays is answered"),
+    (BACK, "calm: 2 s after the main server was judged back, all sessions are on it"),
     (FALL_BACK, "calm: 3 s after the main server is out of the deputy's reach, all follow the deputy"),
     (FALSE_ALARM, "calm: nobody falls back while the main server is there, whatever single probes are lost"),
     (

@@ -187,7 +187,7 @@ impl Ledger {
         Some(self.said.get(number)?.payload.clone())
     }
 
-    /// A record that a router made of what the default server told it: which
+    /// A record that a router made of what the main server told it: which
     /// message it is stands in its payload.
     pub(super) fn learn(&mut self, record: &Record) {
         if record.message_uuid.starts_with("from-server-")

@@ -33,7 +33,7 @@ pub(super) struct Line {
     /// The room of the last Subscribe that the router has taken in from it.
     pub(super) room: Option<usize>,
     /// Playlists that went down it: the message of each, and the last record's key. What
-    /// the default server tells of a message goes by its name, but is another record.
+    /// the main server tells of a message goes by its name, but is another record.
     pub(super) sent: BTreeMap<Uuid, (Option<usize>, u128)>,
     /// Playlists that its client has confirmed on it, with the record's key.
     pub(super) confirmed: BTreeSet<(Uuid, u128)>,

@@ -105,7 +105,7 @@ pub struct World {
     encoded: Encoded,
     lines: Vec<Line>,
     devices: Vec<Device>,
-    /// The default server, if there is one.
+    /// The main server, if there is one.
     server: Option<Box<Server>>,
     /// The main server, if it is a router, too.
     main: Option<Box<MainSide>>,

@@ -122,7 +122,7 @@ impl World {
         let mut is_missing =
             || between.any(|between| !between.came_at.contains_key(&node) && self.has_left_a_router(between));
         let is_apart = || nodes_of(said.brought_to()).any(|origin| self.was_apart(origin, node, since));
-        // A default server that speaks FAU3VOM-D only passes on each by itself.
+        // A main server that speaks FAU3VOM-D only passes on each by itself.
         let has_one_order = self.server.is_none() && made_alike(said, &ledger.said[newer]);
         if !has_one_order && is_apart() {
             Stood::Apart

@@ -39,9 +39,9 @@ pub struct Setup {
     pub pace_ms: u64,
     /// Messages go from router to router as frames, encoded and decoded.
     pub encoded: bool,
-    /// The default server, if there is one.
+    /// The main server, if there is one.
     pub server: Option<ServerSetup>,
-    /// The main server, if the default server is a router, too.
+    /// The main server, if the main server is a router, too.
     pub main: Option<MainSetup>,
     /// What goes wrong, and when.
     pub faults: Vec<Fault>,
@@ -62,7 +62,7 @@ impl Setup {
         Self::from_seed_with(seed, Above::default())
     }
 
-    /// A setup drawn from the seed, with a default server or without.
+    /// A setup drawn from the seed, with a main server or without.
     #[must_use]
     pub fn from_seed_with(seed: u64, above: Above) -> Self {
         let mut random = Random::new(seed).child(200);
@@ -99,7 +99,7 @@ impl Setup {
     }
 
     /// Sixty clients on three routers that talk, listen and roam, and in each minute an outage of the
-    /// default server of 5 to 30 s.
+    /// main server of 5 to 30 s.
     #[must_use]
     pub fn outages(seed: u64, above: Above, minutes: u64) -> Self {
         let (routers, clients) = (3, CLIENTS_MAX);
@@ -200,7 +200,7 @@ fn settings(random: &mut Random) -> Settings {
     }
 }
 
-/// What may befall whole routers. The default server is not theirs to watch, and
+/// What may befall whole routers. The main server is not theirs to watch, and
 /// clones and names are the election's affair.
 fn options() -> FaultOptions {
     FaultOptions {

@@ -85,7 +85,7 @@ tally! {
     /// Heard again after the client had forgotten it: it had not confirmed it, or the
     /// router that it had confirmed it to has died.
     repeated: "heard again, excused",
-    /// Faults of the default server and of the ways to it.
+    /// Faults of the main server and of the ways to it.
     server_faults: "server: faults",
     /// Connections to it that were asked for.
     server_lines: "server: connections",
@@ -202,7 +202,7 @@ impl Tally {
         missing.map(|(name, _)| name).collect()
     }
 
-    /// All counts with their names; those of a default server only where there is one,
+    /// All counts with their names; those of a main server only where there is one,
     /// and those of extreme words likewise.
     #[must_use]
     pub fn shown(&self) -> Vec<(&'static str, u64)> {

@@ -24,9 +24,9 @@ pub(crate) enum Event {
     Dial { a: u8, b: u8 },
     /// The other side of a connection has gone.
     Closed { node: u8, boot: u32, peer: u8 },
-    /// A router's check of the default server has an answer.
+    /// A router's check of the main server has an answer.
     Checked { node: u8, boot: u32 },
-    /// A router's fetch of the default server's list has an answer.
+    /// A router's fetch of the main server's list has an answer.
     Fetched { node: u8, boot: u32 },
     /// People changed this router's UCI file.
     Configured { node: u8, fault: u16 },

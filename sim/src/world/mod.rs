@@ -1,5 +1,5 @@
 //! Many elections in virtual time: routers with clocks, flash and
-//! connections, the default server, and the faults that befall them.
+//! connections, the main server, and the faults that befall them.
 //!
 //! Drives [`fau3_election::Election`] through the engine exactly as a router's
 //! shell does, and tells the invariants what happens. Nothing here decides who
@@ -58,7 +58,7 @@ pub struct World {
     on: Vec<bool>,
     /// Whom each node has a standing connection with.
     connected: Vec<NodeSet>,
-    /// The default server's list, once it has one.
+    /// The main server's list, once it has one.
     server_list: Option<Vec<usize>>,
     /// Kept only where someone wants to see it.
     timeline: Option<Vec<Entry>>,

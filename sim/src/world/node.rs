@@ -46,9 +46,9 @@ pub struct Node {
     pub(crate) stalling: u32,
     /// SIGTERM has been said.
     pub(crate) leaving: bool,
-    /// It tells its election about the default server.
+    /// It tells its election about the main server.
     pub(crate) watching: bool,
-    /// The default server is up and in its reach.
+    /// The main server is up and in its reach.
     pub(crate) default_reached: bool,
     /// The order in its UCI file.
     pub(crate) uci: Vec<usize>,

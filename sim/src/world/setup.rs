@@ -28,7 +28,7 @@ pub struct Setup {
     pub config: Config,
     /// The list at the beginning.
     pub list: List,
-    /// Whether there is a default server at all.
+    /// Whether there is a main server at all.
     pub default_server: bool,
     /// What links do where no fault is.
     pub base: Quality,
@@ -95,7 +95,7 @@ impl Setup {
         self
     }
 
-    /// Routers that nothing happens to, without a list or a default server;
+    /// Routers that nothing happens to, without a list or a main server;
     /// for measurements, which add what they need.
     #[must_use]
     pub fn healthy(seed: u64, routers: usize, config: &Config) -> Self {

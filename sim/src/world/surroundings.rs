@@ -7,14 +7,14 @@ use super::events::Event;
 use crate::engine::nodes_of;
 use crate::faults::{Fault, FaultKind};
 
-/// The standing connection to the default server is looked at this often, in
+/// The standing connection to the main server is looked at this often, in
 /// microseconds (`check_interval_ms` of the UCI file).
 const CHECK_US: u64 = 250_000;
 /// First check by a new deputy: a connection must be opened.
 const CONNECT_US: (u64, u64) = (5_000, 80_000);
 
 /// What is around the elections: the network's state, connections, the
-/// default server and the people who change lists.
+/// main server and the people who change lists.
 impl World {
     /// Works out anew who reaches whom, after anything about it changed.
     pub(super) fn retrace(&mut self) {
@@ -57,7 +57,7 @@ impl World {
         self.feed(b, Input::Connected(id_a));
     }
 
-    /// True if the default server is up and this router has a way to it.
+    /// True if the main server is up and this router has a way to it.
     pub(crate) fn reaches_default(&self, node: usize) -> bool {
         let away = |(fault, on): (&Fault, &bool)| {
             *on && matches!(fault.kind, FaultKind::DefaultServer { nodes } if nodes & (1 << node) != 0)
@@ -65,7 +65,7 @@ impl World {
         self.setup.default_server && !self.setup.faults.iter().zip(&self.on).any(away)
     }
 
-    /// The default server came, went or changed its list: each router that
+    /// The main server came, went or changed its list: each router that
     /// watches it finds out with its next check.
     pub(super) fn recheck(&mut self) {
         for node in 0..self.nodes.len() {

@@ -12,7 +12,7 @@ pub struct Tally {
     pub take_overs: u64,
     /// Times at which a leader gave up for another router: hand-backs.
     pub hand_backs: u64,
-    /// Times at which a leader gave up for the default server.
+    /// Times at which a leader gave up for the main server.
     pub back_to_default: u64,
     /// Times at which a router found itself held down.
     pub held: u64,
@@ -82,7 +82,7 @@ impl Tally {
             ("role changes", self.role_changes),
             ("take-overs", self.take_overs),
             ("hand-backs", self.hand_backs),
-            ("back to the default server", self.back_to_default),
+            ("back to the main server", self.back_to_default),
             ("held down", self.held),
             ("list conflicts", self.list_conflicts),
             ("cloned identities", self.clones),

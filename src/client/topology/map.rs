@@ -93,7 +93,7 @@ impl Map {
             label: label(router, key),
             mode: harmless(&router.mode),
             priority: router.priority,
-            // The default server may have a router's name; then no router is "server".
+            // The main server may have a router's name; then no router is "server".
             leads: is(&status.coordinator, key) && router.mode == "server",
             is_deputy: is(&status.deputy, key),
             client_count: router.clients,
@@ -119,7 +119,7 @@ impl Map {
         let leader = self.routers.iter().find(|router| router.leads).map(|router| &router.label);
         let who = match (leader, &self.coordinator) {
             (Some(label), _) => format!("{label} leads"),
-            (None, Some(name)) => format!("the default server {name} leads"),
+            (None, Some(name)) => format!("the main server {name} leads"),
             (None, None) => "nobody leads yet".to_owned(),
         };
         let epoch = if self.epoch > 0 { format!(", epoch {}", self.epoch) } else { String::new() };
@@ -285,7 +285,7 @@ pub(super) mod tests {
     fn a_default_server_leads_without_being_a_router_of_the_mesh() {
         let status = json!({"coordinator": "main", "routers": [{"name": "main", "mode": "default"}]});
         let map = Map::new(serde_json::from_value(status).unwrap());
-        assert_eq!(map.headline(), "the default server main leads; 1 router, 0 links, 0 clients");
+        assert_eq!(map.headline(), "the main server main leads; 1 router, 0 links, 0 clients");
         let nobody = Map::new(Status::default());
         assert_eq!(nobody.headline(), "nobody leads yet; 0 routers, 0 links, 0 clients");
     }

@@ -1,4 +1,4 @@
-//! The default server's part of a status.
+//! The main server's part of a status.
 
 use serde::Serialize;
 
@@ -111,6 +111,6 @@ fn fetched(age_s: u64, list: &ListReport) -> FetchedList<'_> {
 pub(super) fn list_warning(report: &Report) -> Option<String> {
     let reason = report.default_server.watch.list_trouble()?;
     Some(format!(
-        "the ExtraServers list of the default server is {reason}. The one before stays in use; mend it on the server"
+        "the ExtraServers list of the main server is {reason}. The one before stays in use; mend it on the server"
     ))
 }

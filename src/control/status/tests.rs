@@ -232,7 +232,7 @@ fn while_nobody_leads_it_is_said_rather_than_guessed() {
         (&json!("waiting"), &Value::Null, &Value::Null)
     );
     assert_eq!(json["epoch"][0], 0);
-    // The default server is called as clients call it.
+    // The main server is called as clients call it.
     let mesh = report.router.mesh.as_mut().unwrap();
     mesh.view = View { role: Role::Default, coordinator: Coordinator::DefaultServer, ..mesh.view };
     let json = parsed(&report);
@@ -322,7 +322,7 @@ fn the_default_server_is_shown_with_since_when_and_why() {
         (&server["list"]["outcome"], &server["list"]["reason"]),
         (&json!("unusable"), &json!("empty"))
     );
-    assert!(parsed(&report)["warnings"][2].as_str().unwrap().contains("list of the default server is empty"));
+    assert!(parsed(&report)["warnings"][2].as_str().unwrap().contains("list of the main server is empty"));
     // when it is back, a router in no mesh follows it, and no trouble is left.
     report.default_server.reachable = Some((true, Duration::ZERO));
     let json = parsed(&report);

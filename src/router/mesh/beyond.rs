@@ -1,4 +1,4 @@
-//! Routers beyond the election's map: a default server that is a fau3 node (a
+//! Routers beyond the election's map: a main server that is a fau3 node (a
 //! leaf), and whoever is reached through it.
 //!
 //! Each segment's deputy has the one connection to it. Who is reached through

@@ -23,10 +23,10 @@ const FETCHES_MAX: usize = 16;
 /// What one answer carries at most unless a single record is larger, in bytes.
 const ANSWER_BYTES_MAX: usize = 128 * 1024;
 
-/// What one answer carries at most on the way to or from a default server: two seconds of a slow one (64
+/// What one answer carries at most on the way to or from a main server: two seconds of a slow one (64
 /// kbit/s), so that it is there before it is asked for again.
 const ANSWER_BYTES_MAX_FAR: usize = 16 * 1024;
-/// What a backlog may take of the way to or from a default server, in bytes a
+/// What a backlog may take of the way to or from a main server, in bytes a
 /// second: what is said now passes it.
 const BACKLOG_RATE: u32 = 256 * 1024;
 /// For how long an answer is awaited on that way, which may be a slow one.
@@ -36,7 +36,7 @@ const ANSWER_WAIT_FAR: Duration = Duration::from_secs(6);
 #[derive(Debug, Default)]
 pub(super) struct Fetches {
     out: BTreeMap<Origin, Fetch>,
-    /// On the way to or from a default server: not before.
+    /// On the way to or from a main server: not before.
     pauses: BTreeMap<RouterId, Time>,
 }
 
@@ -122,7 +122,7 @@ impl Router {
         self.tell_peer(router, Arc::new(Message::Want(RecordId { origin, sequence: next })));
     }
 
-    /// What was asked for on the way to or from a default server came: the next
+    /// What was asked for on the way to or from a main server came: the next
     /// question waits until this one has taken as long as it may.
     pub(super) fn pace(&mut self, router: RouterId, playlist: &Playlist) {
         let now = self.now;

@@ -1,4 +1,4 @@
-//! The default server that is a fau3 node: when this router keeps a connection
+//! The main server that is a fau3 node: when this router keeps a connection
 //! to it, and what it tells the election.
 //!
 //! Beacons may not pass the NAT between, so whether it is reached is judged by
@@ -18,10 +18,10 @@ use crate::router::{Output, Router};
 const LET_GO_AFTER: Duration = Duration::from_secs(2);
 
 /// Where another router has led for so long, its deputy has looked for the
-/// default server in vain.
+/// main server in vain.
 const LOOKED_IN_VAIN: Duration = Duration::from_secs(2);
 
-/// How the default server of the configuration is known among routers.
+/// How the main server of the configuration is known among routers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MainNode {
     /// What it says its name is.
@@ -140,7 +140,7 @@ impl Router {
         }
     }
 
-    /// Somebody has told its ExtraServers list. Only the default server's
+    /// Somebody has told its ExtraServers list. Only the main server's
     /// counts, and none is no list: a good one stays.
     pub(super) fn list_heard(&mut self, router: RouterId, servers: Option<Vec<ServerEntry>>) {
         let is_main = self.mesh.as_ref().is_some_and(|mesh| mesh.main.router == Some(router));

@@ -84,7 +84,7 @@ pub(super) struct Mesh {
     streams: u64,
     /// The routers in reach over however many hops, each in its life.
     members: Lives,
-    /// Those of them that are reached through the default server, itself included.
+    /// Those of them that are reached through the main server, itself included.
     beyond: Lives,
     main: Main,
     /// Which map they were taken from.

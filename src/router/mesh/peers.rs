@@ -42,13 +42,13 @@ pub(super) struct Peer {
     pub(super) contact: Option<Contact>,
     /// Times in a row at which it was too slow to confirm a record.
     pub(super) slow: u32,
-    /// It is a default server.
+    /// It is a main server.
     pub(super) leaf: bool,
     /// Who is reached through it beyond the map.
     pub(super) reach: BTreeMap<RouterId, Incarnation>,
     /// What it was told last of who is reached through this router.
     pub(super) told_reach: Option<Vec<Origin>>,
-    /// Which list it was told, by a default server.
+    /// Which list it was told, by a main server.
     pub(super) told_list: Option<ListVersion>,
 }
 
@@ -91,7 +91,7 @@ impl Peers {
         self.0.iter().map(|(router, peer)| (*router, peer))
     }
 
-    /// As others are told, or with default servers, which nobody else shall
+    /// As others are told, or with main servers, which nobody else shall
     /// look for.
     pub(super) fn neighbours(&self, with_leaves: bool) -> Vec<Neighbour> {
         let neighbour =
@@ -220,7 +220,7 @@ impl Router {
     /// The router's neighbours tell who theirs are: hints for finding them.
     pub(super) fn told(&mut self, by: RouterId, neighbours: Vec<Neighbour>) {
         let Some(mesh) = &self.mesh else { return };
-        // Segments are joined by their default server, not by each other's routers.
+        // Segments are joined by their main server, not by each other's routers.
         if mesh.is_leaf() || mesh.peers.get(by).is_some_and(|peer| peer.leaf) {
             return;
         }

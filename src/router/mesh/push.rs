@@ -153,7 +153,7 @@ impl Router {
         is_held
     }
 
-    /// A wrong variant: a default server makes a message of its own of it.
+    /// A wrong variant: a main server makes a message of its own of it.
     #[cfg(feature = "mutants")]
     fn take_in_anew(&mut self, record: &Record) {
         let message = crate::wire::Message {

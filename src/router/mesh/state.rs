@@ -100,7 +100,7 @@ impl Router {
     }
 
     /// Sends one State, to each with what is news to it alone: who is reached
-    /// through this router, and a default server's list.
+    /// through this router, and a main server's list.
     fn tell_state(&mut self, targets: &[RouterId], state: State) {
         let plain = Arc::new(Message::State(Box::new(state)));
         for router in targets {

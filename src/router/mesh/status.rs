@@ -19,9 +19,9 @@ pub struct MeshStatus {
     pub routers: Vec<RouterStatus>,
     /// Those that this one has a connection to.
     pub neighbours: Vec<Neighbour>,
-    /// Those of them that are default servers, on no map, each with its name.
+    /// Those of them that are main servers, on no map, each with its name.
     pub leaves: Vec<(RouterId, Box<str>)>,
-    /// The default server of the configuration, if it is one of them.
+    /// The main server of the configuration, if it is one of them.
     pub main: Option<RouterId>,
     /// This router is the one that looks whether it is there.
     pub watches_main: bool,

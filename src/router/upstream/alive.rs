@@ -1,4 +1,4 @@
-//! Whether a connection to the default server is still one: it is asked for a sign of
+//! Whether a connection to the main server is still one: it is asked for a sign of
 //! life where none comes, and reset where it shows none.
 //!
 //! What a reset ends has ended for the server as well, if the reset gets there. So where

@@ -1,4 +1,4 @@
-//! Live audio to and from the default server. A piece of audio has no name
+//! Live audio to and from the main server. A piece of audio has no name
 //! there: one that came over the mesh and the same from the server pair one for one.
 
 use std::collections::VecDeque;

@@ -1,5 +1,5 @@
-//! When a default server that answers again is trusted again. Pure. The hold
-//! time is the same for both kinds of default server; what answers, each kind's
+//! When a main server that answers again is trusted again. Pure. The hold
+//! time is the same for both kinds of main server; what answers, each kind's
 //! watcher says.
 
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ const OUTAGES_KEPT: Duration = Duration::from_secs(600);
 /// Outages that are remembered: those that still make a difference.
 const OUTAGES_MAX: usize = 3;
 
-/// When a default server went away while it was trusted, the last first.
+/// When a main server went away while it was trusted, the last first.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Outages(VecDeque<Time>);
 
@@ -42,7 +42,7 @@ impl Outages {
     }
 }
 
-/// A default server that either answers or does not, and whether to trust it.
+/// A main server that either answers or does not, and whether to trust it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::router) struct Hold {
     /// After its first outage it has to answer for so long.

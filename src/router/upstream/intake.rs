@@ -1,4 +1,4 @@
-//! What clients of the default server say becomes records of the mesh, once.
+//! What clients of the main server say becomes records of the mesh, once.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

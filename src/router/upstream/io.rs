@@ -8,12 +8,12 @@ use crate::router::MainNode;
 use crate::wire::fau3d::{ConnectedClient, Status};
 use crate::wire::{ClientId, Record, RoomId, Uuid};
 
-/// One connection to the default server, opened in the name of a client, for as
+/// One connection to the main server, opened in the name of a client, for as
 /// long as it lasts. Never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UpConn(pub u64);
 
-/// What the default server of the configuration is.
+/// What the main server of the configuration is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerKind {
     /// A server that speaks FAU3VOM-D only, as it exists today: each client's
@@ -23,13 +23,13 @@ pub enum ServerKind {
     Node,
 }
 
-/// All that can happen between the router and the default server.
+/// All that can happen between the router and the main server.
 #[derive(Debug)]
 pub enum UpstreamInput {
-    /// The configuration says what there is; `None`: no default server. Said
+    /// The configuration says what there is; `None`: no main server. Said
     /// before another server of the same kind, too.
     Configure(Option<ServerKind>),
-    /// Who the default server is among routers; `None`: it is none of them.
+    /// Who the main server is among routers; `None`: it is none of them.
     Node(Option<MainNode>),
     /// Whether this router reaches it, judged and damped; `None`: this router
     /// has stopped looking.
@@ -103,10 +103,10 @@ pub enum FromServer {
     Stream(Arc<[u8]>),
 }
 
-/// All that is asked for towards the default server.
+/// All that is asked for towards the main server.
 #[derive(Debug)]
 pub enum UpstreamOutput {
-    /// Connect to the default server as this client.
+    /// Connect to the main server as this client.
     Open {
         /// The connection's name from now on.
         conn: UpConn,
@@ -143,7 +143,7 @@ pub enum UpstreamOutput {
     },
 }
 
-/// A frame for the default server.
+/// A frame for the main server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToServer {
     /// The client's room and what it wants to hear of.

@@ -1,4 +1,4 @@
-//! Connections to the default server, each in the name of one client.
+//! Connections to the main server, each in the name of one client.
 //!
 //! A legacy server ends if one id connects twice. So a client's connection
 //! moves with it: its old router closes it, waits until the server has

@@ -1,4 +1,4 @@
-//! The default server, as the router's core sees it: what goes to one that
+//! The main server, as the router's core sees it: what goes to one that
 //! speaks only FAU3VOM-D, and what comes from there. Knows no socket: the
 //! connections themselves are `src/upstream`.
 //!
@@ -44,7 +44,7 @@ pub use status::UpstreamStatus;
 /// The longest client id that a legacy server can bear, in bytes.
 pub const LEGACY_CLIENT_ID_MAX: usize = 17;
 
-/// What a router knows of the default server.
+/// What a router knows of the main server.
 #[derive(Debug, Default)]
 pub(super) struct Upstream {
     kind: Option<ServerKind>,

@@ -1,4 +1,4 @@
-//! What other routers do at the default server, as each tells all the others:
+//! What other routers do at the main server, as each tells all the others:
 //! in whose names they are connected there, and what they have pushed.
 
 use std::collections::{BTreeMap, BTreeSet};

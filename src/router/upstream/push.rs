@@ -1,4 +1,4 @@
-//! What clients have said goes to the default server: each client's in its
+//! What clients have said goes to the main server: each client's in its
 //! order, one at a time, until the server has confirmed it.
 
 use std::sync::Arc;

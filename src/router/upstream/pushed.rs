@@ -1,4 +1,4 @@
-//! Which records the default server has, as all routers tell each other.
+//! Which records the main server has, as all routers tell each other.
 
 use std::collections::BTreeMap;
 

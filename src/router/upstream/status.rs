@@ -1,4 +1,4 @@
-//! What the router tells people about the default server.
+//! What the router tells people about the main server.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::wire::fau3d::ConnectedClient;
 /// For how long the server's list of its clients is believed.
 const LIST_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// The default server at one moment, as this router sees it.
+/// The main server at one moment, as this router sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamStatus {
     /// What it is.

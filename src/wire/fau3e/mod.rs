@@ -30,7 +30,7 @@ pub const FRAME_BYTES_MAX: usize = 1024 * 1024 + 64 * 1024;
 pub const STATE_SESSIONS_MAX: usize = 256;
 /// Most origins in one State.
 pub const STATE_HOLDINGS_MAX: usize = 1_024;
-/// Most connections to the default server of all routers together: a legacy
+/// Most connections to the main server of all routers together: a legacy
 /// server takes 255, and has clients of its own.
 pub const UPSTREAM_LINES_MAX: usize = 250;
 /// Most routers that one says to be reached through it: a few segments, each
@@ -41,7 +41,7 @@ pub const PEER_ID_BYTES_MAX: usize = 64;
 /// How much of another router's clock is believed, in ms: 139 years, then an hour a word.
 pub(crate) const TIMES: Belief = Belief { at_once: 1 << 42, step: 3_600_000, last: 1 << 49 };
 /// How much of a count of records, or of changes of a session or of a router's words on the
-/// default server: a million each second for 12 days, then as many as nobody loses at a time.
+/// main server: a million each second for 12 days, then as many as nobody loses at a time.
 pub(crate) const COUNTS: Belief = Belief { at_once: 1 << 40, step: 1 << 16, last: 1 << 49 };
 /// Most records in one Playlist.
 pub const PLAYLIST_RECORDS_MAX: usize = 64;
@@ -61,7 +61,7 @@ pub enum Message {
     Want(RecordId),
     /// Live audio; never confirmed, never stored, dropped rather than queued.
     Stream(Stream),
-    /// What a router does at a default server that speaks FAU3VOM-D only; goes
+    /// What a router does at a main server that speaks FAU3VOM-D only; goes
     /// from router to router until all have it.
     Upstream(UpstreamState),
     /// The answer to a Playlist that asked for one.
@@ -101,12 +101,12 @@ pub struct State {
     /// was heard (a hybrid logical clock, Kulkarni et al. 2014, without wall
     /// clocks). Orders attachments.
     pub clock_ms: u64,
-    /// The sender is a default server: it joins no segments, and is in none's map.
+    /// The sender is a main server: it joins no segments, and is in none's map.
     pub leaf: bool,
     /// The routers, each in its life, that are reached through the sender and
     /// stand on no map of the receiver's component; `None`: as said before.
     pub reach: Option<Vec<Origin>>,
-    /// A default server's ExtraServers list, highest priority first; `None`:
+    /// A main server's ExtraServers list, highest priority first; `None`:
     /// as said before.
     pub servers: Option<Vec<ServerEntry>>,
 }
@@ -212,7 +212,7 @@ pub struct Stream {
     pub frame: Arc<[u8]>,
 }
 
-/// What a router does at a default server that speaks FAU3VOM-D only.
+/// What a router does at a main server that speaks FAU3VOM-D only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamState {
     /// Whose this is.

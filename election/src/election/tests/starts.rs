@@ -147,7 +147,7 @@ fn a_router_whose_flash_does_not_answer_is_not_ready() {
 
 #[test]
 fn a_leaf_never_leads_and_joins_no_segments() {
-    // Given two segments whose default server is one fau3 node, first in the list
+    // Given two segments whose main server is one fau3 node, first in the list
     let mut net = Net::new(3, "BAC");
     net.nodes[1].config.leaf = true;
     net.topology(&[(0, 1), (1, 2)]);

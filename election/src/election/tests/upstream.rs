@@ -1,4 +1,4 @@
-//! The default server, as the deputy reports it.
+//! The main server, as the deputy reports it.
 
 use super::net::Net;
 use crate::{Coordinator, Input, Role, Time};
@@ -38,7 +38,7 @@ fn a_new_deputy_keeps_the_word_of_the_one_before_for_a_while() {
     // Nobody led meanwhile
     assert!(default_leads(&net, &ALL[1..]));
     assert_eq!(net.times_led(1, start) + net.times_led(2, start), 0);
-    // When it has not found the default server itself within the grace, it leads
+    // When it has not found the main server itself within the grace, it leads
     net.run_until(700, |net| net.led_by(1, &ALL[1..]));
 }
 
@@ -71,7 +71,7 @@ fn a_report_ends_with_the_looking() {
 
 #[test]
 fn a_better_router_that_comes_back_passes_on_the_word_it_followed() {
-    // Given that B is the deputy of a default server, when A comes back and has not looked yet
+    // Given that B is the deputy of a main server, when A comes back and has not looked yet
     let mut net = Net::new(3, "ABC");
     net.start(1);
     net.start(2);

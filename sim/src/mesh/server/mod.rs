@@ -1,4 +1,4 @@
-//! A default server in virtual time: one that speaks FAU3VOM-D only, as it
+//! A main server in virtual time: one that speaks FAU3VOM-D only, as it
 //! exists today, with the ways to it, clients of its own, and what befalls them.
 //!
 //! Routers meet it through `UpstreamInput` and `UpstreamOutput` alone, as they

@@ -5,7 +5,7 @@ use fau3_election::Time;
 
 use crate::engine::{NodeSet, Random, nodes_of};
 
-/// The default server above the mesh.
+/// The main server above the mesh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Above {
     /// None.
@@ -20,7 +20,7 @@ pub enum Above {
 /// Connections that a legacy server takes.
 pub(in crate::mesh) const PLACES_MAX: usize = 255;
 
-/// The default server of a run.
+/// The main server of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSetup {
     /// Clients of its own, that talk and listen there.

@@ -1,4 +1,4 @@
-//! A default server that is a fau3 node, and the segments that follow it.
+//! A main server that is a fau3 node, and the segments that follow it.
 
 use fau3_election::{Coordinator, Role, ServerEntry};
 
@@ -37,7 +37,7 @@ fn the_default_server_leads_and_only_each_segments_deputy_is_connected_to_it() {
     // Given: segments of three and two routers.
     let mut net = MeshNet::with_main(&[3, 2]);
     // Then: all follow, nobody leads, and two connections stand.
-    assert_eq!(roles(&net, 6), [Role::Default; 6], "the default server itself included");
+    assert_eq!(roles(&net, 6), [Role::Default; 6], "the main server itself included");
     assert_eq!(net.keepers(), [R(0), R(3)]);
     // And at rest nothing but their holdings comes to it, once in ten seconds.
     net.run(secs(20));
@@ -78,7 +78,7 @@ fn live_audio_is_heard_once_in_all_segments_and_goes_nowhere_in_vain() {
     listeners.iter().for_each(|listener| assert_eq!(net[*listener].streams(), [FRAME]));
     let hops = net.messages.iter().filter(|(_, _, message)| matches!(message, Message::Stream(_)));
     let hops: Vec<(R, R)> = hops.map(|(from, to, _)| (*from, *to)).collect();
-    // To its own segment's listener and deputy, to the default server, and to
+    // To its own segment's listener and deputy, to the main server, and to
     // the one other segment where somebody listens.
     assert_eq!(hops, [(R(2), R(0)), (R(2), R(1)), (R(0), main), (main, R(3)), (R(3), R(4))]);
     // And the other way.
@@ -235,7 +235,7 @@ fn a_deputy_that_comes_with_the_outage_holds_the_default_server_to_its_hold_time
     net.kill(R(3));
     until(&mut net, |net| role(net, R(1)) == Role::Server && role(net, R(2)) == Role::Follower);
     net.run(secs(10));
-    // When the default server is back, then it leads once it has been there for the hold time.
+    // When the main server is back, then it leads once it has been there for the hold time.
     net.start(R(3));
     let took = until(&mut net, |net| [R(1), R(2)].iter().all(|at| role(net, *at) == Role::Default));
     assert!(took >= secs(3) && took <= ms(3_500), "{took:?}");
@@ -373,7 +373,7 @@ fn the_name_belongs_to_whom_it_was_first_seen_with() {
     net.input(R(0), Input::Upstream(UpstreamInput::Node(Some(other))));
     net.run(secs(1));
     assert_eq!(role(&net, R(0)), Role::Server);
-    // And without a default server there is no connection to one.
+    // And without a main server there is no connection to one.
     net.input(R(0), Input::Upstream(UpstreamInput::Node(None)));
     net.run(secs(3));
     assert_eq!(net.keepers(), []);
@@ -473,6 +473,6 @@ fn an_outage_each_minute_loses_doubles_and_reorders_nothing_and_it_is_followed_i
         }
     }
     for (speaker, said) in said.iter().enumerate() {
-        assert_eq!(&by(outside, speaker), said, "at the default server, of c{speaker}");
+        assert_eq!(&by(outside, speaker), said, "at the main server, of c{speaker}");
     }
 }

@@ -8,7 +8,7 @@
 //! | one sender's records in order, however they come; a wait of at most two seconds | `order`, `records` |
 //! | sessions roam; the newest attachment wins; the old router lets go | `roaming` |
 //! | live audio over the fewest hops, only to listeners | `streams` |
-//! | the default server that is a fau3 node leads while the deputy reaches it; segments meet through it | `main_node` |
+//! | the main server that is a fau3 node leads while the deputy reaches it; segments meet through it | `main_node` |
 //! | Monitor lists the clients of the whole mesh | `roaming` |
 
 mod copies;

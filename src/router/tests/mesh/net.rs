@@ -28,10 +28,10 @@ pub(in crate::router::tests) const LATENCY: Duration = Duration::from_millis(1);
 pub(in crate::router::tests) const COMMIT: Duration = Duration::from_millis(20);
 /// After which a connection over a cut link is given up.
 pub(super) const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
-/// After which one to a default server is, and how often one is dialled.
+/// After which one to a main server is, and how often one is dialled.
 const MAIN_GIVEN_UP_AFTER: Duration = Duration::from_secs(2);
 const DIAL_EVERY: Duration = Duration::from_millis(250);
-/// What a default server in a [`MeshNet`] is called.
+/// What a main server in a [`MeshNet`] is called.
 pub(super) const MAIN: &str = "main";
 
 /// A router in a [`MeshNet`].
@@ -76,9 +76,9 @@ struct Node {
     since: Time,
     flash: SavedState,
     lives: u64,
-    /// It is a default server.
+    /// It is a main server.
     is_leaf: bool,
-    /// It shall have a connection to the default server.
+    /// It shall have a connection to the main server.
     keeps_main: bool,
     /// Who that is.
     main: Option<R>,
@@ -286,7 +286,7 @@ impl MeshNet {
         }
     }
 
-    /// Who has a connection to the default server.
+    /// Who has a connection to the main server.
     pub(in crate::router::tests) fn keepers(&self) -> Vec<R> {
         let to_main = self.connections.keys().filter(|(_, main)| self.nodes[main.0].is_leaf);
         to_main.map(|(from, _)| *from).collect()

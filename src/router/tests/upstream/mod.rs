@@ -1,4 +1,4 @@
-//! The rules of a default server that speaks FAU3VOM-D only, in virtual time.
+//! The rules of a main server that speaks FAU3VOM-D only, in virtual time.
 //!
 //! | rule (PROTOCOLS.md, end of section 2; the server's quirks in section 1) | tests in this folder |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What a mesh at rest puts on its default server, of either kind: no more than
+//! What a mesh at rest puts on its main server, of either kind: no more than
 //! one router would.
 
 use std::collections::{BTreeMap, BTreeSet};

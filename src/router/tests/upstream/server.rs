@@ -1,4 +1,4 @@
-//! A default server as it exists today, in virtual time: it speaks FAU3VOM-D,
+//! A main server as it exists today, in virtual time: it speaks FAU3VOM-D,
 //! gives records no ids, repeats what is repeated, and ends when one client id
 //! connects twice.
 

@@ -216,7 +216,7 @@ function renderMesh(m) {
 }
 
 function renderServers(m) {
-	let s = m.section(form.NamedSection, 'default_server', 'default_server', _('Default server'),
+	let s = m.section(form.NamedSection, 'default_server', 'default_server', _('Main server'),
 		_('The server that leads while it is there. Without it the routers lead themselves.'));
 	s.addremove = true;
 	s.tab('general', _('General'));

@@ -19,7 +19,7 @@ const callCheckConfig = rpc.declare({ object: 'fau3', method: 'check_config', ex
 const MODES = {
 	server: _('leads'),
 	follower: _('follows'),
-	default: _('the default server leads'),
+	default: _('the main server leads'),
 	waiting: _('waits until it knows who leads')
 };
 
@@ -70,7 +70,7 @@ function renderLead(status, identity) {
 	const rows = [
 		[ _('Leads'), E('strong', { 'id': 'fau3-leader' }, [ leader ]) ],
 		[ _('This router'), '%s: %s'.format(status.name, MODES[status.mode] || status.mode) ],
-		[ _('Stands in for the default server'), status.deputy ?? '-' ],
+		[ _('Stands in for the main server'), status.deputy ?? '-' ],
 		[ _('Up for'), duration(status.uptime_s) ],
 		[ _('Version'), status.version ],
 		[ _('Peer id'), status.peer_id ]
