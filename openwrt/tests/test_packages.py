@@ -26,9 +26,9 @@ import strip  # noqa: E402
 BUILT = Path(os.environ.get("FAU3_OPENWRT", TOP / "target" / "openwrt"))
 STAND_IN = b"\x7fELF stands in for the program\n" * 4000
 MIB = 1024 * 1024
-# Packed, in bytes. A device with 16 MB of flash has room for 1.5 MiB beside its system: that is promised of the first two,
-# and missed by the first one at present (docs/openwrt.md, "Sizes"), which has to come back to it. None grows unseen.
-PACKED_MAX = {("fau3", "aarch64_"): 1.6 * MIB, ("fau3", "mips"): 1.5 * MIB, ("fau3-disk", "mips"): 1.8 * MIB,
+# Packed, in bytes. A device with 16 MB of flash has room for 1.5 MiB beside its system: that is promised of the first two.
+# The others do not grow unseen.
+PACKED_MAX = {("fau3", "aarch64_"): 1.5 * MIB, ("fau3", "mips"): 1.5 * MIB, ("fau3-disk", "mips"): 1.75 * MIB,
               ("fau3", "arm_"): 1.75 * MIB, ("fau3", "x86_64"): 1.75 * MIB}
 
 

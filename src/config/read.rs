@@ -346,9 +346,7 @@ impl Reader {
         let server = self.default_server.clone();
         let is_in_mesh = default_server.url.as_ref().is_some_and(|url| url.scheme != Scheme::Ws);
         let doubt = match (node.name == default_server.name, default_server.url.is_some()) {
-            (false, false) => {
-                Some("no url is given, so there is no main server and the mesh leads itself")
-            }
+            (false, false) => Some("no url is given, so there is no main server and the mesh leads itself"),
             (false, true) if is_in_mesh && !mesh_enabled => Some(
                 "its url is that of a fau3 node, which is reached through the mesh only, and mesh.enabled is 0: it is \
                  never there, and this router serves its clients alone. Set mesh.enabled to 1, or leave the url away",

@@ -6,6 +6,7 @@
 /// clients over, and relay them on.
 pub const RELAY_HEADER: &str = "fau3-relay";
 /// What they answer.
-pub const NO_SERVER_OF_ROUTERS: &str = "this is a router that runs fau3: as a main server it is named fau3://HOST:8902, by the port of its mesh";
+pub const NO_SERVER_OF_ROUTERS: &str =
+    "this is a router that runs fau3: as a main server it is named fau3://HOST:8902, by the port of its mesh";
 /// What a client is told at the port of the mesh.
 pub const NO_DOOR_FOR_CLIENTS: &str = "routers meet at this port (mesh.listen); clients connect to another one (clients.listen), 8901 by default";

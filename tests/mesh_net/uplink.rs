@@ -148,9 +148,7 @@ fn views(router: &Router) -> Vec<(Moment, bool)> {
     let log = router.log();
     let views = log.lines().filter(|line| line.contains("; routers in reach: "));
     let views = views.filter(|line| !line.contains("nobody leads"));
-    views
-        .filter_map(|line| Some((Moment::of_line(line)?, line.contains("the main server leads"))))
-        .collect()
+    views.filter_map(|line| Some((Moment::of_line(line)?, line.contains("the main server leads")))).collect()
 }
 
 fn follows(router: &Router) -> bool {

@@ -98,10 +98,35 @@ fn every_page_is_read_here_and_can_be_found_from_the_readme() {
 fn one_thing_has_one_name() {
     for (name, page) in PAGES {
         let prose = prose(page).to_lowercase();
-        for other in ["main server", "legacy server"] {
+        for other in ["default server", "legacy server"] {
             assert!(!prose.contains(other), "{name}: '{other}' is a main server (docs/glossary.md)");
         }
     }
+    for (path, text) in sources(&["src", "election/src", "sim/src"]) {
+        assert!(
+            !text.to_lowercase().contains("default server"),
+            "{path}: it is a main server (docs/glossary.md)"
+        );
+    }
+}
+
+/// Every Rust file below these folders, with its path.
+fn sources(folders: &[&str]) -> Vec<(String, String)> {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<_> = folders.iter().map(|folder| top.join(folder)).collect();
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(found.len() > 300, "{}", found.len());
+    found
 }
 
 /// Paths in backquotes that begin as a folder of this workspace does.
