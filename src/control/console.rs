@@ -20,7 +20,7 @@ use crate::config::Address;
 use crate::gateway::Visitors;
 use crate::http::{self, Answer, Head};
 use crate::net::{Listener, refused};
-use crate::node::Report;
+use crate::control::Report;
 
 /// Connections served at once; the next ones wait until one of them ends.
 const CONNECTIONS_MAX: usize = 32;

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::status::{dropped, drops, election, trouble_counts};
-use crate::node::{DoorsReport, Report};
+use crate::control::{DoorsReport, Report};
 use crate::router::{LATENCY_BOUNDS_MS, Stats};
 use crate::store::Counters;
 

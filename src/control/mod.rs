@@ -1,14 +1,15 @@
 //! How people and scripts look into a running router: a Unix socket for
 //! `fau3 status`, and a console over HTTP with a page, `/status` and `/metrics`.
 //!
-//! Shows and changes nothing. Knows the node only as something that answers
-//! [`Request::Report`]; what is shown is made from that one [`Report`] by pure
+//! Shows and changes nothing. Knows the node only as something that answers a
+//! [`Question`]; what is shown is made from that one [`Report`] by pure
 //! functions. Names of rooms and clients are chosen by strangers: each way of
 //! showing them escapes them.
 
 mod console;
 mod metrics;
 mod page;
+mod report;
 mod socket;
 mod status;
 
@@ -23,18 +24,26 @@ use tokio::time::timeout;
 
 use crate::config::Address;
 use crate::gateway::Visitors;
-use crate::node::{Report, Request};
 
+pub use report::{
+    DefaultServerReport, DoorsReport, Identity, MeshReport, MeshTrouble, Report, TROUBLE_KINDS,
+};
 pub use socket::{SocketError, SocketGuard};
 pub use status::Status;
 
 /// A router that has not reported after this long is overloaded or stuck.
 pub const REPORT_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// How is the router? Answered with a report.
+pub type Question = oneshot::Sender<Box<Report>>;
+
+/// Most questions that wait for an answer.
+pub const QUESTIONS_MAX: usize = 16;
+
 /// The way to ask the node how it is. Clones ask the same node.
 #[derive(Clone)]
 pub struct Control {
-    requests: mpsc::Sender<Request>,
+    questions: mpsc::Sender<Question>,
     /// By what they are about, so that one replaces its predecessor and they
     /// stay as few as there are subjects in the program's text.
     warnings: Arc<Mutex<BTreeMap<&'static str, String>>>,
@@ -65,10 +74,11 @@ impl fmt::Display for Unanswered {
 impl std::error::Error for Unanswered {}
 
 impl Control {
-    /// Asks the node that takes these requests.
+    /// Asks the node that answers what comes out at the other end.
     #[must_use]
-    pub fn new(requests: mpsc::Sender<Request>) -> Self {
-        Self { requests, warnings: Arc::default() }
+    pub fn new() -> (Self, mpsc::Receiver<Question>) {
+        let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
+        (Self { questions, warnings: Arc::default() }, asked)
     }
 
     /// How is the router?
@@ -78,7 +88,7 @@ impl Control {
     pub async fn report(&self) -> Result<Box<Report>, Unanswered> {
         let (answer, report) = oneshot::channel();
         let asked = async {
-            self.requests.send(Request::Report(answer)).await.map_err(|_| Unanswered::Gone)?;
+            self.questions.send(answer).await.map_err(|_| Unanswered::Gone)?;
             report.await.map_err(|_| Unanswered::Gone)
         };
         timeout(REPORT_TIME_MAX, asked).await.unwrap_or(Err(Unanswered::Late))
@@ -132,26 +142,25 @@ mod tests {
     #[tokio::test]
     async fn a_node_that_is_going_down_is_told_from_one_that_is_stuck() {
         // Given a node whose task has ended
-        let (requests, node) = mpsc::channel(1);
+        let (control, node) = Control::new();
         drop(node);
         // then one learns so at once,
-        assert_eq!(Control::new(requests).report().await.unwrap_err(), Unanswered::Gone);
-        // and of one that takes requests and never answers, after two seconds.
-        let (requests, _node) = mpsc::channel(1);
+        assert_eq!(control.report().await.unwrap_err(), Unanswered::Gone);
+        // and of one that takes questions and never answers, after two seconds.
+        let (control, _node) = Control::new();
         let since = tokio::time::Instant::now();
-        assert_eq!(Control::new(requests).report().await.unwrap_err(), Unanswered::Late);
+        assert_eq!(control.report().await.unwrap_err(), Unanswered::Late);
         assert!(since.elapsed() >= REPORT_TIME_MAX && since.elapsed() < 3 * REPORT_TIME_MAX);
     }
 
     #[tokio::test]
     async fn a_warning_is_shown_until_it_is_taken_back() {
-        let (requests, mut node) = mpsc::channel(1);
+        let (control, mut node) = Control::new();
         tokio::spawn(async move {
-            while let Some(Request::Report(answer)) = node.recv().await {
+            while let Some(answer) = node.recv().await {
                 let _ = answer.send(Box::new(Report { store: None, ..report() }));
             }
         });
-        let control = Control::new(requests);
         let warned = async || {
             let json: serde_json::Value =
                 serde_json::from_str(&control.status_json().await.unwrap()).unwrap();

@@ -247,7 +247,7 @@ impl Display for Span {
 mod tests {
     use super::super::status::tests::{NASTY_ROOM, report};
     use super::*;
-    use crate::node::Report;
+    use crate::control::Report;
 
     fn page(report: &Report) -> String {
         render(&Status::new(report, vec!["a < b".into()]), &report.router.stats.latency, "N0NCE")

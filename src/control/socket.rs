@@ -225,7 +225,6 @@ mod tests {
 
     use super::super::status::tests::report;
     use super::*;
-    use crate::node::Request;
 
     struct Place(PathBuf);
 
@@ -246,13 +245,13 @@ mod tests {
     }
 
     fn control() -> Control {
-        let (requests, mut node) = mpsc::channel(1);
+        let (control, mut node) = Control::new();
         tokio::spawn(async move {
-            while let Some(Request::Report(answer)) = node.recv().await {
+            while let Some(answer) = node.recv().await {
                 let _ = answer.send(Box::new(report()));
             }
         });
-        Control::new(requests)
+        control
     }
 
     async fn ask(path: &Path, question: &[u8]) -> serde_json::Value {

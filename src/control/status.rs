@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::node::{DoorsReport, Report};
+use crate::control::{DoorsReport, Report};
 use crate::router::{LATENCY_BOUNDS_MS, Stats};
 
 use mesh::{Leading, MeshStatus, RouterStatus};

@@ -11,8 +11,7 @@ use std::os::fd::AsRawFd;
 use fau3_election::Time;
 use socket2::SockAddr;
 
-use super::datagrams::HEARD_LATELY;
-use super::warm::PATH_SILENT;
+use super::warm::{HEARD_LATELY, PATH_SILENT};
 
 /// Most addresses of others of which it is known what they asked. Beyond it, the one
 /// that asked longest ago is forgotten.

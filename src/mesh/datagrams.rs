@@ -19,10 +19,8 @@ use super::asked::{self, Asked, Own};
 use super::beacon::{self, BeaconKey, SEALED_MAX_BYTES, Stamp};
 use super::hub::{Hub, State};
 use super::link::Link;
-use super::warm::{Interfaces, PATH_SILENT, Path, TRY_EVERY, warm};
+use super::warm::{HEARD_LATELY, Interfaces, PATH_SILENT, Path, TRY_EVERY, warm};
 
-/// A router that was heard in this time is sent beacons.
-pub const HEARD_LATELY: Duration = Duration::from_secs(60);
 /// Most addresses without a proved router that one beacon goes to; the next
 /// one goes to the next of them.
 pub const SUSPECTS_MAX: usize = 16;

@@ -53,7 +53,7 @@ pub use api::{
     Transport,
 };
 pub use beacon::BEACON_MAX_BYTES;
-pub use datagrams::{HEARD_LATELY, SUSPECTS_MAX};
+pub use datagrams::SUSPECTS_MAX;
 pub use dial::{
     ADDRESSES_MAX, BACK_OFF_MAX, BACK_OFF_MIN, BOOK_MAX, DIALS_MAX, LATELY, LATELY_EVERY, PATIENCE,
     PATIENCE_LATELY,
@@ -67,7 +67,7 @@ pub use psk::Key;
 pub use queue::{QUEUE_MAX_BYTES, QUEUE_MAX_FRAMES, STREAMS_MAX};
 pub use replay::SENDERS_MAX;
 pub use uplink::{AGAIN, AGAIN_LATELY, Uplink};
-pub use warm::{PATH_SILENT, TRY_EVERY, WARM_MAX};
+pub use warm::{HEARD_LATELY, PATH_SILENT, TRY_EVERY, WARM_MAX};
 
 use crate::lobby::Lobby;
 use address::{canonical, is_dialable};

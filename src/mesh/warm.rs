@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use fau3_election::Time;
 
+/// A router that was heard in this time is sent beacons.
+pub const HEARD_LATELY: Duration = Duration::from_secs(60);
 /// A path that was silent for so long, while beacons pass over another one, is dead:
 /// with the interval of beacons after it, the election's detection time.
 pub const PATH_SILENT: Duration = Duration::from_millis(1_500);

@@ -120,7 +120,6 @@ fn remove(path: &Path) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
-    use tokio::sync::mpsc;
 
     use super::*;
     use crate::identity::Folder;
@@ -131,7 +130,7 @@ mod tests {
 
     fn hosts(path: &Path) -> HostsFile {
         let listen = vec!["::".parse().unwrap()];
-        HostsFile::new(path.to_owned(), listen, Control::new(mpsc::channel(1).0))
+        HostsFile::new(path.to_owned(), listen, Control::new().0)
     }
 
     #[test]

@@ -13,7 +13,7 @@ use libp2p_identity::PeerId;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
-use super::report::{MeshReport, MeshTrouble};
+use crate::control::{MeshReport, MeshTrouble};
 use super::troubles;
 use crate::config::Peer;
 use crate::discovery::{Discovery, News, Setting, Told};

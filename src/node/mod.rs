@@ -11,7 +11,6 @@ mod log;
 mod mesh;
 mod names;
 mod others;
-mod report;
 mod shown;
 mod signals;
 mod start;
@@ -29,6 +28,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_
 use tracing::{debug, info, warn};
 
 use crate::config::DefaultServer;
+use crate::control::{DoorsReport, Identity, Question, Report};
 use crate::gateway::{ClientLink, DoorEvent, Hall, Visitors};
 use crate::router::{ConnId, Input, Output, Refusal, Router, UpstreamInput};
 use crate::store::Store;
@@ -38,9 +38,6 @@ pub use clock::Clock;
 pub use commands::{check_config, keys};
 use mesh::Happened;
 pub use mesh::MeshSide;
-pub use report::{
-    DefaultServerReport, DoorsReport, Identity, MeshReport, MeshTrouble, Report, TROUBLE_KINDS,
-};
 pub use shown::Shown;
 use shown::view_text;
 pub use signals::Signals;
@@ -56,13 +53,11 @@ const BATCH_MAX: usize = 256;
 const DEPARTURE_INTERVAL: Duration = Duration::from_millis(250);
 /// How often own addresses are looked up, and what is shown of them to others.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// Questions about the node's state that wait.
-const QUESTIONS_MAX: usize = 16;
+/// Requests that wait.
+const REQUESTS_MAX: usize = 16;
 
 /// Something that only the node's task can do.
 pub enum Request {
-    /// How is it?
-    Report(oneshot::Sender<Box<Report>>),
     /// The configuration was read again; its settings for the router.
     Configure(Box<crate::router::Settings>),
     /// And what of it is everybody's.
@@ -78,6 +73,14 @@ pub enum Request {
     Shutdown(oneshot::Sender<()>),
 }
 
+/// By which the node's task is reached.
+pub struct Asked {
+    /// Who wants something done.
+    pub requests: mpsc::Receiver<Request>,
+    /// Who wants to know how it is.
+    pub questions: mpsc::Receiver<Question>,
+}
+
 /// The node's task.
 pub struct Node {
     router: Router,
@@ -87,7 +90,7 @@ pub struct Node {
     events: mpsc::Receiver<DoorEvent>,
     visitors: Arc<Visitors>,
     has_doors: bool,
-    requests: mpsc::Receiver<Request>,
+    asked: Asked,
     links: BTreeMap<ConnId, Arc<dyn ClientLink>>,
     /// Who waits to be let in.
     asking: BTreeMap<ConnId, oneshot::Sender<Result<(), Refusal>>>,
@@ -110,7 +113,7 @@ impl Node {
         router: Router,
         store: Option<Store>,
         identity: Identity,
-        requests: mpsc::Receiver<Request>,
+        asked: Asked,
         mesh: Option<MeshSide>,
         upstream: UpstreamSide,
         shown: Shown,
@@ -124,7 +127,7 @@ impl Node {
             events,
             visitors: hall.visitors().clone(),
             has_doors: true,
-            requests,
+            asked,
             links: BTreeMap::new(),
             asking: BTreeMap::new(),
             unflushed: BTreeSet::new(),
@@ -183,7 +186,10 @@ impl Node {
             done = next_commit(&mut self.store) => self.committed(done),
             happened = next_of_mesh(&mut self.mesh) => self.mesh_says(happened),
             happened = self.upstream.next() => self.default_server_says(happened),
-            request = self.requests.recv() => return self.answer(request),
+            Some(question) = self.asked.questions.recv() => {
+                let _ = question.send(Box::new(self.report()));
+            }
+            request = self.asked.requests.recv() => return self.obey(request),
         }
         None
     }
@@ -212,11 +218,8 @@ impl Node {
         self.router.handle(now, input);
     }
 
-    fn answer(&mut self, request: Option<Request>) -> Option<oneshot::Sender<()>> {
+    fn obey(&mut self, request: Option<Request>) -> Option<oneshot::Sender<()>> {
         match request? {
-            Request::Report(answer) => {
-                let _ = answer.send(Box::new(self.report()));
-            }
             Request::Configure(settings) => {
                 if let Some(store) = &self.store {
                     store.set_age_max(settings.storage_age_max);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::report::MeshTrouble;
+use crate::control::MeshTrouble;
 use crate::discovery::Setting;
 use crate::mesh::{Blocked, Refusal, Trouble, Unmet};
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fau3_election::{Coordinator, RouterId, View};
 
-use super::report::DefaultServerReport;
+use crate::control::DefaultServerReport;
 use crate::config::{DefaultServer, Scheme, ServerUrl};
 use crate::identity;
 use crate::router::{Input, ServerKind, UpstreamInput, UpstreamOutput};

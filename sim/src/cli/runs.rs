@@ -264,7 +264,7 @@ impl Replay {
 
 impl Hashes {
     pub(crate) fn run(&self) -> bool {
-        print(format_args!("{}", hashes::table(self.count)));
+        print(format_args!("{}", hashes::table(self.count, hashes::of)));
         true
     }
 }

@@ -1,12 +1,13 @@
 use std::time::Instant;
 
 use clap::{Args, Subcommand, ValueEnum};
+use fau3_sim::hashes;
 use fau3_sim::mesh::{self, Above, Outcome, Setup, World};
 use fau3_sim::mutants::hunt_router;
 use fau3_sim::shrink::shrink;
 use fau3_sim::sweep::Plan;
 
-use super::output::say;
+use super::output::{print, say};
 use super::runs::{self, Words};
 use super::wrong;
 
@@ -32,6 +33,9 @@ enum Command {
     /// One run again: what went wrong, with which fewest faults and clients
     #[command(after_help = "Example: fau3-sim mesh replay --seed 7")]
     Replay(Replay),
+    /// Trace hashes of a few seeds, as they are checked in
+    #[command(after_help = "Example: fau3-sim mesh hashes > sim/tests/mesh_trace_hashes.txt")]
+    Hashes(Hashes),
     /// Wrong variants of the router: which rule catches each, and how soon
     #[command(after_help = "Example: fau3-sim mesh mutants --seeds 1000")]
     Mutants(Mutants),
@@ -137,6 +141,13 @@ struct Replay {
     server: ServerChoice,
 }
 
+#[derive(Debug, Args)]
+struct Hashes {
+    /// How many seeds, from 0
+    #[arg(long, default_value_t = hashes::SEEDS)]
+    count: u64,
+}
+
 impl Mesh {
     pub(crate) fn run(&self) -> bool {
         match &self.command {
@@ -144,6 +155,10 @@ impl Mesh {
             Command::Sweep(sweep) => sweep.run(),
             Command::Outages(outages) => outages.run(),
             Command::Replay(replay) => replay.run(),
+            Command::Hashes(Hashes { count }) => {
+                print(format_args!("{}", hashes::table(*count, hashes::of_mesh)));
+                true
+            }
             Command::Mutants(mutants) => wrong::print_caught(&mesh::Mutant::ALL, mutants.seeds, hunt_router),
         }
     }

@@ -8,7 +8,7 @@ use fau3_election::{Coordinator, Role, RouterId};
 use serde::Serialize;
 
 use super::{ClientStatus, Mode};
-use crate::node::{MeshTrouble, Report, TROUBLE_KINDS};
+use crate::control::{MeshTrouble, Report, TROUBLE_KINDS};
 use crate::router::MeshStatus as Mesh;
 use crate::wire::fau3d::ConnectedClient;
 

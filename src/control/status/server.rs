@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::node::Report;
+use crate::control::Report;
 use crate::router::ServerKind;
 use crate::upstream::ListReport;
 use crate::wire::ClientId;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::mesh::Counts;
-use crate::node::{DefaultServerReport, DoorsReport, Identity, MeshReport, MeshTrouble};
+use crate::control::{DefaultServerReport, DoorsReport, Identity, MeshReport, MeshTrouble};
 use crate::router::{self, ServerKind, Snapshot};
 use crate::store::Counters;
 use crate::upstream::{ListReport, WatchReport};

@@ -1,3 +1,5 @@
+//! What a node tells of itself, for whoever shows it: the status, the metrics, the page.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
