@@ -17,10 +17,10 @@ use tracing::{info, warn};
 
 use super::{Control, Status, Unanswered, metrics, page};
 use crate::config::Address;
+use crate::control::Report;
 use crate::gateway::Visitors;
 use crate::http::{self, Answer, Head};
 use crate::net::{Listener, refused};
-use crate::control::Report;
 
 /// Connections served at once; the next ones wait until one of them ends.
 const CONNECTIONS_MAX: usize = 32;

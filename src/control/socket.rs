@@ -221,8 +221,6 @@ fn error_json(why: &str) -> String {
 mod tests {
     use std::os::unix::net::UnixListener as StdListener;
 
-    use tokio::sync::mpsc;
-
     use super::super::status::tests::report;
     use super::*;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Visitors;
-use crate::router::{ConnId, FrameNo, Input, Refusal, ToClient};
+use crate::router::{CloseReason, ConnId, FrameNo, Input, Refusal, Told};
 use crate::wire::ClientId;
 
 /// What waits between the doors and the router, over all clients. A door whose
@@ -17,15 +17,14 @@ pub const EVENTS_WAITING_MAX: usize = 1_024;
 
 /// The router's end of a client's connection. None of its methods blocks.
 pub trait ClientLink: Send + Sync {
-    /// Takes a frame to be sent with the next [`Self::flush`]. The first one is
-    /// number 1.
-    fn send(&self, frame: ToClient);
-    /// Takes a probe to be sent behind all frames before it; its answer is
+    /// Takes something that the client is to be told with the next [`Self::flush`]. The first
+    /// is number 1.
+    fn tell(&self, what: Told);
+    /// Takes a probe to be sent behind all that was told before it; its answer is
     /// [`Input::Pong`].
     fn probe(&self, probe: u32);
-    /// Ends the connection once what was sent before is out, with a code and a
-    /// line of text.
-    fn close(&self, code: u16, reason: &'static str);
+    /// Ends the connection once what was told before is out, and says why.
+    fn close(&self, why: CloseReason);
     /// Sends as much as the socket takes now; the rest follows by itself.
     fn flush(&self);
     /// The newest frame that has left the socket buffer, and whether there are

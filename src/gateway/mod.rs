@@ -6,7 +6,6 @@
 //! list of doors.
 
 pub mod call;
-#[cfg(feature = "net")]
 pub mod fau3d;
 #[cfg(feature = "net")]
 mod hall;

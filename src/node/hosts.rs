@@ -120,7 +120,6 @@ fn remove(path: &Path) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::MetadataExt;
 
-
     use super::*;
     use crate::identity::Folder;
 

@@ -13,9 +13,9 @@ use libp2p_identity::PeerId;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
-use crate::control::{MeshReport, MeshTrouble};
 use super::troubles;
 use crate::config::Peer;
+use crate::control::{MeshReport, MeshTrouble};
 use crate::discovery::{Discovery, News, Setting, Told};
 use crate::identity::{Error, NodeState, router_of, state_path};
 use crate::mesh::{BeaconTarget, Down, Frame, Mesh, MeshEvent, MeshEvents, SendOutcome, Uplink};

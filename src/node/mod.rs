@@ -74,7 +74,7 @@ pub enum Request {
 }
 
 /// By which the node's task is reached.
-pub struct Asked {
+pub struct Inbox {
     /// Who wants something done.
     pub requests: mpsc::Receiver<Request>,
     /// Who wants to know how it is.
@@ -90,7 +90,7 @@ pub struct Node {
     events: mpsc::Receiver<DoorEvent>,
     visitors: Arc<Visitors>,
     has_doors: bool,
-    asked: Asked,
+    inbox: Inbox,
     links: BTreeMap<ConnId, Arc<dyn ClientLink>>,
     /// Who waits to be let in.
     asking: BTreeMap<ConnId, oneshot::Sender<Result<(), Refusal>>>,
@@ -113,7 +113,7 @@ impl Node {
         router: Router,
         store: Option<Store>,
         identity: Identity,
-        asked: Asked,
+        inbox: Inbox,
         mesh: Option<MeshSide>,
         upstream: UpstreamSide,
         shown: Shown,
@@ -127,7 +127,7 @@ impl Node {
             events,
             visitors: hall.visitors().clone(),
             has_doors: true,
-            asked,
+            inbox,
             links: BTreeMap::new(),
             asking: BTreeMap::new(),
             unflushed: BTreeSet::new(),
@@ -186,10 +186,10 @@ impl Node {
             done = next_commit(&mut self.store) => self.committed(done),
             happened = next_of_mesh(&mut self.mesh) => self.mesh_says(happened),
             happened = self.upstream.next() => self.default_server_says(happened),
-            Some(question) = self.asked.questions.recv() => {
+            Some(question) = self.inbox.questions.recv() => {
                 let _ = question.send(Box::new(self.report()));
             }
-            request = self.asked.requests.recv() => return self.obey(request),
+            request = self.inbox.requests.recv() => return self.obey(request),
         }
         None
     }
@@ -265,7 +265,7 @@ impl Node {
                 | Output::View(_)
                 | Output::Warning(_) => self.carry_out_in_mesh(output),
                 Output::Upstream(output) => self.upstream.carry_out(output),
-                Output::ToClient { conn, frame } => self.with_link(conn, |link| link.send(frame)),
+                Output::Tell { conn, what } => self.with_link(conn, |link| link.tell(what)),
                 Output::Probe { conn, probe } => self.with_link(conn, |link| link.probe(probe)),
                 Output::Accept { conn } => {
                     if self.asking.remove(&conn).is_none_or(|answer| answer.send(Ok(())).is_err()) {
@@ -282,7 +282,7 @@ impl Node {
                 }
                 Output::Close { conn, why } => {
                     info!(conn = conn.0, "connection ended: {}", why.text());
-                    self.with_link(conn, |link| link.close(why.code(), why.text()));
+                    self.with_link(conn, |link| link.close(why));
                     if let Some(link) = self.links.get(&conn) {
                         link.flush();
                     }

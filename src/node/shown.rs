@@ -9,9 +9,9 @@ use fau3_election::{Coordinator, Role, RouterId, ServerEntry, View, Warning};
 use tracing::{error, info, warn};
 
 use super::hosts::HostsFile;
+use super::lan;
 use super::mesh::{Found, MeshSide};
 use super::names::{self, Conflict, Names};
-use super::lan;
 use crate::config::Config;
 use crate::control::{Control, Identity, MeshTrouble};
 use crate::gateway::fau3d::ExtraServers;

@@ -16,7 +16,7 @@ use super::listen::{BACKLOG, bind, wait_for_interfaces};
 use super::log::LogFilter;
 use super::signals::{Asked, Caught, Signals};
 use super::stderr;
-use super::{Asked, Node, NodeArgs, REQUESTS_MAX, Request, Shown, UpstreamSide, names, others};
+use super::{Inbox, Node, NodeArgs, REQUESTS_MAX, Request, Shown, UpstreamSide, names, others};
 use crate::config::{Clients, Config, Storage, Surroundings, Warning};
 use crate::control::{Control, Identity};
 use crate::failure::Failure;
@@ -96,7 +96,7 @@ async fn serve(
     let (request, requests) = mpsc::channel(REQUESTS_MAX);
     let (control, questions) = Control::new();
     let servers = fau3d::ExtraServers::default();
-    let (node, hall) = build(&config, &control, &servers, Asked { requests, questions }).await?;
+    let (node, hall) = build(&config, &control, &servers, Inbox { requests, questions }).await?;
     let requests = request;
     set_visitors(hall.visitors(), &config);
     if config.clients.storage == Storage::Disk
@@ -145,7 +145,7 @@ async fn build(
     config: &Config,
     control: &Control,
     servers: &fau3d::ExtraServers,
-    asked: Asked,
+    inbox: Inbox,
 ) -> Result<(Node, Hall), Failure> {
     let key = KeyFile::load_or_create(&config.node.identity).map_err(Failure::new)?;
     tell_of_another_identity(config);
@@ -192,7 +192,7 @@ async fn build(
         Identity { name: config.node.name.clone(), peer_id: key.peer_id(), router_id: key.router_id() };
     let shown = Shown::new(config, control.clone(), servers.clone(), identity.clone(), name_is_default);
     let upstream = UpstreamSide::new(config.default_server.clone(), key.router_id(), mesh.is_some());
-    Ok(Node::new(router, store, identity, asked, mesh, upstream, shown))
+    Ok(Node::new(router, store, identity, inbox, mesh, upstream, shown))
 }
 
 /// The places of files are others with a configuration file than without: a router that

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use fau3_election::{Coordinator, RouterId, View};
 
-use crate::control::DefaultServerReport;
 use crate::config::{DefaultServer, Scheme, ServerUrl};
+use crate::control::DefaultServerReport;
 use crate::identity;
 use crate::router::{Input, ServerKind, UpstreamInput, UpstreamOutput};
 use crate::upstream::watch::Settings;

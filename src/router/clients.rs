@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use fau3_election::Time;
 
-use super::io::{CloseReason, ConnId, Output, Refusal};
+use super::io::{ConnId, Output};
 use super::mesh::Place;
 use super::session::{ClientConnection, Session};
 use super::settings::{
     CONTEST_PAUSE, CONTEST_WINDOW, CONTESTED_MAX, DETACHED_SESSIONS_MAX, PROBE_INTERVAL, TAKEOVERS_MAX,
     THROWN_OUT_MAX,
 };
+use super::words::{CloseReason, Refusal};
 use super::{Router, SessionKey};
 use crate::wire::ClientId;
 use crate::wire::fau3e::SessionVersion;

@@ -8,12 +8,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::io::{ConnId, FrameNo, Output, ToClient};
+use super::io::{ConnId, FrameNo, Output};
 use super::mutants::mutated;
 use super::session::{Departure, InFlight, Session, Wait};
 use super::settings::{ENDINGS_MAX, IN_FLIGHT_BYTES_MAX, IN_FLIGHT_MAX};
+use super::words::Told;
 use super::{Router, SessionKey};
-use crate::wire::fau3d::Status;
 use crate::wire::{Record, Uuid};
 
 /// Lives of routers of which something may be settled for one client without
@@ -51,35 +51,35 @@ impl Router {
             if session.suspects.get(&position).is_some_and(|endings| *endings + 1 == ENDINGS_MAX) {
                 link.alone = Some(uuid);
             }
-            let frame = ToClient::Playlist { message_uuid: uuid, record: record.clone() };
-            self.outputs.push_back(Output::ToClient { conn: link.conn, frame });
+            let what = Told::Item { item: uuid, record: record.clone() };
+            self.outputs.push_back(Output::Tell { conn: link.conn, what });
             self.stats.playlists_sent += 1;
         }
     }
 
-    /// A Confirm came in. One for something that is not in flight to this
-    /// client changes nothing.
-    pub(super) fn confirmed(&mut self, key: SessionKey, message_uuid: Option<Uuid>, status: Status) {
-        let Some(uuid) = message_uuid else {
+    /// A client says what became of something. Of what is not in flight to it that
+    /// changes nothing.
+    pub(super) fn settles(&mut self, key: SessionKey, item: Option<Uuid>, is_taken: bool) {
+        let Some(uuid) = item else {
             self.stats.confirms_unmatched += 1;
             return;
         };
         let Some(link) = &mut self.sessions[key].link else { return };
         if let Some(at) = link.playlists.iter().position(|playlist| playlist.uuid == uuid) {
-            self.playlist_confirmed(key, at, status);
+            self.item_settled(key, at, is_taken);
         } else if let Some(at) = link.pings.iter().position(|(ping, _)| *ping == uuid) {
             // Whatever it says, somebody is there.
             link.pings.drain(..=at);
         } else if link.monitor.as_ref().is_some_and(|monitor| monitor.uuid == uuid) {
-            self.monitor_confirmed(key, status);
+            self.list_settled(key, is_taken);
         } else {
             self.stats.confirms_unmatched += 1;
         }
     }
 
-    fn playlist_confirmed(&mut self, key: SessionKey, at: usize, status: Status) {
+    fn item_settled(&mut self, key: SessionKey, at: usize, is_taken: bool) {
         let Some(link) = &mut self.sessions[key].link else { return };
-        if status.settles() {
+        if is_taken {
             let Some(playlist) = link.playlists.remove(at) else { return };
             self.stats.delivered(self.now.since(playlist.since));
             self.settle(key, &playlist.what);
@@ -90,9 +90,9 @@ impl Router {
         }
     }
 
-    fn monitor_confirmed(&mut self, key: SessionKey, status: Status) {
+    fn list_settled(&mut self, key: SessionKey, is_taken: bool) {
         let Some(link) = &mut self.sessions[key].link else { return };
-        if status.settles() {
+        if is_taken {
             link.monitor = None;
         } else if let Some(monitor) = &mut link.monitor {
             monitor.wait = Wait::Until(self.now + self.settings.retry_interval);
@@ -167,16 +167,16 @@ impl Router {
         let mut resends = 0;
         for playlist in link.playlists.iter_mut().filter(|playlist| back(&playlist.wait)) {
             link.frames += 1;
-            let frame = ToClient::Playlist { message_uuid: playlist.uuid, record: playlist.what.clone() };
+            let what = Told::Item { item: playlist.uuid, record: playlist.what.clone() };
             playlist.resent(link.frames);
-            self.outputs.push_back(Output::ToClient { conn, frame });
+            self.outputs.push_back(Output::Tell { conn, what });
             resends += 1;
         }
         for monitor in link.monitor.iter_mut().filter(|monitor| back(&monitor.wait)) {
             link.frames += 1;
-            let frame = ToClient::Monitor { message_uuid: monitor.uuid, clients: monitor.what.clone() };
+            let what = Told::Present { item: monitor.uuid, clients: monitor.what.clone() };
             monitor.resent(link.frames);
-            self.outputs.push_back(Output::ToClient { conn, frame });
+            self.outputs.push_back(Output::Tell { conn, what });
             resends += 1;
         }
         self.stats.resends += resends;

@@ -9,14 +9,14 @@ use fau3_election::{Datagram, RouterId, SavedState, ServerEntry, View, Warning};
 use super::session::SavedSession;
 use super::settings::Settings;
 use super::upstream::{UpstreamInput, UpstreamOutput};
-use crate::wire::fau3d::{ConnectedClient, FromClient, Invalid, Status};
-use crate::wire::{ClientId, Record, Uuid, fau3e};
+use super::words::{CloseReason, Refusal, Says, Told};
+use crate::wire::{ClientId, Record, fau3e};
 
 /// One connection of a client, for as long as it lasts. Never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
-/// A frame's number on its connection: the first [`Output::ToClient`] is 1.
+/// A frame's number on its connection: the first [`Output::Tell`] is 1.
 pub type FrameNo = u64;
 
 /// All that can happen to a router.
@@ -31,12 +31,12 @@ pub enum Input {
         /// Where it comes from.
         address: IpAddr,
     },
-    /// A frame came in, parsed.
-    FromClient {
+    /// A client says something.
+    Says {
         /// On which connection.
         conn: ConnId,
-        /// What it says.
-        message: Result<FromClient, Invalid>,
+        /// What.
+        what: Says,
     },
     /// All frames up to this one have left the connection's socket buffer.
     Left {
@@ -52,8 +52,8 @@ pub enum Input {
         /// The probe's number.
         probe: u32,
     },
-    /// The client has shown life without saying anything: with a WebSocket ping,
-    /// say, or by answering [`Output::Close`].
+    /// The client has shown life without saying anything: by its connection's own means,
+    /// or by answering [`Output::Close`].
     Alive {
         /// On which connection, which may have been closed.
         conn: ConnId,
@@ -152,14 +152,14 @@ pub enum Output {
         /// What to say.
         why: Refusal,
     },
-    /// Send a frame.
-    ToClient {
+    /// Tell a client something.
+    Tell {
         /// On which connection.
         conn: ConnId,
         /// What.
-        frame: ToClient,
+        what: Told,
     },
-    /// Send a WebSocket ping with this number, behind all frames sent before.
+    /// Ask the connection itself for a sign of life, with this number, behind all frames sent before.
     Probe {
         /// On which connection.
         conn: ConnId,
@@ -245,39 +245,6 @@ pub enum Output {
     Warning(Warning),
 }
 
-/// A frame for a client. Those with an `Arc` are the same for many.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ToClient {
-    /// The answer to a message.
-    Confirm {
-        /// The message's own.
-        message_uuid: Box<str>,
-        /// What became of it.
-        status: Status,
-    },
-    /// Is the client there?
-    Ping {
-        /// Fresh for each.
-        message_uuid: Uuid,
-    },
-    /// Who is connected.
-    Monitor {
-        /// Fresh for each, the same when sent again.
-        message_uuid: Uuid,
-        /// All of them.
-        clients: Arc<[ConnectedClient]>,
-    },
-    /// One voice message.
-    Playlist {
-        /// Derived from client and record.
-        message_uuid: Uuid,
-        /// The message.
-        record: Arc<Record>,
-    },
-    /// Live audio, marks included.
-    Stream(Arc<[u8]>),
-}
-
 /// Why a router confirms what no other one holds (DESIGN.md, "Confirm").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Alone {
@@ -293,90 +260,6 @@ impl fmt::Display for Alone {
             Self::NoRouter => "no other router is connected",
             Self::NoAnswer => "no other router has answered",
         })
-    }
-}
-
-/// Why a connection is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// `clients.max_clients` are connected.
-    Full,
-    /// One address holds all places but those kept for others.
-    AddressFull,
-    /// `clients.allow_client` does not name it.
-    NotAllowed,
-    /// Several devices take this id from each other.
-    Contested,
-    /// The router is going down.
-    ShuttingDown,
-}
-
-impl Refusal {
-    /// The HTTP status (RFC 9110, section 15) that says so.
-    #[must_use]
-    pub const fn http_status(self) -> u16 {
-        match self {
-            Self::Full | Self::AddressFull | Self::ShuttingDown => 503,
-            Self::NotAllowed => 403,
-            Self::Contested => 409,
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full => "this router serves as many clients as it may (clients.max_clients)",
-            Self::AddressFull => "too many clients from your address; the last places are for others",
-            Self::NotAllowed => "this client id is not in the list clients.allow_client",
-            Self::Contested => "several devices use this client id; give each its own, then wait 30 s",
-            Self::ShuttingDown => "this router is going down",
-        })
-    }
-}
-
-/// Why a connection is ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseReason {
-    /// The same client id has connected again.
-    TakenOver,
-    /// Several devices take this id from each other.
-    Contested,
-    /// A Ping was not answered for two periods.
-    PingUnanswered,
-    /// No sign of life at all.
-    Silent,
-    /// The router is going down.
-    ShuttingDown,
-    /// `clients.allow_client` no longer names it.
-    NotAllowed,
-}
-
-impl CloseReason {
-    /// The WebSocket close code (RFC 6455, section 7.4).
-    #[must_use]
-    pub const fn code(self) -> u16 {
-        match self {
-            Self::ShuttingDown => 1001,
-            Self::NotAllowed => 1008,
-            Self::TakenOver => 4001,
-            Self::Contested => 4002,
-            Self::PingUnanswered => 4003,
-            Self::Silent => 4004,
-        }
-    }
-
-    /// One line for people; fits a close frame (123 bytes).
-    #[must_use]
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::TakenOver => "the same client id connected again",
-            Self::Contested => "several devices use this client id; give each its own, then wait 30 s",
-            Self::PingUnanswered => "a Ping was not answered for two periods",
-            Self::Silent => "no sign of life",
-            Self::ShuttingDown => "the router is going down",
-            Self::NotAllowed => "this client id is not in the list clients.allow_client",
-        }
     }
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use fau3_election::Time;
 
 use super::clients::AddressBlock;
-use super::io::{CloseReason, ConnId, Output, ToClient};
+use super::io::{ConnId, Output};
 use super::session::{ClientConnection, Departure, InFlight, Wait};
 use super::settings::{FIRST_WORD_WAIT, PROBE_INTERVAL};
+use super::words::{CloseReason, Told};
 use super::{Router, SessionKey};
 
 impl ClientConnection {
@@ -133,10 +134,10 @@ impl Router {
         if matches!(link.pings.back(), Some((_, Departure::Waiting(_)))) {
             return;
         }
-        let message_uuid = self.fresh_uuid();
-        let frame = self.send(key, ToClient::Ping { message_uuid });
+        let item = self.fresh_uuid();
+        let frame = self.tell(key, Told::Ask { item });
         if let (Some(link), Some(frame)) = (&mut self.sessions[key].link, frame) {
-            link.pings.push_back((message_uuid, Departure::Waiting(frame)));
+            link.pings.push_back((item, Departure::Waiting(frame)));
         }
     }
 
@@ -151,12 +152,12 @@ impl Router {
         if link.monitor.as_ref().is_some_and(|monitor| matches!(monitor.wait, Wait::ToLeave(_))) {
             return;
         }
-        let message_uuid = self.fresh_uuid();
+        let item = self.fresh_uuid();
         let clients = self.connected_clients();
-        let frame = self.send(key, ToClient::Monitor { message_uuid, clients: clients.clone() });
+        let frame = self.tell(key, Told::Present { item, clients: clients.clone() });
         if let (Some(link), Some(frame)) = (&mut self.sessions[key].link, frame) {
             let wait = Wait::ToLeave(frame);
-            let monitor = InFlight { uuid: message_uuid, what: clients, sent: 1, wait, since: now };
+            let monitor = InFlight { uuid: item, what: clients, sent: 1, wait, since: now };
             // The one before is never sent again once there is a newer one.
             link.monitor = Some(monitor);
         }

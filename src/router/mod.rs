@@ -27,6 +27,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod upstream;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -34,7 +35,6 @@ use fau3_election::{Election, Time};
 use slab::Slab;
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::wire::fau3d::{FromClient, Invalid, Status};
 use crate::wire::{ClientId, RoomId, Uuid};
 pub use clients::AddressBlock;
 use clients::Contests;
@@ -48,10 +48,7 @@ use status::MonitorList;
 use upstream::Upstream;
 
 pub use crate::wire::{Origin, Record, RecordId, Settled, propogate_key};
-pub use io::{
-    Alone, CloseReason, Commit, ConnId, FrameNo, Input, Output, Refusal, Restored, StoredRecord, ToClient,
-    Whole,
-};
+pub use io::{Alone, Commit, ConnId, FrameNo, Input, Output, Restored, StoredRecord, Whole};
 pub use mesh::{MainNode, MeshStatus, RouterStatus};
 #[cfg(feature = "mutants")]
 pub use mutants::Mutant;
@@ -63,6 +60,7 @@ pub use upstream::{
     FromServer, LEGACY_CLIENT_ID_MAX, Outages, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput,
     UpstreamStatus,
 };
+pub use words::{Answer, CloseReason, Refusal, Says, Token, Told};
 
 /// Where a session stands in the table of sessions.
 type SessionKey = usize;
@@ -165,7 +163,7 @@ impl Router {
         self.now = self.now.max(now);
         match input {
             Input::Connect { conn, client_id, address } => self.connect(conn, client_id, address),
-            Input::FromClient { conn, message } => self.receive(conn, message),
+            Input::Says { conn, what } => self.hear(conn, what),
             Input::Left { conn, frame } => self.frames_left(conn, frame),
             Input::Pong { conn, probe } => self.pong(conn, probe),
             Input::Alive { conn } => self.alive(conn),
@@ -226,24 +224,22 @@ impl Router {
         self.upstream_due();
     }
 
-    fn receive(&mut self, conn: ConnId, message: Result<FromClient, Invalid>) {
-        // A frame of a connection that was taken over meanwhile.
+    fn hear(&mut self, conn: ConnId, what: Says) {
+        // Of a connection that was taken over meanwhile.
         let Some(&key) = self.by_conn.get(&conn) else { return };
         let was_silent = self.sessions[key].link.as_ref().is_some_and(|link| link.silent_until.is_some());
         self.is_alive(key);
-        match message {
-            Ok(FromClient::Ping { message_uuid }) => self.confirm(key, message_uuid, Status::PONG),
-            Ok(FromClient::Confirm { message_uuid, status }) => self.confirmed(key, message_uuid, status),
-            Ok(FromClient::Propogate { message_uuid, room, payload }) => {
-                self.propogate(key, message_uuid, room, payload);
-            }
-            Ok(FromClient::Subscribe { message_uuid, room, monitor_period_s, ping_period_s }) => {
-                self.subscribe(key, room, monitor_period_s, ping_period_s);
-                self.confirm(key, message_uuid, Status::OK);
+        match what {
+            Says::Ask { token } => self.answer(key, token, Answer::Here),
+            Says::Settles { item, is_taken } => self.settles(key, item, is_taken),
+            Says::Post { token, room, body } => self.post(key, token, room, body),
+            Says::Enter { token, room, monitor_period_s, ping_period_s } => {
+                self.enter(key, room, monitor_period_s, ping_period_s);
+                self.answer(key, token, Answer::Done);
                 self.pump(key);
             }
-            Ok(FromClient::Stream(frame)) => self.stream(key, frame.into()),
-            Err(invalid) => self.refuse(key, invalid),
+            Says::Live(frame) => self.live(key, frame.into()),
+            Says::Nonsense { token, reason } => self.refuse(key, token, reason),
         }
         if was_silent {
             self.pump(key);
@@ -252,18 +248,17 @@ impl Router {
     }
 
     /// Counts, and answers, what is not as it must be.
-    fn refuse(&mut self, key: SessionKey, invalid: Invalid) {
+    fn refuse(&mut self, key: SessionKey, token: Option<Token>, reason: &'static str) {
         self.stats.invalid += 1;
         let session = &mut self.sessions[key];
         if let Some(link) = &mut session.link
             && !std::mem::replace(&mut link.invalid_told, true)
         {
             let (conn, client_id) = (link.conn, session.client_id.clone());
-            self.outputs.push_back(Output::Invalid { conn, client_id, reason: invalid.reason });
+            self.outputs.push_back(Output::Invalid { conn, client_id, reason });
         }
-        // Answering a Confirm would start an endless conversation.
-        if !invalid.was_confirm {
-            self.confirm(key, invalid.message_uuid, Status::INVALID);
+        if let Some(token) = token {
+            self.answer(key, token, Answer::Invalid);
         }
     }
 
@@ -292,16 +287,16 @@ impl Router {
         self.upstream_may_lead();
     }
 
-    fn confirm(&mut self, key: SessionKey, message_uuid: Box<str>, status: Status) {
-        self.send(key, ToClient::Confirm { message_uuid, status });
+    fn answer(&mut self, key: SessionKey, token: Token, answer: Answer) {
+        self.tell(key, Told::Answer { token, answer });
     }
 
-    /// Sends a frame if the session is connected, and says which number it has. What
+    /// Tells a client something if the session is connected, and says which number it has. What
     /// is live, and comes before the client has said a word, is not for it.
-    fn send(&mut self, key: SessionKey, frame: ToClient) -> Option<FrameNo> {
+    fn tell(&mut self, key: SessionKey, what: Told) -> Option<FrameNo> {
         let link = self.sessions.get_mut(key)?.link.as_mut().filter(|link| link.silent_until.is_none())?;
         link.frames += 1;
-        self.outputs.push_back(Output::ToClient { conn: link.conn, frame });
+        self.outputs.push_back(Output::Tell { conn: link.conn, what });
         Some(link.frames)
     }
 

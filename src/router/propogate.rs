@@ -10,10 +10,12 @@ use super::io::{Alone, ConnId, Output, StoredRecord};
 use super::mutants::mutated;
 use super::record::{Moment, Position};
 use super::settings::{REMEMBERED_MAX, UNCOMMITTED_MAX};
-use super::{Router, SessionKey};
-use crate::wire::fau3d::{FRAME_BYTES_MAX, Invalid, Status, playlist_frame_bytes};
+use super::{Answer, Router, SessionKey, Token};
 use crate::wire::fau3e::LAMPORT_MAX;
-use crate::wire::{ClientId, Message, Record, RecordId, RoomId, Uuid};
+use crate::wire::{BODY_BYTES_MAX, ClientId, Message, Record, RecordId, RoomId, Status, Uuid};
+
+/// What one is told whose message is longer than [`BODY_BYTES_MAX`].
+const TOO_LONG: &str = "a message may have 785,664 bytes at most";
 
 /// Messages taken in lately, by [`propogate_key`]; at most [`REMEMBERED_MAX`],
 /// and twice as long as records live.
@@ -80,21 +82,12 @@ enum Waiter {
 }
 
 impl Router {
-    pub(super) fn propogate(
-        &mut self,
-        key: SessionKey,
-        message_uuid: Box<str>,
-        room: RoomId,
-        payload: Box<[u8]>,
-    ) {
-        let client_id = &self.sessions[key].client_id;
-        if playlist_frame_bytes(client_id, payload.len()) > FRAME_BYTES_MAX {
-            // Its own frame was smaller; clients would drop the connection on this one.
-            let reason = "the Playlist that would bring it to others is larger than a frame may be, 1 MiB";
-            return self.refuse(key, Invalid { message_uuid, reason, was_confirm: false });
+    pub(super) fn post(&mut self, key: SessionKey, token: Token, room: RoomId, body: Box<[u8]>) {
+        if body.len() > BODY_BYTES_MAX {
+            return self.refuse(key, Some(token), TOO_LONG);
         }
-        let said =
-            Message { room, client_id: client_id.clone(), message_uuid: message_uuid.clone(), payload };
+        let client_id = self.sessions[key].client_id.clone();
+        let said = Message { room, client_id, message_uuid: token.clone(), payload: body };
         let message = said.key();
         if self.is_under_way(key, message) {
             self.stats.duplicates += 1;
@@ -102,12 +95,12 @@ impl Router {
         }
         if self.is_remembered(message) {
             self.stats.duplicates += 1;
-            return self.confirm_again(key, message, message_uuid);
+            return self.confirm_again(key, message, token);
         }
         let record = self.new_record(key, said, message);
         if self.shutting_down || !self.has_place_for(&record) {
             self.stats.records_refused += 1;
-            return self.confirm(key, message_uuid, Status::SERROR);
+            return self.answer(key, token, Answer::Failed);
         }
         self.sequence = record.id.sequence;
         self.lamport_heard(record.lamport);
@@ -120,7 +113,7 @@ impl Router {
 
     /// It was taken in before: by an earlier life, perhaps, that died before
     /// another router held it.
-    fn confirm_again(&mut self, key: SessionKey, message: u128, message_uuid: Box<str>) {
+    fn confirm_again(&mut self, key: SessionKey, message: u128, token: Token) {
         let is_of_earlier_life = |record: &&Arc<Record>| {
             record.id.origin.router == self.origin.router && record.id.origin != self.origin
         };
@@ -134,7 +127,7 @@ impl Router {
             }
             self.confirmed_alone(&record, Alone::NoRouter);
         }
-        self.confirm(key, message_uuid, Status::STORED);
+        self.answer(key, token, Answer::Stored);
     }
 
     /// FAU3_STORED is said of what only this router holds.
@@ -167,7 +160,7 @@ impl Router {
         if !disk {
             if !needs_copies {
                 self.confirmed_alone(&record, Alone::NoRouter);
-                self.confirm(key, record.message_uuid.clone(), Status::STORED);
+                self.answer(key, record.message_uuid.clone(), Answer::Stored);
             }
             self.publish(position, record, 0, is_twin);
         }
@@ -329,9 +322,9 @@ impl Router {
                 if ok {
                     self.confirmed_alone(&record, Alone::NoRouter);
                 }
-                let status = if ok { Status::STORED } else { Status::SERROR };
+                let answer = if ok { Answer::Stored } else { Answer::Failed };
                 if let Some(&key) = self.by_conn.get(&conn) {
-                    self.confirm(key, record.message_uuid.clone(), status);
+                    self.answer(key, record.message_uuid.clone(), answer);
                 }
             }
             Waiter::Copies => self.copy_committed(record.key(), ok),

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::io::ToClient;
 use super::mutants::mutated;
 use super::record::{Dropped, Moment, Position};
 use super::session::Coming;
+use super::words::Told;
 use super::{Router, SessionKey};
 use crate::wire::fau3e::SessionVersion;
 use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, Settled};
@@ -75,7 +75,7 @@ impl Room {
 impl Router {
     /// One room a client: moves it there. The same room again resumes; another
     /// one starts at what is newest.
-    pub(super) fn subscribe(&mut self, key: SessionKey, room: RoomId, monitor_s: u32, ping_s: u32) {
+    pub(super) fn enter(&mut self, key: SessionKey, room: RoomId, monitor_s: u32, ping_s: u32) {
         if self.sessions[key].room.as_ref() != Some(&room) {
             if let Some(old) = self.sessions[key].room.take() {
                 // By its own word. Since then it may have moved where nothing was heard of it.
@@ -219,7 +219,7 @@ impl Router {
     }
 
     /// Live audio: to the others in the sender's room, at once or not at all.
-    pub(super) fn stream(&mut self, key: SessionKey, frame: Arc<[u8]>) {
+    pub(super) fn live(&mut self, key: SessionKey, frame: Arc<[u8]>) {
         let Some(room) = self.sessions[key].room.clone() else {
             self.stats.streams_without_room += 1;
             return;
@@ -237,8 +237,7 @@ impl Router {
         let others = room.members.iter().copied().filter(|key| self.sessions[*key].client_id != *speaker);
         let others: Vec<SessionKey> = others.collect();
         for other in others {
-            if self.is_audio_news(other, frame) && self.send(other, ToClient::Stream(frame.clone())).is_some()
-            {
+            if self.is_audio_news(other, frame) && self.tell(other, Told::Live(frame.clone())).is_some() {
                 self.stats.streams_out += 1;
             }
         }

@@ -12,7 +12,7 @@ use super::io::{ConnId, FrameNo};
 use super::mesh::Place;
 use super::record::{Moment, Position};
 use super::settings::TAKEOVERS_MAX;
-use crate::wire::fau3d::ConnectedClient;
+use crate::wire::Present;
 use crate::wire::fau3e::SessionVersion;
 use crate::wire::{ClientId, Origin, Record, RecordId, RoomId, SETTLED_BEYOND_MAX, Settled, Uuid};
 
@@ -157,7 +157,7 @@ pub(super) struct ClientConnection {
     /// Playlists, oldest first; at most [`super::settings::IN_FLIGHT_MAX`].
     pub(super) playlists: VecDeque<InFlight<Arc<Record>>>,
     /// The newest Monitor, while it is unconfirmed.
-    pub(super) monitor: Option<InFlight<Arc<[ConnectedClient]>>>,
+    pub(super) monitor: Option<InFlight<Arc<[Present]>>>,
     /// When the next Monitor is due.
     pub(super) monitor_at: Option<Time>,
     /// Unanswered Pings, oldest first, each with when it left the socket

@@ -11,8 +11,8 @@ use super::mesh::{MeshStatus, Place};
 use super::session::Session;
 use super::settings::MONITOR_LIST_AGE;
 use super::upstream::UpstreamStatus;
+use crate::wire::Present;
 use crate::wire::RoomId;
-use crate::wire::fau3d::ConnectedClient;
 
 /// Upper bounds of the latency buckets, in ms; a last bucket has none.
 pub const LATENCY_BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000];
@@ -115,7 +115,7 @@ impl Stats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     /// Connected clients, by id.
-    pub clients: Vec<ConnectedClient>,
+    pub clients: Vec<Present>,
     /// Sessions that wait for their client.
     pub detached: usize,
     /// Rooms, by name.
@@ -145,7 +145,7 @@ pub struct RoomStatus {
 
 /// The list that all Monitors of about the same moment share.
 #[derive(Debug, Default)]
-pub(super) struct MonitorList(Option<(Time, Arc<[ConnectedClient]>)>);
+pub(super) struct MonitorList(Option<(Time, Arc<[Present]>)>);
 
 impl Router {
     /// Everything worth showing, at this moment.
@@ -175,7 +175,7 @@ impl Router {
     }
 
     /// The list for a Monitor, of the whole mesh, at most a second old.
-    pub(super) fn connected_clients(&mut self) -> Arc<[ConnectedClient]> {
+    pub(super) fn connected_clients(&mut self) -> Arc<[Present]> {
         if let MonitorList(Some((made, list))) = &self.monitor_list
             && self.now.since(*made) < MONITOR_LIST_AGE
         {
@@ -183,9 +183,9 @@ impl Router {
         }
         let is_connected = |session: &Session| is_here(session) || session.place == Place::Elsewhere;
         let clients = self.list_clients(self.now, is_connected);
-        let mut list: Vec<ConnectedClient> = clients.map(|(client, _)| client).collect();
+        let mut list: Vec<Present> = clients.map(|(client, _)| client).collect();
         list.extend(self.clients_of_the_server(&list));
-        let list: Arc<[ConnectedClient]> = list.into();
+        let list: Arc<[Present]> = list.into();
         self.monitor_list = MonitorList(Some((self.now, list.clone())));
         list
     }
@@ -195,10 +195,10 @@ impl Router {
         &'a self,
         now: Time,
         is_meant: impl Fn(&Session) -> bool + 'a,
-    ) -> impl Iterator<Item = (ConnectedClient, &'a Session)> {
+    ) -> impl Iterator<Item = (Present, &'a Session)> {
         let sessions = self.by_client.values().map(|key| &self.sessions[*key]);
         sessions.filter(move |session| is_meant(session)).map(move |session| {
-            let client = ConnectedClient {
+            let client = Present {
                 client_id: session.client_id.clone(),
                 room: session.room.clone(),
                 alive_s: session.since.age(now).as_secs(),

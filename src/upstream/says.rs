@@ -5,12 +5,13 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::watch::ID_PREFIX;
 use crate::dial::text;
-use crate::router::{FromServer, ToServer};
+use crate::gateway::fau3d::status;
+use crate::router::{Answer, FromServer, ToServer};
 use crate::wire::fau3d::from_router::{BadRecord, Client, FromRouter, Record, parse};
 use crate::wire::fau3d::{
-    ConnectedClient, Invalid, MESSAGE_UUID_BYTES_MAX, STREAM_BYTES_MAX, Status, confirm, propogate, subscribe,
+    Invalid, MESSAGE_UUID_BYTES_MAX, STREAM_BYTES_MAX, Status, confirm, propogate, subscribe,
 };
-use crate::wire::{ClientId, RoomId};
+use crate::wire::{ClientId, Present, RoomId};
 
 /// Reads a frame. What in it is nobody's name, or says nothing, is left out.
 ///
@@ -20,7 +21,7 @@ pub(super) fn read(frame: &[u8]) -> Result<FromServer, Invalid> {
     Ok(match parse(frame, BadRecord::LeftOut)? {
         FromRouter::Ping { message_uuid } => FromServer::Ping { message_uuid: bounded(message_uuid)? },
         FromRouter::Confirm { message_uuid, status } => {
-            FromServer::Confirm { message_uuid: bounded(message_uuid)?, status }
+            FromServer::Confirm { message_uuid: bounded(message_uuid)?, answer: answer_of(status) }
         }
         FromRouter::Monitor { message_uuid, clients } => FromServer::Monitor {
             message_uuid: bounded(message_uuid)?,
@@ -41,6 +42,16 @@ pub(super) fn read(frame: &[u8]) -> Result<FromServer, Invalid> {
     })
 }
 
+/// What the server's status says: only that it could not do it is worth another try.
+const fn answer_of(status: Status) -> Answer {
+    match status {
+        Status::SERROR => Answer::Failed,
+        Status::STORED => Answer::Stored,
+        _ if status.settles() => Answer::Done,
+        _ => Answer::Invalid,
+    }
+}
+
 /// Any text may name a message, but not a megabyte of it.
 fn bounded(message_uuid: String) -> Result<Box<str>, Invalid> {
     if message_uuid.len() > MESSAGE_UUID_BYTES_MAX {
@@ -51,9 +62,9 @@ fn bounded(message_uuid: String) -> Result<Box<str>, Invalid> {
 }
 
 /// Connections that only look are nobody's.
-fn connected(client: Client) -> Option<ConnectedClient> {
+fn connected(client: Client) -> Option<Present> {
     let client_id = ClientId::new(&client.client_id).ok().filter(|id| !id.as_str().starts_with(ID_PREFIX))?;
-    Some(ConnectedClient { client_id, room: RoomId::new(&client.room).ok(), alive_s: client.alive_s })
+    Some(Present { client_id, room: RoomId::new(&client.room).ok(), alive_s: client.alive_s })
 }
 
 fn record(record: Record) -> Option<(ClientId, Box<[u8]>)> {
@@ -71,7 +82,7 @@ pub(super) fn print(frame: &ToServer) -> Message {
         ToServer::Propogate(record) => {
             propogate(&mut out, &record.message_uuid, &record.room, &record.payload);
         }
-        ToServer::Confirm { message_uuid, status } => confirm(&mut out, message_uuid, *status),
+        ToServer::Confirm { message_uuid, answer } => confirm(&mut out, message_uuid, status(*answer)),
         // As desktop clients send it: legacy servers take both kinds.
         ToServer::Stream(stream) => return Message::binary(stream.to_vec()),
     }
@@ -84,7 +95,7 @@ pub(super) fn answer(invalid: &Invalid) -> Option<Message> {
         return None;
     }
     let message_uuid = invalid.message_uuid.clone();
-    Some(print(&ToServer::Confirm { message_uuid, status: Status::INVALID }))
+    Some(print(&ToServer::Confirm { message_uuid, answer: Answer::Invalid }))
 }
 
 #[cfg(test)]
@@ -99,8 +110,7 @@ mod tests {
         assert_eq!(read(frame), Ok(FromServer::Playlist { message_uuid: "not a UUID".into(), records }));
         let frame = br#"{"MessageType":"Monitor","MessageUuid":"u","ConnectedClients":[
             {"ClientId":"","RoomId":"r"},{"ClientId":"fau3w-abcd0000001","RoomId":""},{"ClientId":"a","RoomId":"","AliveTime":"3"}]}"#;
-        let clients =
-            vec![ConnectedClient { client_id: ClientId::new("a").unwrap(), room: None, alive_s: 3 }];
+        let clients = vec![Present { client_id: ClientId::new("a").unwrap(), room: None, alive_s: 3 }];
         assert_eq!(read(frame), Ok(FromServer::Monitor { message_uuid: "u".into(), clients }));
     }
 

@@ -53,6 +53,9 @@ pub struct Record {
     key: u128,
 }
 
+/// The longest payload of a message, in bytes: in base64 it fits a frame of 1 MiB,
+/// whoever says it.
+pub const BODY_BYTES_MAX: usize = (1_024 * 1_024 - 1_024) / 4 * 3;
 /// What of a session is settled beyond a gap, of one origin; beyond it the
 /// oldest gap is given up and counted.
 pub const SETTLED_BEYOND_MAX: usize = 256;

@@ -3,10 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use fau3::router::{FromServer, ToServer, UpConn, UpstreamInput, UpstreamOutput};
+use fau3::router::{self, FromServer, ToServer, UpConn, UpstreamInput, UpstreamOutput};
 use fau3::upstream::Upstream;
 use fau3::upstream::watch::Settings;
-use fau3::wire::fau3d::Status;
 use fau3::wire::{ClientId, RoomId, Uuid};
 
 use crate::common::wait_for;
@@ -84,7 +83,7 @@ async fn frames_leave_in_their_order_and_a_probe_comes_back_behind_them() {
     };
     send(&mut upstream, subscribe);
     send(&mut upstream, stream(1));
-    send(&mut upstream, ToServer::Confirm { message_uuid: "u".into(), status: Status::STORED });
+    send(&mut upstream, ToServer::Confirm { message_uuid: "u".into(), answer: router::Answer::Stored });
     upstream.carry_out(UpstreamOutput::Probe { conn: CONN });
     let answer = next(&mut upstream).await;
     assert!(matches!(answer, UpstreamInput::Says { message: FromServer::Confirm { .. }, .. }), "{answer:?}");
@@ -102,7 +101,7 @@ async fn live_audio_behind_more_than_four_frames_is_dropped_and_nothing_else_is(
     (0..10).for_each(|number| send(&mut upstream, stream(number)));
     (0..20).for_each(|number| {
         let message_uuid = number.to_string().into();
-        send(&mut upstream, ToServer::Confirm { message_uuid, status: Status::OK });
+        send(&mut upstream, ToServer::Confirm { message_uuid, answer: router::Answer::Done });
     });
     let all = || server.confirms().len() == 20;
     for _ in 0..500 {
@@ -125,7 +124,7 @@ async fn a_server_that_does_not_read_loses_the_connection_rather_than_frames_in_
     for number in 0..=WAITING_MAX {
         send(
             &mut upstream,
-            ToServer::Confirm { message_uuid: number.to_string().into(), status: Status::OK },
+            ToServer::Confirm { message_uuid: number.to_string().into(), answer: router::Answer::Done },
         );
     }
     assert!(matches!(next(&mut upstream).await, UpstreamInput::Down { conn: CONN, .. }));

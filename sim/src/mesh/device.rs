@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use fau3::router::{ConnId, Input, ToClient};
+use fau3::gateway::fau3d::says;
+use fau3::router::{Answer, ConnId, Input, Told};
 use fau3::wire::fau3d::{FromClient, Status};
 use fau3::wire::{ClientId, RoomId, Uuid};
 use fau3_election::Time;
@@ -336,7 +337,7 @@ impl World {
                 if !place.is_ended {
                     self.observe_message(line, &message);
                 }
-                Input::FromClient { conn, message: Ok(message) }
+                Input::Says { conn, what: says(Ok(message)) }
             }
         };
         self.feed(node, input);
@@ -406,16 +407,16 @@ impl World {
         }
     }
 
-    fn receive(&mut self, client: usize, line: u32, frame: ToClient) {
+    fn receive(&mut self, client: usize, line: u32, frame: Told) {
         let node = self.lines[line as usize].node;
         let (message_uuid, status) = match frame {
-            ToClient::Confirm { message_uuid, status } => {
-                return self.confirmed(client, &message_uuid, status);
+            Told::Answer { token: message_uuid, answer } => {
+                return self.confirmed(client, &message_uuid, answer);
             }
-            ToClient::Ping { message_uuid } => (message_uuid, Status::PONG),
-            ToClient::Monitor { message_uuid, .. } => (message_uuid, Status::OK),
-            ToClient::Stream(frame) => return self.hear_stream(client, line, &frame),
-            ToClient::Playlist { message_uuid, record } => {
+            Told::Ask { item: message_uuid } => (message_uuid, Status::PONG),
+            Told::Present { item: message_uuid, .. } => (message_uuid, Status::OK),
+            Told::Live(frame) => return self.hear_stream(client, line, &frame),
+            Told::Item { item: message_uuid, record } => {
                 let device = &mut self.devices[client];
                 let last = device.memory.insert(message_uuid, self.now);
                 if last.is_none_or(|last| self.now.since(last) >= MEMORY) {
@@ -430,7 +431,7 @@ impl World {
         self.send_up(client, FromClient::Confirm { message_uuid: Some(message_uuid), status });
     }
 
-    fn confirmed(&mut self, client: usize, message_uuid: &str, status: Status) {
+    fn confirmed(&mut self, client: usize, message_uuid: &str, answer: Answer) {
         let device = &mut self.devices[client];
         if message_uuid.starts_with('s') {
             if message_uuid == format!("s{}", device.room) && !device.is_subscribed {
@@ -440,7 +441,7 @@ impl World {
             return;
         }
         let Ok(said) = message_uuid.parse::<usize>() else { return };
-        if status == Status::STORED {
+        if answer == Answer::Stored {
             device.resends = 0;
             device.unconfirmed.retain(|waiting| *waiting != said);
         }

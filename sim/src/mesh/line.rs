@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use fau3::router::ToClient;
+use fau3::router::Told;
 use fau3::wire::Uuid;
 use fau3::wire::fau3d::FromClient;
 use fau3_election::Time;
@@ -53,7 +53,7 @@ pub(super) enum Up {
 /// From a router to a device.
 #[derive(Debug)]
 pub(super) enum Down {
-    Frame(ToClient),
+    Frame(Told),
     Probe(u32),
     Accepted,
     Gone,

@@ -26,7 +26,7 @@ mod tally;
 
 use std::collections::BTreeMap;
 
-use fau3::router::{ConnId, Input, Output, Router, ToClient};
+use fau3::router::{ConnId, Input, Output, Router, Told};
 use fau3_election::Time;
 
 use crate::engine::{EventQueue, Mail, Network, NodeSet, Quality, Random, TraceHash, nodes_of};
@@ -321,7 +321,7 @@ impl World {
                     own.handle(local, Input::PeerFull { router });
                 }
             }
-            Output::ToClient { conn, frame } => self.carry_to_client(node, conn, frame),
+            Output::Tell { conn, what: frame } => self.carry_to_client(node, conn, frame),
             Output::Accept { conn } => self.send_down(conn.0 as u32, Down::Accepted),
             Output::Probe { conn, probe } => self.send_down(conn.0 as u32, Down::Probe(probe)),
             Output::Refuse { conn, .. } | Output::Close { conn, .. } => {
@@ -365,23 +365,23 @@ impl World {
         }
     }
 
-    fn carry_to_client(&mut self, node: usize, conn: ConnId, frame: ToClient) {
+    fn carry_to_client(&mut self, node: usize, conn: ConnId, frame: Told) {
         let line = conn.0 as u32;
         if self.lines[line as usize].is_ended {
             self.broken(CONNECTED, format!("r{node} sends on {conn:?}, which has ended"));
         }
         self.trace.fold(self.now.as_micros() << 8 | node as u64 | 0x80);
         match &frame {
-            ToClient::Playlist { message_uuid, record } => {
+            Told::Item { item: message_uuid, record } => {
                 self.trace.fold(record.id.sequence << 32 | conn.0);
                 self.observe_playlist(node, line, *message_uuid, record);
             }
-            ToClient::Confirm { message_uuid, status } => {
+            Told::Answer { token: message_uuid, answer } => {
                 self.trace.fold_bytes(message_uuid.as_bytes());
-                self.observe_confirm(node, conn, message_uuid, *status);
+                self.observe_confirm(node, conn, message_uuid, *answer);
             }
-            ToClient::Stream(frame) => self.observe_stream(node, line, frame),
-            ToClient::Ping { .. } | ToClient::Monitor { .. } => self.trace.fold(conn.0),
+            Told::Live(frame) => self.observe_stream(node, line, frame),
+            Told::Ask { .. } | Told::Present { .. } => self.trace.fold(conn.0),
         }
         self.send_down(line, Down::Frame(frame));
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fau3::router::{ConnId, Input, Record, Router};
+use fau3::router::{Answer, ConnId, Input, Record, Router};
 use fau3::wire::Uuid;
-use fau3::wire::fau3d::{FromClient, Status};
+use fau3::wire::fau3d::FromClient;
 use fau3::wire::fau3e::{self, Message};
 use fau3_election::RouterId;
 
@@ -270,10 +270,10 @@ impl World {
     }
 
     /// A router answers a Propogate.
-    pub(super) fn observe_confirm(&mut self, node: usize, conn: ConnId, message_uuid: &str, status: Status) {
+    pub(super) fn observe_confirm(&mut self, node: usize, conn: ConnId, message_uuid: &str, answer: Answer) {
         let Ok(number) = message_uuid.parse::<usize>() else { return };
         let Some(said) = self.judge.ledger.said.get_mut(number) else { return };
-        if status != Status::STORED {
+        if answer != Answer::Stored {
             said.is_refused = true;
             return;
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{ClientStatus, Mode};
 use crate::control::{MeshTrouble, Report, TROUBLE_KINDS};
 use crate::router::MeshStatus as Mesh;
-use crate::wire::fau3d::ConnectedClient;
+use crate::wire::Present;
 
 /// A router as the component knows it.
 #[derive(Debug, Serialize)]
@@ -202,7 +202,7 @@ fn clients<'a>(report: &'a Report, mesh: &'a Mesh, names: &Names<'a>) -> Vec<Cli
     here.chain(elsewhere).map(|(client, router)| client_status(client, names.label(router))).collect()
 }
 
-fn client_status<'a>(client: &'a ConnectedClient, router: Cow<'a, str>) -> ClientStatus<'a> {
+fn client_status<'a>(client: &'a Present, router: Cow<'a, str>) -> ClientStatus<'a> {
     ClientStatus {
         client_id: client.client_id.as_str(),
         room: client.room.as_ref().map(|room| room.as_str()),

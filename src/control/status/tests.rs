@@ -4,12 +4,12 @@ use fau3_election::{Coordinator, Epoch, Incarnation, Role, RouterId, ServerEntry
 use serde_json::{Value, json};
 
 use super::*;
-use crate::mesh::Counts;
 use crate::control::{DefaultServerReport, DoorsReport, Identity, MeshReport, MeshTrouble};
+use crate::mesh::Counts;
 use crate::router::{self, ServerKind, Snapshot};
 use crate::store::Counters;
 use crate::upstream::{ListReport, WatchReport};
-use crate::wire::fau3d::ConnectedClient;
+use crate::wire::Present;
 use crate::wire::fau3e::Neighbour;
 use crate::wire::{ClientId, RoomId};
 
@@ -18,7 +18,7 @@ pub(in crate::control) const NASTY_ROOM: &str = "<script>\"'&\\\u{202e}";
 
 /// A router with two clients, one of them in a room with a nasty name.
 pub(in crate::control) fn report() -> Report {
-    let client = |id, room: Option<&str>, alive_s| ConnectedClient {
+    let client = |id, room: Option<&str>, alive_s| Present {
         client_id: ClientId::new(id).unwrap(),
         room: room.map(|room| RoomId::new(room).unwrap()),
         alive_s,
@@ -142,7 +142,7 @@ fn report_in_mesh() -> Report {
         held: false,
     };
     let mut report = report();
-    let client = ConnectedClient { client_id: ClientId::new("far").unwrap(), room: None, alive_s: 9 };
+    let client = Present { client_id: ClientId::new("far").unwrap(), room: None, alive_s: 9 };
     report.router.mesh = Some(router::MeshStatus {
         leaves: Vec::new(),
         main: None,

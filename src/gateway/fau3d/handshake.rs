@@ -14,8 +14,9 @@ use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 use tracing::debug;
 
+use super::door::{Door, HANDSHAKE_TIME_MAX};
 use super::socket::Socket;
-use super::{Door, HANDSHAKE_TIME_MAX};
+use super::words::http_status;
 use crate::gateway::DoorEvent;
 use crate::http::{Answer, Head, read_head, say_last, upgrade};
 use crate::lobby::Place;
@@ -144,7 +145,7 @@ impl Guest {
 }
 
 fn refused(refusal: Refusal) -> Answer {
-    Answer::line(refusal.http_status(), &refusal.to_string())
+    Answer::line(http_status(refusal), &refusal.to_string())
 }
 
 /// Whether the other side has closed, behind whatever it has sent.

@@ -15,7 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpC
 
 use super::frames::header;
 use super::tails::Tails;
-use crate::router::{FrameNo, ToClient};
+use super::words::status;
+use crate::router::{FrameNo, Told};
 use crate::wire::fau3d::{confirm, monitor_head, ping, playlist_head};
 
 /// Stream frames that wait for one client; beyond it the oldest goes: old
@@ -70,33 +71,33 @@ impl Frame {
 }
 
 impl Outbox {
-    /// Appends one of the router's frames.
-    pub(super) fn push(&mut self, frame: ToClient, tails: &Tails) {
+    /// Appends what the router tells.
+    pub(super) fn push(&mut self, what: Told, tails: &Tails) {
         self.pushed += 1;
         let number = self.pushed;
         let text = OpCode::Data(Data::Text);
-        match frame {
-            ToClient::Confirm { message_uuid, status } => {
-                let mut body = Vec::with_capacity(64 + message_uuid.len());
-                confirm(&mut body, &message_uuid, status);
+        match what {
+            Told::Answer { token, answer } => {
+                let mut body = Vec::with_capacity(64 + token.len());
+                confirm(&mut body, &token, status(answer));
                 self.append(text, body, None, Kind::Urgent);
             }
-            ToClient::Ping { message_uuid } => {
+            Told::Ask { item } => {
                 let mut body = Vec::with_capacity(96);
-                ping(&mut body, message_uuid);
+                ping(&mut body, item);
                 self.append(text, body, None, Kind::Watched(number));
             }
-            ToClient::Monitor { message_uuid, clients } => {
+            Told::Present { item, clients } => {
                 let mut body = Vec::with_capacity(96);
-                monitor_head(&mut body, message_uuid);
+                monitor_head(&mut body, item);
                 self.append(text, body, Some(tails.of_clients(&clients)), Kind::Watched(number));
             }
-            ToClient::Playlist { message_uuid, record } => {
+            Told::Item { item, record } => {
                 let mut body = Vec::with_capacity(96);
-                playlist_head(&mut body, message_uuid);
+                playlist_head(&mut body, item);
                 self.append(text, body, Some(tails.of_record(&record)), Kind::Watched(number));
             }
-            ToClient::Stream(frame) => {
+            Told::Live(frame) => {
                 self.make_room_for_stream();
                 self.streams += 1;
                 self.append(OpCode::Data(Data::Binary), Vec::new(), Some(frame), Kind::Stream);
@@ -241,11 +242,11 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::router::Answer;
     use crate::wire::Uuid;
-    use crate::wire::fau3d::Status;
 
-    fn stream(byte: u8) -> ToClient {
-        ToClient::Stream(vec![byte; 3].into())
+    fn stream(byte: u8) -> Told {
+        Told::Live(vec![byte; 3].into())
     }
 
     /// Writes `at_once` bytes at a time, to the end.
@@ -269,7 +270,7 @@ mod tests {
         for at_once in [1, 2, 7, 1_000] {
             let (mut outbox, tails) = (Outbox::default(), Tails::default());
             outbox.push(stream(1), &tails);
-            outbox.push(ToClient::Confirm { message_uuid: "u".into(), status: Status::STORED }, &tails);
+            outbox.push(Told::Answer { token: "u".into(), answer: Answer::Stored }, &tails);
             let got = written(&mut outbox, at_once);
             assert_eq!(got[2..], wanted, "behind the first header");
         }
@@ -278,7 +279,7 @@ mod tests {
     #[test]
     fn old_audio_is_dropped_first_and_nothing_else_is() {
         let (mut outbox, tails) = (Outbox::default(), Tails::default());
-        outbox.push(ToClient::Ping { message_uuid: Uuid::from_hash(1) }, &tails);
+        outbox.push(Told::Ask { item: Uuid::from_hash(1) }, &tails);
         for byte in 0..20 {
             outbox.push(stream(byte), &tails);
         }
@@ -315,7 +316,7 @@ mod tests {
         // Given one that is half written,
         let half = outbox.write_with::<Infallible>(|_| Ok(3));
         assert_eq!(half, Ok(()));
-        let said = ToClient::Confirm { message_uuid: "u".into(), status: Status::STORED };
+        let said = Told::Answer { token: "u".into(), answer: Answer::Stored };
         outbox.push(said.clone(), &tails);
         outbox.push_pong(b"x");
         outbox.push(stream(b'3'), &tails);
@@ -334,7 +335,7 @@ mod tests {
             outbox.push(stream(byte), &tails);
         }
         assert_eq!(outbox.write_with::<Infallible>(|_| Ok(3)), Ok(()));
-        outbox.push(ToClient::Confirm { message_uuid: "u".into(), status: Status::STORED }, &tails);
+        outbox.push(Told::Answer { token: "u".into(), answer: Answer::Stored }, &tails);
         outbox.push_close(1001, "");
         assert_eq!(outbox.write_with::<Infallible>(|_| Ok(2)), Ok(()));
         assert_eq!(order(&mut outbox), *b"c8");
@@ -344,8 +345,8 @@ mod tests {
     #[test]
     fn a_frame_has_left_only_when_all_its_bytes_have() {
         let (mut outbox, tails) = (Outbox::default(), Tails::default());
-        outbox.push(ToClient::Ping { message_uuid: Uuid::from_hash(1) }, &tails);
-        outbox.push(ToClient::Ping { message_uuid: Uuid::from_hash(2) }, &tails);
+        outbox.push(Told::Ask { item: Uuid::from_hash(1) }, &tails);
+        outbox.push(Told::Ask { item: Uuid::from_hash(2) }, &tails);
         assert!(outbox.is_watching());
         let all = written(&mut outbox, 5).len() as u64;
         assert_eq!(outbox.departed(all), None);

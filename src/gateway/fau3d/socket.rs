@@ -19,10 +19,11 @@ use tokio::sync::mpsc::error::TrySendError;
 use super::frames::{Decoder, Received, Violation};
 use super::outbox::Outbox;
 use super::tails::Tails;
-use super::unfinished::Unfinished;
+use super::unfinished::{Holding, Unfinished};
 use super::unsent::{keep_short, unsent_bytes};
+use super::words::{close_code, says};
 use crate::gateway::{ClientLink, DoorEvent};
-use crate::router::{ConnId, FrameNo, Input, ToClient};
+use crate::router::{CloseReason, ConnId, FrameNo, Input, Told};
 use crate::wire::fau3d;
 
 /// What is read at once, in bytes.
@@ -79,6 +80,20 @@ impl Socket {
         }
     }
 
+    /// Ends the connection once what was told before is out.
+    fn end(&self, code: u16, reason: &'static str) {
+        let mut state = self.state();
+        if !state.closing {
+            // What the socket takes now is not dropped.
+            let _ = self.write(&mut state);
+            state.outbox.push_close(code, reason);
+            state.closing = true;
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+
     /// Writes as much as the socket takes.
     fn write(&self, state: &mut SocketState) -> io::Result<()> {
         let Some(stream) = self.stream.get() else { return Ok(()) };
@@ -114,7 +129,7 @@ impl Socket {
         let mut decoder = Some(std::mem::take(&mut reader.decoder)).filter(|decoder| decoder.held() == 0);
         drop(reader);
         if let Err(End::Violation(violation)) = end {
-            self.close(violation.code, violation.reason);
+            self.end(violation.code, violation.reason);
         }
         // The router lets go at once; the goodbye is the door's own affair.
         let _ = events.send(DoorEvent::Input(Input::Disconnected { conn })).await;
@@ -191,26 +206,23 @@ impl Socket {
     }
 }
 
+impl Holding for Socket {
+    fn give_way(&self, why: Violation) {
+        self.end(why.code, why.reason);
+    }
+}
+
 impl ClientLink for Socket {
-    fn send(&self, frame: ToClient) {
-        self.append(|outbox| outbox.push(frame, &self.tails));
+    fn tell(&self, what: Told) {
+        self.append(|outbox| outbox.push(what, &self.tails));
     }
 
     fn probe(&self, probe: u32) {
         self.append(|outbox| outbox.push_probe(probe));
     }
 
-    fn close(&self, code: u16, reason: &'static str) {
-        let mut state = self.state();
-        if !state.closing {
-            // What the socket takes now is not dropped.
-            let _ = self.write(&mut state);
-            state.outbox.push_close(code, reason);
-            state.closing = true;
-            if let Some(waker) = state.waker.take() {
-                waker.wake();
-            }
-        }
+    fn close(&self, why: CloseReason) {
+        self.end(close_code(why), why.text());
     }
 
     fn flush(&self) {
@@ -344,7 +356,7 @@ impl<'a> Reader<'a> {
         let conn = self.conn;
         let body = |body| self.decoder.body(chunk, body);
         let input = match received {
-            Received::Message(message) => Input::FromClient { conn, message: fau3d::parse(body(message)) },
+            Received::Message(message) => Input::Says { conn, what: says(fau3d::parse(body(message))) },
             Received::Pong(pong) => match body(pong).try_into() {
                 Ok(probe) => Input::Pong { conn, probe: u32::from_be_bytes(probe) },
                 Err(_) => Input::Alive { conn }, // Unasked for, which is allowed.
@@ -355,7 +367,7 @@ impl<'a> Reader<'a> {
                 Input::Alive { conn }
             }
             Received::Close(_) => {
-                self.socket.close(1000, "");
+                self.socket.end(1000, "");
                 return Err(End::Closed);
             }
         };

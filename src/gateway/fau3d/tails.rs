@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::router::Record;
-use crate::wire::fau3d::{ConnectedClient, monitor_tail, playlist_tail};
+use crate::wire::Present;
+use crate::wire::fau3d::{monitor_tail, playlist_tail};
 
 /// Printed tails that are kept for the next receiver.
 const TAILS_MAX: usize = 32;
@@ -25,7 +26,7 @@ struct Cache {
 #[derive(Debug, Clone)]
 enum Source {
     Record(Arc<Record>),
-    Clients(Arc<[ConnectedClient]>),
+    Clients(Arc<[Present]>),
 }
 
 impl Source {
@@ -57,7 +58,7 @@ impl Tails {
     }
 
     /// A Monitor's.
-    pub(super) fn of_clients(&self, clients: &Arc<[ConnectedClient]>) -> Arc<[u8]> {
+    pub(super) fn of_clients(&self, clients: &Arc<[Present]>) -> Arc<[u8]> {
         self.get(Source::Clients(clients.clone()))
     }
 

@@ -9,7 +9,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::frames::Violation;
-use crate::gateway::ClientLink;
 use crate::router::ConnId;
 
 /// Messages of all clients that have begun and not ended, in bytes together.
@@ -17,6 +16,12 @@ pub(super) const UNFINISHED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What whoever gives way is told.
 const NO_ROOM: Violation = Violation { code: 1013, reason: "too many long messages at once; try again" };
+
+/// A connection with such a message.
+pub(super) trait Holding: Send + Sync {
+    /// Ends it.
+    fn give_way(&self, why: Violation);
+}
 
 /// Who holds how much. One who holds nothing has no entry.
 #[derive(Default)]
@@ -32,7 +37,7 @@ struct Holders {
 struct Holder {
     address: IpAddr,
     bytes: usize,
-    link: Arc<dyn ClientLink>,
+    link: Arc<dyn Holding>,
 }
 
 impl Unfinished {
@@ -50,7 +55,7 @@ impl Unfinished {
         conn: ConnId,
         address: IpAddr,
         bytes: usize,
-        link: impl FnOnce() -> Arc<dyn ClientLink>,
+        link: impl FnOnce() -> Arc<dyn Holding>,
     ) -> Result<(), Violation> {
         let mut holders = self.holders();
         let holder =
@@ -65,7 +70,7 @@ impl Unfinished {
                 return Err(NO_ROOM);
             }
             // Its task gives the memory back when it is next run.
-            holder.link.close(NO_ROOM.code, NO_ROOM.reason);
+            holder.link.give_way(NO_ROOM);
         }
         Ok(())
     }
@@ -100,7 +105,6 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::router::{FrameNo, ToClient};
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
     const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
@@ -110,15 +114,9 @@ mod tests {
     #[derive(Default)]
     struct Client(Mutex<Option<u16>>);
 
-    impl ClientLink for Client {
-        fn send(&self, _: ToClient) {}
-        fn probe(&self, _: u32) {}
-        fn close(&self, code: u16, _: &'static str) {
-            *self.0.lock().unwrap() = Some(code);
-        }
-        fn flush(&self) {}
-        fn departed(&self) -> (Option<FrameNo>, bool) {
-            (None, false)
+    impl Holding for Client {
+        fn give_way(&self, why: Violation) {
+            *self.0.lock().unwrap() = Some(why.code);
         }
     }
 

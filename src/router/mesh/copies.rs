@@ -9,8 +9,8 @@ use std::time::Duration;
 use fau3_election::{RouterId, Time};
 
 use crate::router::mutants::mutated;
-use crate::router::{Alone, ConnId, Router};
-use crate::wire::{Record, Uuid, fau3d::Status};
+use crate::router::{Alone, Answer, ConnId, Router};
+use crate::wire::{Record, Status, Uuid};
 
 /// A router that has not answered after this long is passed over for the next
 /// (DESIGN.md, "Confirm").
@@ -149,7 +149,7 @@ impl Router {
         if !ok {
             let awaited = mesh.copies.remove(message);
             if let Some(awaited) = awaited {
-                self.confirm_propogate(&awaited, Status::SERROR);
+                self.answer_post(&awaited, Answer::Failed);
             }
             return;
         }
@@ -250,12 +250,12 @@ impl Router {
             let why = if awaited.asked == 0 { Alone::NoRouter } else { Alone::NoAnswer };
             self.confirmed_alone(&awaited.record, why);
         }
-        self.confirm_propogate(&awaited, Status::STORED);
+        self.answer_post(&awaited, Answer::Stored);
     }
 
-    fn confirm_propogate(&mut self, awaited: &Awaited, status: Status) {
+    fn answer_post(&mut self, awaited: &Awaited, answer: Answer) {
         if let Some(&key) = self.by_conn.get(&awaited.confirm_to) {
-            self.confirm(key, awaited.record.message_uuid.clone(), status);
+            self.answer(key, awaited.record.message_uuid.clone(), answer);
         }
     }
 }

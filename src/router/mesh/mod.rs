@@ -34,7 +34,7 @@ use fau3_election::{Election, Incarnation, RouterId, ServerList, Time};
 
 use super::{ConnId, Output, Router, SessionKey};
 use crate::wire::fau3e::{Invalid, Message};
-use crate::wire::{Origin, RecordId, Uuid, fau3d::Status};
+use crate::wire::{Origin, RecordId, Status, Uuid};
 
 pub(super) use audience::Audience;
 use beyond::Lives;

@@ -9,7 +9,7 @@ use crate::router::Router;
 use crate::router::mutants::mutated;
 use crate::router::settings::UNCOMMITTED_MAX;
 use crate::wire::fau3e::{COUNTS, Message, Playlist};
-use crate::wire::{Origin, Record, RecordId, Uuid, fau3d::Status};
+use crate::wire::{Origin, Record, RecordId, Status, Uuid};
 
 impl Router {
     /// A record was taken in here, from a client or from `via`: the next

@@ -77,12 +77,12 @@ impl Router {
         }
         for (holder, keys) in by_holder {
             let targets = if holder == me { neighbours.clone() } else { self.next_hops(holder, None, None) };
-            self.tell(&targets, &keys);
+            self.tell_peers(&targets, &keys);
         }
     }
 
     /// Sends a State, or several if there are many sessions in it.
-    fn tell(&mut self, targets: &[RouterId], keys: &[SessionKey]) {
+    fn tell_peers(&mut self, targets: &[RouterId], keys: &[SessionKey]) {
         if targets.is_empty() {
             return;
         }
@@ -139,13 +139,13 @@ impl Router {
             peer.told_reach = peer.told_reach.take().map(|_| vec![self.origin; 2]);
             peer.told_list = None;
         }
-        self.tell(&[router], &keys);
+        self.tell_peers(&[router], &keys);
         self.tell_upstream_to(router);
     }
 
     /// What is held here, without sessions.
     pub(super) fn tell_holdings(&mut self, router: RouterId) {
-        self.tell(&[router], &[]);
+        self.tell_peers(&[router], &[]);
     }
 
     fn state(&self, sessions: Vec<SessionState>) -> Option<State> {
@@ -270,6 +270,6 @@ impl Router {
         }
         mesh.compared_at = now;
         let neighbours: Vec<RouterId> = mesh.peers.ids().collect();
-        self.tell(&neighbours, &[]);
+        self.tell_peers(&neighbours, &[]);
     }
 }

@@ -5,7 +5,7 @@ use fau3_election::{Coordinator, Counters, Record, Role, RouterId, ServerList, V
 use super::Place;
 use super::peers::Peer;
 use crate::router::Router;
-use crate::wire::fau3d::ConnectedClient;
+use crate::wire::Present;
 use crate::wire::fau3e::Neighbour;
 
 /// The mesh at one moment, as this router sees it.
@@ -30,7 +30,7 @@ pub struct MeshStatus {
     /// What those that this one has a connection to say their names are.
     pub names: Vec<(RouterId, Box<str>)>,
     /// Clients that are connected to other routers, and where.
-    pub elsewhere: Vec<(ConnectedClient, RouterId)>,
+    pub elsewhere: Vec<(Present, RouterId)>,
     /// What the election did since the start.
     pub election: Counters,
 }
@@ -58,7 +58,7 @@ impl Router {
     pub fn mesh_status(&self) -> Option<MeshStatus> {
         let mesh = self.mesh.as_ref()?;
         let (map, view) = (mesh.election.map(), mesh.election.view());
-        let elsewhere: Vec<(ConnectedClient, RouterId)> = self
+        let elsewhere: Vec<(Present, RouterId)> = self
             .list_clients(self.now, |session| session.place == Place::Elsewhere)
             .map(|(client, session)| (client, session.version.holder.router))
             .collect();

@@ -3,7 +3,7 @@
 use super::device::Manner::{Desktop, Mute, Radio};
 use super::device::confirm;
 use super::harness::{Net, T, room, secs};
-use crate::router::{Settings, ToClient};
+use crate::router::{Answer, Settings, Told};
 use crate::wire::Uuid;
 use crate::wire::fau3d::{FromClient, Status};
 
@@ -22,7 +22,7 @@ fn a_subscribe_is_confirmed_with_ok_before_anything_else_is_sent() {
     let b = net.listener("b", Desktop, "r");
     let subscribe = net.subscribe(a, "r");
     net.say(b, "r", "hello");
-    let ToClient::Confirm { message_uuid, status: Status::OK } = &net[a].inbox[0] else { panic!() };
+    let Told::Answer { token: message_uuid, answer: Answer::Done } = &net[a].inbox[0] else { panic!() };
     assert_eq!(*message_uuid, subscribe);
     assert_eq!(net[a].heard, ["hello"]);
 }

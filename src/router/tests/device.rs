@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::router::{CloseReason, ConnId, Refusal, ToClient};
-use crate::wire::fau3d::{ConnectedClient, FromClient, Status};
+use crate::gateway::fau3d::status;
+use crate::router::{CloseReason, ConnId, Refusal, Told};
+use crate::wire::Present;
+use crate::wire::fau3d::{FromClient, Status};
 use crate::wire::{ClientId, Uuid};
 
 /// For how long a radio remembers a MessageUuid (PROTOCOLS.md, "What real
@@ -42,7 +44,7 @@ pub(super) struct Device {
     /// It says a first word as soon as it is connected: a WebSocket ping.
     pub(super) speaks: bool,
     /// Everything received on the newest connection.
-    pub(super) inbox: Vec<ToClient>,
+    pub(super) inbox: Vec<Told>,
     /// Voice messages that a person hears.
     pub(super) heard: Vec<String>,
     /// Confirms received, on all connections.
@@ -84,31 +86,32 @@ impl Device {
 
     /// Takes a frame and says what the device answers. `now` runs on through
     /// the router's restarts.
-    pub(super) fn receive(&mut self, now: Duration, frame: &ToClient) -> Option<FromClient> {
+    pub(super) fn receive(&mut self, now: Duration, frame: &Told) -> Option<FromClient> {
         self.inbox.push(frame.clone());
         match frame {
-            ToClient::Confirm { message_uuid, status } => {
-                self.confirms.push((message_uuid.clone(), *status));
-                if *status != Status::SERROR {
+            Told::Answer { token: message_uuid, answer } => {
+                let status = status(*answer);
+                self.confirms.push((message_uuid.clone(), status));
+                if status != Status::SERROR {
                     self.unconfirmed.retain(|(uuid, _)| uuid != message_uuid);
                 }
                 let answers = self.manner == Manner::Desktop;
                 answers.then(|| confirm(message_uuid.parse().ok(), Status::SERROR))
             }
-            ToClient::Ping { message_uuid } => {
+            Told::Ask { item: message_uuid } => {
                 let answers = matches!(self.manner, Manner::Desktop | Manner::Radio);
                 answers.then(|| confirm(Some(*message_uuid), Status::PONG))
             }
-            ToClient::Monitor { message_uuid, .. } => match self.manner {
+            Told::Present { item: message_uuid, .. } => match self.manner {
                 Manner::Desktop => Some(confirm(Some(*message_uuid), Status::OK)),
                 Manner::Answers(status) => Some(confirm(Some(*message_uuid), status)),
                 Manner::Radio | Manner::Mute => None,
             },
-            ToClient::Playlist { message_uuid, record } => {
+            Told::Item { item: message_uuid, record } => {
                 let status = self.hear(now, *message_uuid, &record.payload)?;
                 Some(confirm(Some(*message_uuid), status))
             }
-            ToClient::Stream(_) => None,
+            Told::Live(_) => None,
         }
     }
 
@@ -135,8 +138,8 @@ impl Device {
 
     /// Playlists received on the newest connection: MessageUuid and payload.
     pub(super) fn playlists(&self) -> Vec<(Uuid, String)> {
-        let playlist = |frame: &ToClient| match frame {
-            ToClient::Playlist { message_uuid, record } => {
+        let playlist = |frame: &Told| match frame {
+            Told::Item { item: message_uuid, record } => {
                 Some((*message_uuid, String::from_utf8_lossy(&record.payload).into_owned()))
             }
             _ => None,
@@ -145,9 +148,9 @@ impl Device {
     }
 
     /// Monitors received on the newest connection.
-    pub(super) fn monitors(&self) -> Vec<(Uuid, Vec<ConnectedClient>)> {
-        let monitor = |frame: &ToClient| match frame {
-            ToClient::Monitor { message_uuid, clients } => Some((*message_uuid, clients.to_vec())),
+    pub(super) fn monitors(&self) -> Vec<(Uuid, Vec<Present>)> {
+        let monitor = |frame: &Told| match frame {
+            Told::Present { item: message_uuid, clients } => Some((*message_uuid, clients.to_vec())),
             _ => None,
         };
         self.inbox.iter().filter_map(monitor).collect()
@@ -155,8 +158,8 @@ impl Device {
 
     /// MessageUuids of the Pings received on the newest connection.
     pub(super) fn pings(&self) -> Vec<Uuid> {
-        let ping = |frame: &ToClient| match frame {
-            ToClient::Ping { message_uuid } => Some(*message_uuid),
+        let ping = |frame: &Told| match frame {
+            Told::Ask { item: message_uuid } => Some(*message_uuid),
             _ => None,
         };
         self.inbox.iter().filter_map(ping).collect()
@@ -164,8 +167,8 @@ impl Device {
 
     /// Streams received on the newest connection, marks included.
     pub(super) fn streams(&self) -> Vec<Vec<u8>> {
-        let stream = |frame: &ToClient| match frame {
-            ToClient::Stream(bytes) => Some(bytes.to_vec()),
+        let stream = |frame: &Told| match frame {
+            Told::Live(bytes) => Some(bytes.to_vec()),
             _ => None,
         };
         self.inbox.iter().filter_map(stream).collect()

@@ -16,7 +16,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::device::{Device, Manner};
 use super::disk::Disk;
 use super::watch::Watch;
-use crate::router::{ConnId, FrameNo, Input, Origin, Output, Restored, Router, Settings, ToClient};
+use crate::gateway::fau3d::says;
+use crate::router::{ConnId, FrameNo, Input, Origin, Output, Restored, Router, Settings, Told};
 use crate::wire::fau3d::{FromClient, parse};
 use crate::wire::{RoomId, Uuid};
 
@@ -47,7 +48,7 @@ enum Event {
     /// To the router.
     Input(Input),
     /// To the device at the other end.
-    Frame(ConnId, ToClient),
+    Frame(ConnId, Told),
     Probe(ConnId, u32),
     Closed(ConnId),
     /// The oldest commit is done with.
@@ -69,7 +70,7 @@ struct Line {
 }
 
 enum Sent {
-    Frame(FrameNo, ToClient),
+    Frame(FrameNo, Told),
     Probe(u32),
 }
 
@@ -223,7 +224,7 @@ impl Net {
     /// A frame as it stands on the wire.
     pub(super) fn frame(&mut self, id: Id, frame: &[u8]) {
         if let Some(conn) = self[id].conn {
-            self.input(Input::FromClient { conn, message: parse(frame) });
+            self.input(Input::Says { conn, what: says(parse(frame)) });
         }
     }
 
@@ -239,7 +240,7 @@ impl Net {
 
     fn post(&mut self, id: Id, message: FromClient) {
         let Some(conn) = self[id].conn else { return };
-        self.post_input(conn, Input::FromClient { conn, message: Ok(message) });
+        self.post_input(conn, Input::Says { conn, what: says(Ok(message)) });
     }
 
     /// Puts something on its way from a device to the router.
@@ -347,7 +348,7 @@ impl Net {
         }
     }
 
-    fn arrive(&mut self, conn: ConnId, frame: &ToClient) {
+    fn arrive(&mut self, conn: ConnId, frame: &Told) {
         let Some(id) = self.lines.get(&conn).map(|line| line.device) else { return };
         if self[id].conn != Some(conn) {
             return; // The device has given this line up.
@@ -391,7 +392,7 @@ impl Net {
                     device.conn = None;
                 }
             }
-            Output::ToClient { conn, frame } => {
+            Output::Tell { conn, what: frame } => {
                 let Some(line) = self.lines.get_mut(&conn) else { return };
                 line.frames += 1;
                 let sent = Sent::Frame(line.frames, frame);

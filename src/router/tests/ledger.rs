@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::router::{ConnId, Input, Output, Record, Router};
-use crate::wire::fau3d::FromClient;
+use crate::router::{ConnId, Input, Output, Record, Router, Says};
 use crate::wire::{ClientId, RoomId};
 
 /// A record and whom it is for.
@@ -38,9 +37,9 @@ impl Ledger {
             Input::Connect { conn, client_id, .. } => {
                 self.clients.insert(*conn, client_id.clone());
             }
-            Input::FromClient { conn, message: Ok(message) } if router.by_conn.contains_key(conn) => {
+            Input::Says { conn, what } if router.by_conn.contains_key(conn) => {
                 let client_id = self.clients[conn].clone();
-                self.message(router, client_id, message);
+                self.says(router, client_id, what);
             }
             Input::Stored { commit, ok } => {
                 let later = self.on_the_way.split_off(&(commit + 1));
@@ -53,11 +52,11 @@ impl Ledger {
         }
     }
 
-    fn message(&mut self, router: &Router, client_id: ClientId, message: &FromClient) {
-        match message {
-            FromClient::Subscribe { room, .. } => self.moved(client_id, room),
-            FromClient::Propogate { message_uuid, room, payload } if !router.settings.disk => {
-                self.said(client_id, message_uuid, room, payload);
+    fn says(&mut self, router: &Router, client_id: ClientId, what: &Says) {
+        match what {
+            Says::Enter { room, .. } => self.moved(client_id, room),
+            Says::Post { token, room, body } if !router.settings.disk => {
+                self.said(client_id, token, room, body);
             }
             _ => {}
         }

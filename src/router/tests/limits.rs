@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use super::device::Manner::{Desktop, Mute, Radio};
 use super::harness::{Net, ms, room, secs};
+use crate::gateway::fau3d::{close_code, http_status};
 use crate::router::settings::DETACHED_SESSIONS_MAX;
 use crate::router::{CloseReason, Refusal, Settings};
-use crate::wire::ClientId;
-use crate::wire::fau3d::{FRAME_BYTES_MAX, Status, playlist_frame_bytes, propogate};
+use crate::wire::fau3d::{FRAME_BYTES_MAX, Status, propogate};
+use crate::wire::{BODY_BYTES_MAX, ClientId};
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -20,7 +21,7 @@ fn beyond_max_clients_a_client_is_refused_with_http_503() {
     let ids = ["a", "b", "c"].map(|name| net.join(name, Desktop));
     let late = net.join("late", Desktop);
     assert_eq!(net[late].refused, Some(Refusal::Full));
-    assert_eq!(Refusal::Full.http_status(), 503);
+    assert_eq!(http_status(Refusal::Full), 503);
     assert!(ids.iter().all(|id| net[*id].closed.is_none()));
     // One leaves, though its session stays: there is a place.
     net.drop_line(ids[1]);
@@ -37,7 +38,7 @@ fn one_address_cannot_take_the_last_places() {
     }
     let inside = flood.iter().filter(|id| net[**id].refused.is_none()).count();
     assert_eq!((inside, net[flood[999]].refused), (56, Some(Refusal::AddressFull)));
-    assert_eq!(Refusal::AddressFull.http_status(), 503);
+    assert_eq!(http_status(Refusal::AddressFull), 503);
     // The same address, written in IPv6.
     net.connect_from(flood[999], address("::ffff:192.0.2.1"));
     assert_eq!(net[flood[999]].refused, Some(Refusal::AddressFull));
@@ -84,7 +85,7 @@ fn only_those_on_the_allow_list_are_let_in() {
     net.connect(other);
     net.connect(listed);
     assert_eq!((net[listed].refused, net[other].refused), (None, Some(Refusal::NotAllowed)));
-    assert_eq!((Refusal::NotAllowed.http_status(), CloseReason::NotAllowed.code()), (403, 1008));
+    assert_eq!((http_status(Refusal::NotAllowed), close_code(CloseReason::NotAllowed)), (403, 1008));
     net.configure(Settings::default());
     net.connect(other);
     assert_eq!(net[other].refused, None);
@@ -216,15 +217,12 @@ fn a_record_larger_than_the_storage_is_answered_with_serror_and_disturbs_nothing
 }
 
 #[test]
-fn a_message_whose_playlist_would_exceed_1_mib_is_invalid_and_the_log_is_told_once() {
-    // Given a sender whose name takes more bytes in a Playlist than the rest of
-    // its own frame
+fn a_message_that_would_not_fit_a_frame_is_invalid_and_the_log_is_told_once() {
+    // Given a sender whose name takes as many bytes as a name can,
     let mut net = Net::new(Settings::default());
     let sender = net.join(&"\"".repeat(64), Radio);
     let a = net.listener("a", Desktop, "r");
     let conn = net[sender].conn.unwrap();
-    let fits = |bytes: usize| playlist_frame_bytes(&ClientId::new(&"\"".repeat(64)).unwrap(), bytes);
-    let largest = (0..FRAME_BYTES_MAX).rev().find(|bytes| fits(*bytes) <= FRAME_BYTES_MAX).unwrap();
     let frame = |uuid: &str, bytes: usize| {
         let mut frame = Vec::new();
         propogate(&mut frame, uuid, &room("r"), &vec![b'x'; bytes]);
@@ -232,9 +230,9 @@ fn a_message_whose_playlist_would_exceed_1_mib_is_invalid_and_the_log_is_told_on
         frame
     };
     // when it sends what fits, and twice what does not,
-    net.frame(sender, &frame("fits", largest));
-    net.frame(sender, &frame("1", largest + 1));
-    net.frame(sender, &frame("2", largest + 3));
+    net.frame(sender, &frame("fits", BODY_BYTES_MAX));
+    net.frame(sender, &frame("1", BODY_BYTES_MAX + 1));
+    net.frame(sender, &frame("2", BODY_BYTES_MAX + 3));
     // then that is refused, nothing of it stored or heard, and said once.
     assert_eq!(net[sender].statuses("fits"), [Status::STORED]);
     assert_eq!(net[sender].statuses("1"), [Status::INVALID]);
@@ -242,7 +240,7 @@ fn a_message_whose_playlist_would_exceed_1_mib_is_invalid_and_the_log_is_told_on
     assert_eq!((net[a].heard.len(), net.router.snapshot(net.now).records), (1, 1));
     assert_eq!((net.router.stats().invalid, net[sender].closed), (2, None));
     assert!(
-        matches!(net.told[..], [(told, reason)] if told == conn && reason.contains("1 MiB")),
+        matches!(net.told[..], [(told, reason)] if told == conn && reason.contains("785,664 bytes")),
         "{:?}",
         net.told
     );
@@ -261,5 +259,5 @@ fn a_router_that_goes_down_says_goodbye_and_refuses_with_503() {
     assert_eq!([net[a].closed, net[b].closed], [Some(CloseReason::ShuttingDown); 2]);
     let late = net.join("late", Desktop);
     assert_eq!(net[late].refused, Some(Refusal::ShuttingDown));
-    assert_eq!((CloseReason::ShuttingDown.code(), Refusal::ShuttingDown.http_status()), (1001, 503));
+    assert_eq!((close_code(CloseReason::ShuttingDown), http_status(Refusal::ShuttingDown)), (1001, 503));
 }

@@ -3,6 +3,7 @@
 
 use super::device::Manner::{Desktop, Mute, Radio};
 use super::harness::{Net, ms, secs};
+use crate::gateway::fau3d::{close_code, http_status, says};
 use crate::router::settings::{CONTEST_PAUSE, CONTEST_WINDOW, CONTESTED_MAX, THROWN_OUT_MAX};
 use crate::router::{CloseReason, Input, Refusal, Settings};
 use crate::wire::fau3d::FromClient;
@@ -13,7 +14,7 @@ fn the_new_connection_takes_over_and_the_old_one_is_closed_with_4001() {
     let old = net.listener("id", Desktop, "r");
     let new = net.join("id", Desktop);
     assert_eq!((net[old].closed, net[old].conn), (Some(CloseReason::TakenOver), None));
-    assert_eq!(CloseReason::TakenOver.code(), 4001);
+    assert_eq!(close_code(CloseReason::TakenOver), 4001);
     assert!(net[new].conn.is_some());
     assert_eq!(net.router.stats().takeovers, 1);
 }
@@ -60,7 +61,7 @@ fn what_comes_from_a_connection_that_was_taken_over_changes_nothing() {
         room: super::harness::room("r"),
         payload: b"late"[..].into(),
     };
-    net.input(Input::FromClient { conn, message: Ok(message) });
+    net.input(Input::Says { conn, what: says(Ok(message)) });
     net.input(Input::Left { conn, frame: 9 });
     net.input(Input::Pong { conn, probe: 1 });
     net.input(Input::Disconnected { conn });
@@ -141,7 +142,7 @@ fn two_devices_that_take_one_id_from_each_other_are_both_refused_for_a_while() {
     // then neither is served, and both are told why
     assert_eq!(net[one].refused, Some(Refusal::Contested));
     assert_eq!(net[two].closed, Some(CloseReason::Contested));
-    assert_eq!((Refusal::Contested.http_status(), CloseReason::Contested.code()), (409, 4002));
+    assert_eq!((http_status(Refusal::Contested), close_code(CloseReason::Contested)), (409, 4002));
     net.run(CONTEST_PAUSE - ms(1));
     net.connect(two);
     assert_eq!(net[two].refused, Some(Refusal::Contested));

@@ -8,8 +8,7 @@ use super::ledger::Ledger;
 use crate::router::settings::{
     CONTESTED_MAX, DETACHED_SESSIONS_MAX, IN_FLIGHT_MAX, REMEMBERED_MAX, UNCOMMITTED_MAX,
 };
-use crate::router::{ConnId, Input, Origin, Output, RecordId, Router, ToClient};
-use crate::wire::fau3d::Status;
+use crate::router::{Answer, ConnId, Input, Origin, Output, RecordId, Router, Told};
 use crate::wire::{ClientId, RoomId, SETTLED_BEYOND_MAX, Uuid, playlist_uuid};
 
 /// Looks at everything that goes into a router and comes out of it.
@@ -67,7 +66,7 @@ impl Watch {
                 assert!(self.open.contains(conn), "{conn:?} is closed")
             }
             Output::Close { conn, .. } => assert!(self.open.remove(conn), "closed once"),
-            Output::ToClient { conn, frame } => {
+            Output::Tell { conn, what: frame } => {
                 assert!(self.open.contains(conn), "{conn:?} is closed");
                 self.frame(router, *conn, frame);
             }
@@ -92,18 +91,18 @@ impl Watch {
         }
     }
 
-    fn frame(&mut self, router: &Router, conn: ConnId, frame: &ToClient) {
+    fn frame(&mut self, router: &Router, conn: ConnId, frame: &Told) {
         // A connection that is closed later in the same step has left the table.
         let session = router.by_conn.get(&conn).map(|key| &router.sessions[*key]);
         match frame {
-            ToClient::Ping { message_uuid } => assert!(self.uuids.insert(*message_uuid), "fresh"),
-            ToClient::Monitor { message_uuid, .. } => {
+            Told::Ask { item: message_uuid } => assert!(self.uuids.insert(*message_uuid), "fresh"),
+            Told::Present { item: message_uuid, .. } => {
                 if self.monitors.get(&conn) != Some(message_uuid) {
                     assert!(self.uuids.insert(*message_uuid), "no Monitor after a newer one");
                     self.monitors.insert(conn, *message_uuid);
                 }
             }
-            ToClient::Playlist { message_uuid, record } => {
+            Told::Item { item: message_uuid, record } => {
                 let Some(session) = session else { return };
                 let receiver = &session.client_id;
                 assert_ne!(*receiver, record.client_id, "no echo");
@@ -118,13 +117,13 @@ impl Watch {
                     assert!(newest < Some(record.id.sequence), "in the sender's order");
                 }
             }
-            ToClient::Confirm { message_uuid, status: Status::STORED } if router.settings.disk => {
+            Told::Answer { token: message_uuid, answer: Answer::Stored } if router.settings.disk => {
                 let Some(session) = session else { return };
                 let message = (session.client_id.clone(), message_uuid.clone());
                 assert!(self.stored.contains(&message), "confirmed before it was on disk");
             }
-            ToClient::Confirm { .. } => {}
-            ToClient::Stream(_) => {
+            Told::Answer { .. } => {}
+            Told::Live(_) => {
                 assert!(session.is_none_or(|session| session.room.is_some()), "in a room");
             }
         }

@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::lines::Line;
 use super::{ToServer, UpConn, UpstreamOutput};
-use crate::router::{Output, Router, SessionKey, ToClient};
+use crate::router::{Output, Router, SessionKey, Told};
 
 /// Two ways to the same client differ by less than this.
 const WINDOW: Duration = Duration::from_secs(2);
@@ -87,7 +87,7 @@ impl Router {
             return;
         }
         self.stats.streams_in += 1;
-        if self.send(key, ToClient::Stream(frame.clone())).is_some() {
+        if self.tell(key, Told::Live(frame.clone())).is_some() {
             self.stats.streams_out += 1;
         }
     }

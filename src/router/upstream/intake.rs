@@ -11,9 +11,8 @@ use super::echoes::echo_key;
 use super::{LEGACY_CLIENT_ID_MAX, ToServer, UpConn, UpstreamOutput};
 use crate::router::mesh::Place;
 use crate::router::mutants::mutated;
-use crate::router::{Output, Router};
-use crate::wire::fau3d::{FRAME_BYTES_MAX, Status, playlist_frame_bytes};
-use crate::wire::{ClientId, Message, Record, RecordId, RoomId, Uuid};
+use crate::router::{Answer, Output, Router};
+use crate::wire::{BODY_BYTES_MAX, ClientId, Message, Record, RecordId, RoomId, Uuid};
 
 /// How the MessageUuid of a record begins that was taken in from the server.
 /// One that a client gives to its own is merely not pushed.
@@ -68,8 +67,8 @@ impl HeldBack {
 }
 
 impl Router {
-    pub(super) fn confirm_to_server(&mut self, conn: UpConn, message_uuid: Box<str>, status: Status) {
-        let frame = ToServer::Confirm { message_uuid, status };
+    pub(super) fn confirm_to_server(&mut self, conn: UpConn, message_uuid: Box<str>, answer: Answer) {
+        let frame = ToServer::Confirm { message_uuid, answer };
         self.outputs.push_back(Output::Upstream(UpstreamOutput::Send { conn, frame }));
     }
 
@@ -82,7 +81,7 @@ impl Router {
         records: Vec<(ClientId, Box<[u8]>)>,
     ) {
         let Some(receiver) = self.upstream.by_conn.get(&conn).cloned() else { return };
-        let mut status = Status::STORED;
+        let mut answer = Answer::Stored;
         let line = self.upstream.clients.get(&receiver).and_then(|carried| carried.line.as_ref());
         let subscribed = line.and_then(|line| {
             let leaving = line.leaving.as_ref().map(|(_, room)| room.clone());
@@ -91,7 +90,7 @@ impl Router {
         // It is sent again until the client is in a room.
         let Some((leaving, room, since)) = subscribed else { return };
         if self.is_known_playlist(&receiver, &message_uuid, &records) {
-            return self.confirm_to_server(conn, message_uuid, status);
+            return self.confirm_to_server(conn, message_uuid, answer);
         }
         for (client_id, payload) in records {
             if client_id == receiver {
@@ -104,16 +103,16 @@ impl Router {
             let left = leaving.as_ref().filter(|left| awaits(left) || !awaits(&room));
             let room = left.unwrap_or(&room).clone();
             if !self.told_by_server(conn, since, &room, client_id, payload) {
-                status = Status::SERROR;
+                answer = Answer::Failed;
             }
         }
-        if !status.settles() {
+        if answer == Answer::Failed {
             // To be taken in when it is sent again.
             if let Some(carried) = self.upstream.clients.get_mut(&receiver) {
                 carried.known.pop_back();
             }
         }
-        self.confirm_to_server(conn, message_uuid, status);
+        self.confirm_to_server(conn, message_uuid, answer);
     }
 
     /// A Playlist once more, as the server sends it when a Confirm was
@@ -232,7 +231,7 @@ impl Router {
         told: BTreeSet<UpConn>,
         When { lamport, latest }: When,
     ) -> bool {
-        if playlist_frame_bytes(&client_id, payload.len()) > FRAME_BYTES_MAX || payload.is_empty() {
+        if payload.is_empty() || payload.len() > BODY_BYTES_MAX {
             self.stats.records_refused += 1;
             return true; // Not for later either.
         }

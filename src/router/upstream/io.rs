@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use fau3_election::ServerEntry;
 
-use crate::router::MainNode;
-use crate::wire::fau3d::{ConnectedClient, Status};
-use crate::wire::{ClientId, Record, RoomId, Uuid};
+use crate::router::{Answer, MainNode};
+use crate::wire::{ClientId, Present, Record, RoomId, Uuid};
 
 /// One connection to the main server, opened in the name of a client, for as
 /// long as it lasts. Never used again.
@@ -82,15 +81,15 @@ pub enum FromServer {
     Confirm {
         /// What it answers.
         message_uuid: Box<str>,
-        /// Success or a failed try.
-        status: Status,
+        /// Whether that was done.
+        answer: Answer,
     },
     /// Who is connected there.
     Monitor {
         /// To be echoed.
         message_uuid: Box<str>,
         /// All of them, this router's own included; those with an invalid id are left out.
-        clients: Vec<ConnectedClient>,
+        clients: Vec<Present>,
     },
     /// Voice messages, any number.
     Playlist {
@@ -164,7 +163,7 @@ pub enum ToServer {
         /// The message's own.
         message_uuid: Box<str>,
         /// What became of it.
-        status: Status,
+        answer: Answer,
     },
     /// Live audio, marks included: at once or not at all.
     Stream(Arc<[u8]>),

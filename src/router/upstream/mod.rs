@@ -27,10 +27,9 @@ use std::sync::Arc;
 
 use fau3_election::{Role, Time};
 
-use super::Router;
 use super::mutants::mutated;
-use crate::wire::fau3d::ConnectedClient;
-use crate::wire::{ClientId, Record, Uuid, playlist_uuid};
+use super::{Answer, Router};
+use crate::wire::{ClientId, Present, Record, Uuid, playlist_uuid};
 use echoes::Echoes;
 use lines::Carried;
 use others::Others;
@@ -72,7 +71,7 @@ pub(super) struct Upstream {
     /// When the next record may go that has waited for long.
     backlog_at: Time,
     /// Who is connected to the server, and when it said so.
-    there: Option<(Time, Arc<[ConnectedClient]>)>,
+    there: Option<(Time, Arc<[Present]>)>,
 }
 
 impl Upstream {
@@ -151,12 +150,12 @@ impl Router {
         self.line_lives(conn);
         match message {
             FromServer::Ping { message_uuid } => {
-                self.confirm_to_server(conn, message_uuid, crate::wire::fau3d::Status::PONG);
+                self.confirm_to_server(conn, message_uuid, Answer::Here);
             }
-            FromServer::Confirm { message_uuid, status } => self.server_confirms(conn, &message_uuid, status),
+            FromServer::Confirm { message_uuid, answer } => self.server_confirms(conn, &message_uuid, answer),
             FromServer::Monitor { message_uuid, clients } => {
                 self.upstream.there = Some((self.now, clients.into()));
-                self.confirm_to_server(conn, message_uuid, crate::wire::fau3d::Status::MONED);
+                self.confirm_to_server(conn, message_uuid, Answer::Noted);
             }
             FromServer::Playlist { message_uuid, records } => self.server_plays(conn, message_uuid, records),
             FromServer::Stream(frame) => self.server_streams(conn, &frame),

@@ -8,8 +8,7 @@ use fau3_election::Time;
 
 use super::lines::Carried;
 use super::{ToServer, UpConn, UpstreamOutput};
-use crate::router::{Output, Router};
-use crate::wire::fau3d::Status;
+use crate::router::{Answer, Output, Router};
 use crate::wire::fau3e::Holding;
 use crate::wire::{ClientId, Record, RecordId};
 
@@ -186,14 +185,14 @@ impl Router {
     }
 
     /// The server's answer to a record, or to something that needs none.
-    pub(super) fn server_confirms(&mut self, conn: UpConn, message_uuid: &str, status: Status) {
+    pub(super) fn server_confirms(&mut self, conn: UpConn, message_uuid: &str, answer: Answer) {
         let retry_at = self.now + self.settings.retry_interval;
         let Some(client_id) = self.upstream.by_conn.get(&conn).cloned() else { return };
         let Some(carried) = self.upstream.clients.get_mut(&client_id) else { return };
         if let Some(line) = &mut carried.line {
             line.leaving.take_if(|(uuid, _)| uuid.to_string() == message_uuid);
         }
-        if status == Status::SERROR {
+        if answer == Answer::Failed {
             let flight = carried.line.as_mut().and_then(|line| line.flight.as_mut());
             if let Some(flight) = flight.filter(|flight| &*flight.record.message_uuid == message_uuid) {
                 flight.wait = FlightWait::Until(retry_at);
@@ -207,8 +206,8 @@ impl Router {
         let mut waiting = in_flight.into_iter().chain(carried.waiting.values());
         let meant = waiting.find(|record| &*record.message_uuid == message_uuid).cloned();
         if let Some(record) = meant {
-            self.stats.upstream_pushed += u64::from(status.settles());
-            self.stats.upstream_refused += u64::from(!status.settles());
+            self.stats.upstream_pushed += u64::from(answer != Answer::Invalid);
+            self.stats.upstream_refused += u64::from(answer == Answer::Invalid);
             self.server_has(&record);
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{LEGACY_CLIENT_ID_MAX, ServerKind};
 use crate::router::Router;
 use crate::wire::ClientId;
-use crate::wire::fau3d::ConnectedClient;
+use crate::wire::Present;
 
 /// For how long the server's list of its clients is believed.
 const LIST_AGE_MAX: Duration = Duration::from_secs(60);
@@ -51,11 +51,8 @@ impl Router {
     }
 
     /// Clients of the server that are not of the mesh.
-    pub(in crate::router) fn clients_of_the_server(
-        &self,
-        of_mesh: &[ConnectedClient],
-    ) -> Vec<ConnectedClient> {
-        let list: Option<&Arc<[ConnectedClient]>> = self
+    pub(in crate::router) fn clients_of_the_server(&self, of_mesh: &[Present]) -> Vec<Present> {
+        let list: Option<&Arc<[Present]>> = self
             .upstream
             .there
             .as_ref()

@@ -163,10 +163,8 @@ fn text<'f>(fields: &'f Map<String, Value>, name: &str) -> Option<&'f str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::fau3d::{
-        ConnectedClient, confirm, monitor_head, monitor_tail, ping, playlist_head, playlist_tail,
-    };
-    use crate::wire::{ClientId, RoomId, Uuid};
+    use crate::wire::fau3d::{confirm, monitor_head, monitor_tail, ping, playlist_head, playlist_tail};
+    use crate::wire::{ClientId, Present, RoomId, Uuid};
 
     fn strictly(frame: &[u8]) -> Result<FromRouter<'_>, Invalid> {
         parse(frame, BadRecord::Counts)
@@ -242,11 +240,8 @@ mod tests {
 
     #[test]
     fn a_monitor_is_read_back_whatever_form_its_numbers_have() {
-        let connected = ConnectedClient {
-            client_id: ClientId::new("a").unwrap(),
-            room: RoomId::new("r").ok(),
-            alive_s: 7,
-        };
+        let connected =
+            Present { client_id: ClientId::new("a").unwrap(), room: RoomId::new("r").ok(), alive_s: 7 };
         let mut frame = Vec::new();
         monitor_head(&mut frame, Uuid::from_hash(7));
         monitor_tail(&mut frame, &[connected]);

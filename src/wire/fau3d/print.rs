@@ -6,18 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Status;
-use crate::wire::{ClientId, RoomId, Uuid};
-
-/// A client's line in a Monitor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectedClient {
-    /// Who.
-    pub client_id: ClientId,
-    /// Where; `None` before its first Subscribe, printed as an empty string.
-    pub room: Option<RoomId>,
-    /// Seconds since the session began.
-    pub alive_s: u64,
-}
+use crate::wire::{ClientId, Present, RoomId, Uuid};
 
 /// The answer to a message.
 pub fn confirm(out: &mut Vec<u8>, message_uuid: &str, status: Status) {
@@ -69,7 +58,7 @@ pub fn monitor_head(out: &mut Vec<u8>, message_uuid: Uuid) {
 }
 
 /// The clients of a Monitor: the same for all who receive it.
-pub fn monitor_tail(out: &mut Vec<u8>, clients: &[ConnectedClient]) {
+pub fn monitor_tail(out: &mut Vec<u8>, clients: &[Present]) {
     out.extend_from_slice(br#"","ConnectedClients":["#);
     for (at, client) in clients.iter().enumerate() {
         out.extend_from_slice(if at == 0 { br#"{"ClientId":"# } else { br#",{"ClientId":"# });
@@ -168,6 +157,8 @@ fn number(out: &mut Vec<u8>, number: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::fau3d::FRAME_BYTES_MAX;
+    use crate::wire::{BODY_BYTES_MAX, CLIENT_ID_CHARS_MAX};
 
     fn printed(print: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -207,10 +198,20 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_message_fits_a_frame_whoever_says_it() {
+        assert_eq!(BODY_BYTES_MAX, 785_664);
+        let longest = ClientId::new(&"\"".repeat(CLIENT_ID_CHARS_MAX)).unwrap();
+        assert!(
+            (FRAME_BYTES_MAX - 1_024..=FRAME_BYTES_MAX)
+                .contains(&playlist_frame_bytes(&longest, BODY_BYTES_MAX))
+        );
+    }
+
+    #[test]
     fn alive_time_is_a_number_and_no_room_an_empty_string() {
         let clients: Vec<_> = [None, Some(RoomId::new("r").unwrap())]
             .into_iter()
-            .map(|room| ConnectedClient { client_id: ClientId::new("c").unwrap(), room, alive_s: 7 })
+            .map(|room| Present { client_id: ClientId::new("c").unwrap(), room, alive_s: 7 })
             .collect();
         let text = printed(|out| {
             monitor_head(out, Uuid::from_hash(0));

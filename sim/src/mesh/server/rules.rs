@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use fau3::router::{FromServer, ToServer};
+use fau3::router::{Answer, FromServer, ToServer};
 use fau3::wire::RecordId;
-use fau3::wire::fau3d::Status;
 use fau3::wire::fau3e::Holding;
 use fau3_election::Time;
 
@@ -181,7 +180,7 @@ impl World {
         let now = self.now;
         let node = self.server().lines[line as usize].node;
         match message {
-            FromServer::Confirm { message_uuid, status } if *status == Status::STORED => {
+            FromServer::Confirm { message_uuid, answer: Answer::Stored } => {
                 let Ok(number) = message_uuid.parse::<usize>() else { return };
                 self.note(Some(node), || format!("the server confirms {number}"));
                 let stores = self.server().told.get_mut(&number).into_iter().flatten();
@@ -214,7 +213,7 @@ impl World {
 
     /// A router says something to the server.
     pub(super) fn observe_up(&mut self, line: u32, frame: &ToServer) {
-        let ToServer::Confirm { message_uuid, status } = frame else { return };
+        let ToServer::Confirm { message_uuid, answer } = frame else { return };
         let (now, clients) = (self.now, self.setup.clients);
         let place = &mut self.server().lines[line as usize];
         let node = place.node;
@@ -227,7 +226,7 @@ impl World {
         play.is_answered = true;
         let number = play.number;
         let said = &mut self.judge.ledger.said[number];
-        if *status == Status::STORED && said.speaker >= clients {
+        if *answer == Answer::Stored && said.speaker >= clients {
             said.held |= 1 << node;
             said.held_ever |= 1 << node;
             said.came_at.entry(node).or_insert(now);

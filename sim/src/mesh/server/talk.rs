@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fau3::router::{FromServer, ToServer};
-use fau3::wire::fau3d::{ConnectedClient, Status};
+use fau3::router::{Answer, FromServer, ToServer};
+use fau3::wire::Present;
 use fau3::wire::{ClientId, RoomId};
 
 use super::upline::{Down, Play};
@@ -139,15 +139,15 @@ impl World {
                     self.server_later(at, ServerEvent::Ping { line });
                 }
                 let message_uuid = message_uuid.to_string().into();
-                self.tell(line, FromServer::Confirm { message_uuid, status: Status::OK });
+                self.tell(line, FromServer::Confirm { message_uuid, answer: Answer::Done });
             }
             ToServer::Propogate(record) => {
                 if let Some(number) = self.judge.ledger.number_of(record.key()) {
                     self.server_is_told(line, number, &record.client_id, &record.room);
                 }
             }
-            ToServer::Confirm { message_uuid, status } => {
-                self.server_is_answered(line, &message_uuid, status)
+            ToServer::Confirm { message_uuid, answer } => {
+                self.server_is_answered(line, &message_uuid, answer)
             }
             ToServer::Stream(frame) => {
                 if let Some(room) = self.server().lines[line as usize].room {
@@ -185,7 +185,7 @@ impl World {
             self.server_closes(line);
         } else if fails {
             let message_uuid = number.to_string().into();
-            self.tell(line, FromServer::Confirm { message_uuid, status: Status::SERROR });
+            self.tell(line, FromServer::Confirm { message_uuid, answer: Answer::Failed });
         } else if !is_stored || !is_answered {
             self.tally.server_mute += 1;
         } else if is_late {
@@ -203,7 +203,7 @@ impl World {
         }
         if self.server().lines[line as usize].stands {
             let message_uuid = number.to_string().into();
-            self.tell(line, FromServer::Confirm { message_uuid, status: Status::STORED });
+            self.tell(line, FromServer::Confirm { message_uuid, answer: Answer::Stored });
         }
     }
 
@@ -274,13 +274,13 @@ impl World {
     }
 
     /// A router answers.
-    fn server_is_answered(&mut self, line: u32, message_uuid: &str, status: Status) {
+    fn server_is_answered(&mut self, line: u32, message_uuid: &str, answer: Answer) {
         let place = &mut self.server().lines[line as usize];
-        if status == Status::PONG {
+        if answer == Answer::Here {
             place.silent_since = None;
         }
         // It repeats its MessageUuids, so it settles the first that is meant.
-        if status.settles()
+        if !matches!(answer, Answer::Failed | Answer::Invalid)
             && let Some(at) = place.plays.iter().position(|play| &*play.message_uuid == message_uuid)
         {
             place.plays.remove(at);
@@ -322,7 +322,7 @@ impl World {
     fn monitor_there(&mut self, line: u32) {
         let server = self.server();
         let ids = server.connected.keys().cloned().chain(server.own.iter().map(|own| own.client_id.clone()));
-        let clients = ids.map(|client_id| ConnectedClient { client_id, room: None, alive_s: 1 }).collect();
+        let clients = ids.map(|client_id| Present { client_id, room: None, alive_s: 1 }).collect();
         let message_uuid = format!("second-{}", self.now.as_millis() / 1_000).into();
         self.tell(line, FromServer::Monitor { message_uuid, clients });
     }

@@ -14,8 +14,9 @@ use fau3_election::{Config, Election, RouterId, SavedState, Time};
 use super::super::device::{Device, Manner};
 use super::super::harness::{ms, room, secs};
 use super::super::upstream::server::Server;
+use crate::gateway::fau3d::says;
 use crate::router::{
-    ConnId, Input, MainNode, Output, Restored, Router, Settings, StoredRecord, ToClient, UpstreamInput,
+    ConnId, Input, MainNode, Output, Restored, Router, Settings, StoredRecord, Told, UpstreamInput,
     UpstreamOutput,
 };
 use crate::wire::Uuid;
@@ -45,7 +46,7 @@ pub(in crate::router::tests) struct D(usize);
 pub(in crate::router::tests) enum Event {
     Input(R, Input),
     ToServer(R, UpstreamOutput),
-    Frame(ConnId, ToClient),
+    Frame(ConnId, Told),
     Beacon {
         from: R,
         to: R,
@@ -370,7 +371,7 @@ impl MeshNet {
     pub(in crate::router::tests) fn send(&mut self, device: D, message: FromClient) {
         let Some(conn) = self[device].conn else { return };
         let Some(&(_, at)) = self.lines.get(&conn) else { return };
-        self.input(at, Input::FromClient { conn, message: Ok(message) });
+        self.input(at, Input::Says { conn, what: says(Ok(message)) });
     }
 
     pub(in crate::router::tests) fn input(&mut self, at: R, input: Input) {
@@ -447,14 +448,14 @@ impl MeshNet {
         }
     }
 
-    fn arrive(&mut self, conn: ConnId, frame: &ToClient) {
+    fn arrive(&mut self, conn: ConnId, frame: &Told) {
         let Some(&(device, at)) = self.lines.get(&conn) else { return };
         if self[device].conn != Some(conn) {
             return; // The device has moved on without closing this line.
         }
         let now = self.now.since(Time::ZERO);
         if let Some(message) = self[device].receive(now, frame) {
-            self.after(Duration::ZERO, Event::Input(at, Input::FromClient { conn, message: Ok(message) }));
+            self.after(Duration::ZERO, Event::Input(at, Input::Says { conn, what: says(Ok(message)) }));
         }
     }
 
@@ -476,7 +477,7 @@ impl MeshNet {
 
     fn carry_out(&mut self, at: R, output: Output) {
         match output {
-            Output::ToClient { conn, frame } => self.after(Duration::ZERO, Event::Frame(conn, frame)),
+            Output::Tell { conn, what: frame } => self.after(Duration::ZERO, Event::Frame(conn, frame)),
             Output::Close { conn, why } => {
                 if let Some((device, _)) = self.lines.remove(&conn)
                     && self[device].conn == Some(conn)

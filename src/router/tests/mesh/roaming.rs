@@ -2,6 +2,7 @@
 
 use super::super::harness::{ms, secs};
 use super::net::{D, MeshNet, R};
+use crate::gateway::fau3d::close_code;
 use crate::router::{CloseReason, Refusal};
 use crate::wire::fau3d::{FromClient, Status};
 
@@ -56,7 +57,7 @@ fn the_old_connection_is_closed_with_4001_when_the_client_appears_elsewhere() {
     let _new = net.listener("client", R(1), "room");
     net.run(ms(10));
     assert_eq!(net[old].closed, Some(CloseReason::TakenOver));
-    assert_eq!(CloseReason::TakenOver.code(), 4001);
+    assert_eq!(close_code(CloseReason::TakenOver), 4001);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::super::harness::{ms, secs};
 use super::super::mesh::net::{D, MeshNet, R};
 use super::server::Server;
-use crate::router::{ServerKind, ToClient, UpstreamInput};
+use crate::router::{ServerKind, Told, UpstreamInput};
 use crate::wire::fau3d::FromClient;
 
 fn heard(net: &MeshNet, device: D) -> Vec<&str> {
@@ -146,7 +146,7 @@ fn who_is_at_the_server_before_is_shown_no_more() {
     net.server_monitors(&["main-1"]);
     let ids_of_last = |net: &MeshNet| {
         let mut lists = net[a].inbox.iter().filter_map(|frame| match frame {
-            ToClient::Monitor { clients, .. } => Some(clients.clone()),
+            Told::Present { clients, .. } => Some(clients.clone()),
             _ => None,
         });
         let last = lists.next_back().unwrap();

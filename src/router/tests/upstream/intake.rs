@@ -2,7 +2,7 @@
 
 use super::super::harness::{ms, secs};
 use super::super::mesh::net::{D, MeshNet, R};
-use crate::router::{FromServer, ToClient, UpConn, UpstreamInput};
+use crate::router::{FromServer, Told, UpConn, UpstreamInput};
 use crate::wire::ClientId;
 
 fn heard(net: &MeshNet, device: D) -> Vec<&str> {
@@ -10,7 +10,7 @@ fn heard(net: &MeshNet, device: D) -> Vec<&str> {
 }
 
 fn audio(net: &MeshNet, device: D) -> usize {
-    net[device].inbox.iter().filter(|frame| matches!(frame, ToClient::Stream(_))).count()
+    net[device].inbox.iter().filter(|frame| matches!(frame, Told::Live(_))).count()
 }
 
 #[test]
@@ -95,8 +95,8 @@ fn who_goes_over_to_the_other_half_of_a_mesh_finds_that_it_has_heard_what_that_h
     // Given: one half has a message from its sender, the other one from the server.
     net.say(a, "r", "hello");
     net.run(secs(4));
-    let named = |frame: &ToClient| match frame {
-        ToClient::Playlist { message_uuid, .. } => Some(*message_uuid),
+    let named = |frame: &Told| match frame {
+        Told::Item { item: message_uuid, .. } => Some(*message_uuid),
         _ => None,
     };
     let before: Vec<_> = net[b].inbox.iter().filter_map(named).collect();
@@ -197,7 +197,7 @@ fn a_monitor_lists_the_clients_of_the_mesh_and_those_of_the_server() {
     net.server_monitors(&["main-1"]);
     net.run(secs(3));
     let mut lists = net[a].inbox.iter().filter_map(|frame| match frame {
-        ToClient::Monitor { clients, .. } => Some(clients.clone()),
+        Told::Present { clients, .. } => Some(clients.clone()),
         _ => None,
     });
     let last = lists.next_back().unwrap();

@@ -2,8 +2,8 @@
 
 use super::super::harness::{ms, room, secs};
 use super::super::mesh::net::{D, MeshNet, R};
-use crate::router::{FromServer, Input, UpConn, UpstreamInput};
-use crate::wire::fau3d::{FromClient, Status};
+use crate::router::{Answer, FromServer, Input, UpConn, UpstreamInput};
+use crate::wire::fau3d::FromClient;
 use crate::wire::fau3e::{Holding, Message, UpstreamState};
 
 fn texts(net: &MeshNet) -> Vec<&str> {
@@ -151,7 +151,7 @@ fn a_refusal_ends_a_record_and_a_failure_is_tried_again() {
     let mut net = MeshNet::new(1).with_server();
     let speaker = net.listener("speaker", R(0), "r");
     net.run(ms(100));
-    net.server.answers = vec![Status::INVALID, Status::SERROR];
+    net.server.answers = vec![Answer::Invalid, Answer::Failed];
     net.say(speaker, "r", "refused");
     net.say(speaker, "r", "later");
     net.run(secs(4));
@@ -273,7 +273,7 @@ fn what_expires_in_flight_and_is_confirmed_then_is_not_sent_again() {
     net.server.silent_for = 1;
     let uuid = net.say(speaker, "r", "hello");
     net.run(ms(4_500));
-    let message = crate::router::FromServer::Confirm { message_uuid: uuid, status: Status::STORED };
+    let message = crate::router::FromServer::Confirm { message_uuid: uuid, answer: Answer::Stored };
     net.upstream(R(0), crate::router::UpstreamInput::Says { conn: crate::router::UpConn(1), message });
     net.run(secs(15));
     assert_eq!(texts(&net), ["hello"]);
@@ -295,7 +295,7 @@ fn what_expires_in_flight_is_not_sent_again_where_another_router_has_heard_that_
         let (lines, claims, heard) = (Vec::new(), Vec::new(), Vec::new());
         let (revision, gone_ms) = (1_000, None);
         let told = UpstreamState { origin: other, revision, gone_ms, lines, claims, heard, pushed };
-        let message = FromServer::Confirm { message_uuid: uuid, status: Status::STORED };
+        let message = FromServer::Confirm { message_uuid: uuid, answer: Answer::Stored };
         let confirm = Input::Upstream(UpstreamInput::Says { conn: UpConn(1), message });
         let told = Input::FromPeer { router: MeshNet::id(R(1)), message: Ok(Message::Upstream(told)) };
         net.input(R(0), told);

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::mesh::net::{D, Event, LATENCY, MeshNet, R};
-use crate::router::{FromServer, Input, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput};
-use crate::wire::fau3d::{ConnectedClient, Status};
+use crate::router::{Answer, FromServer, Input, ServerKind, ToServer, UpConn, UpstreamInput, UpstreamOutput};
+use crate::wire::Present;
 use crate::wire::{ClientId, RoomId};
 
 /// Connections it takes.
@@ -31,7 +31,7 @@ pub(in crate::router::tests) struct Server {
     /// Confirms that it leaves out: the next so many.
     pub(super) silent_for: usize,
     /// How it answers the next Propogates; FAU3_STORED after that.
-    pub(super) answers: Vec<Status>,
+    pub(super) answers: Vec<Answer>,
     /// Why it ended, if it did.
     pub(super) crashed: Option<String>,
     /// It answers nothing to a WebSocket ping.
@@ -133,12 +133,12 @@ impl MeshNet {
 
     /// Asks for Monitor messages and is told.
     pub(super) fn server_monitors(&mut self, also: &[&str]) {
-        let of = |client_id: &ClientId, room: &Option<RoomId>| ConnectedClient {
+        let of = |client_id: &ClientId, room: &Option<RoomId>| Present {
             client_id: client_id.clone(),
             room: room.clone(),
             alive_s: 1,
         };
-        let mut clients: Vec<ConnectedClient> =
+        let mut clients: Vec<Present> =
             self.server.conns.values().map(|client| of(&client.client_id, &client.room)).collect();
         clients.extend(also.iter().map(|id| of(&ClientId::new(id).unwrap(), &None)));
         let wants: Vec<(R, UpConn)> =
@@ -238,17 +238,17 @@ impl MeshNet {
                 client.room = Some(room);
                 client.monitor_s = monitor_period_s;
                 let message_uuid = message_uuid.to_string().into();
-                let message = FromServer::Confirm { message_uuid, status: Status::OK };
+                let message = FromServer::Confirm { message_uuid, answer: Answer::Done };
                 self.say_up(at, UpstreamInput::Says { conn, message });
             }
             ToServer::Propogate(record) => {
                 assert_eq!(record.client_id, client.client_id, "in its own name");
-                let status = if self.server.answers.is_empty() {
-                    Status::STORED
+                let answer = if self.server.answers.is_empty() {
+                    Answer::Stored
                 } else {
                     self.server.answers.remove(0)
                 };
-                if status == Status::STORED {
+                if answer == Answer::Stored {
                     let text = String::from_utf8_lossy(&record.payload).into_owned();
                     self.server.told.push((record.client_id.as_str().to_owned(), text));
                     self.server.uuids.push((*record.message_uuid).to_owned());
@@ -257,12 +257,12 @@ impl MeshNet {
                 if self.server.silent_for > 0 {
                     self.server.silent_for -= 1;
                 } else {
-                    let message = FromServer::Confirm { message_uuid: record.message_uuid.clone(), status };
+                    let message = FromServer::Confirm { message_uuid: record.message_uuid.clone(), answer };
                     self.say_up(at, UpstreamInput::Says { conn, message });
                 }
             }
-            ToServer::Confirm { status, .. } => {
-                client.unconfirmed = client.unconfirmed.saturating_sub(usize::from(status == Status::STORED));
+            ToServer::Confirm { answer, .. } => {
+                client.unconfirmed = client.unconfirmed.saturating_sub(usize::from(answer == Answer::Stored));
             }
             ToServer::Stream(frame) => {
                 let room = client.room.clone();
