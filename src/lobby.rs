@@ -16,9 +16,9 @@ pub(crate) struct Lobby {
     places: Mutex<BTreeMap<AddressBlock, usize>>,
 }
 
-/// A place there, free again when dropped.
+/// A place among those who are no clients yet, free again when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub struct Place {
     lobby: Arc<Lobby>,
     block: AddressBlock,
 }

@@ -15,6 +15,7 @@ mod discovery;
 mod disk;
 mod disk_failing;
 mod disk_replaced;
+mod doors;
 mod extra_servers;
 mod hosts_file;
 mod mesh;

@@ -5,15 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::Visitors;
+use super::events::{Events, NodeEvents};
 use crate::router::{CloseReason, ConnId, FrameNo, Input, Refusal, Told};
 use crate::wire::ClientId;
-
-/// What waits between the doors and the router, over all clients. A door whose
-/// event finds no place stops reading from its client until there is one.
-pub const EVENTS_WAITING_MAX: usize = 1_024;
 
 /// The router's end of a client's connection. None of its methods blocks.
 pub trait ClientLink: Send + Sync {
@@ -54,7 +51,7 @@ pub enum DoorEvent {
 /// What all doors share.
 #[derive(Clone)]
 pub struct Hall {
-    events: mpsc::Sender<DoorEvent>,
+    events: Events,
     conns: Arc<AtomicUsize>,
     visitors: Arc<Visitors>,
 }
@@ -62,8 +59,8 @@ pub struct Hall {
 impl Hall {
     /// The doors' end and the node's.
     #[must_use]
-    pub fn new() -> (Self, mpsc::Receiver<DoorEvent>) {
-        let (events, node) = mpsc::channel(EVENTS_WAITING_MAX);
+    pub fn new() -> (Self, NodeEvents) {
+        let (events, node) = Events::new();
         (Self { events, conns: Arc::default(), visitors: Arc::default() }, node)
     }
 
@@ -83,7 +80,7 @@ impl Hall {
 
     /// Where events go.
     #[must_use]
-    pub fn events(&self) -> &mpsc::Sender<DoorEvent> {
+    pub fn events(&self) -> &Events {
         &self.events
     }
 

@@ -7,4 +7,4 @@ pub(crate) mod fetched;
 mod served;
 pub(crate) mod upgrade;
 
-pub(crate) use served::{Answer, HEAD_BYTES_MAX, Head, read_head, say_last};
+pub(crate) use served::{Answer, Head, read_head, say_last};

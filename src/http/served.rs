@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// The longest head of a request, in bytes: browsers send cookies of some KiB.
-pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1_024;
+const HEAD_BYTES_MAX: usize = 16 * 1_024;
 /// Fields of one request.
 const FIELDS_MAX: usize = 100;
 /// What is read at once while a head comes in, in bytes.

@@ -409,7 +409,7 @@ impl Hub {
             if link.uplink.is_none() {
                 state.book.closed(now, link.peer_id);
                 state.paths.down(now, link.router);
-                if why == Down::TimedOut && link.owes_large() {
+                if link.died_of_large(now, why) {
                     state.paths.stalled(now, link.router);
                 }
             }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use fau3_election::{Incarnation, RouterId, Time};
@@ -25,6 +26,8 @@ const BATCH_BYTES: usize = 16 * 1_024;
 const BEACONS_WAITING_MAX: usize = 16;
 /// What is longer goes in packets that are too large for some way.
 const LARGE_BYTES: usize = 1_000;
+/// Large packets of which nothing is acknowledged for so long are stuck.
+const LARGE_STUCK: Duration = Duration::from_secs(3);
 /// What is read at once, in bytes.
 const CHUNK_BYTES: usize = 16 * 1_024;
 
@@ -60,8 +63,8 @@ struct Shared {
     ping: bool,
     seen: bool,
     deaf: bool,
-    /// A packet was filled, and what was in it is not acknowledged.
-    large: bool,
+    /// Since when a packet was filled of which nothing is acknowledged.
+    large: Option<Time>,
     /// At most [`BEACONS_WAITING_MAX`].
     beacons: VecDeque<Bytes>,
 }
@@ -87,7 +90,7 @@ impl Link {
             ping: false,
             seen: false,
             deaf: false,
-            large: false,
+            large: None,
             beacons: VecDeque::new(),
         };
         Self {
@@ -136,9 +139,9 @@ impl Link {
         }
     }
 
-    /// Whether something is not acknowledged that takes large packets.
-    pub(super) fn owes_large(&self) -> bool {
-        self.shared().large
+    /// Whether a connection that ends so now died of what takes large packets.
+    pub(super) fn died_of_large(&self, now: Time, why: Down) -> bool {
+        is_of_large(why, self.shared().large.map(|since| now.since(since)))
     }
 
     /// Ends the connection from outside.
@@ -225,7 +228,7 @@ impl Link {
             Kind::Seen => {
                 let mut shared = self.shared();
                 shared.pulse.seen(hub.now());
-                shared.large = false;
+                shared.large = None;
                 drop(shared);
                 self.to_watch.notify_one();
             }
@@ -304,7 +307,9 @@ impl Link {
                 batch.extend_from_slice(&frame);
             }
         }
-        shared.large |= large.is_some() || batch.len() > LARGE_BYTES;
+        if large.is_some() || batch.len() > LARGE_BYTES {
+            shared.large.get_or_insert(hub.now());
+        }
         if frames > 0 && shared.pulse.sent(hub.now()) {
             self.to_watch.notify_one();
         }
@@ -335,6 +340,17 @@ impl Link {
     }
 }
 
+/// Whether it was large packets, unacknowledged for so long, of which a connection died that
+/// ended so. The other side may have given up first, since it heard nothing more behind them;
+/// a process that ends in the midst of one says nothing of them.
+fn is_of_large(why: Down, unacknowledged: Option<Duration>) -> bool {
+    match why {
+        Down::TimedOut => unacknowledged.is_some(),
+        Down::ClosedByPeer => unacknowledged.is_some_and(|span| span >= LARGE_STUCK),
+        Down::Ours => false,
+    }
+}
+
 /// One write for all that is small, one flush for all.
 async fn write_out(
     writer: &mut (impl AsyncWrite + Unpin),
@@ -347,4 +363,17 @@ async fn write_out(
         writer.write_all(large).await?;
     }
     writer.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_packets_are_to_blame_whoever_gives_up_first_and_not_for_a_process_that_ends() {
+        let stuck = |seconds| Some(Duration::from_secs(seconds));
+        assert!(is_of_large(Down::TimedOut, stuck(1)) && is_of_large(Down::ClosedByPeer, stuck(10)));
+        assert!(!is_of_large(Down::ClosedByPeer, stuck(0)) && !is_of_large(Down::Ours, stuck(10)));
+        assert!(!is_of_large(Down::TimedOut, None) && !is_of_large(Down::ClosedByPeer, None));
+    }
 }

@@ -1,18 +1,19 @@
-//! Sockets that wait for clients.
+//! The doors for clients: which there are, and the sockets at which they wait.
+//! A new one is a line in [`doors`].
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpSocket;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::{Address, Config};
+use crate::gateway::fau3d::{ExtraServers, Fau3d};
+use crate::gateway::{BACKLOG, Door, Entrance, Hall};
 use crate::net::{bind_tcp, interface_number, open_listening};
-
-/// Connections that the kernel holds until they are accepted: all clients of a
-/// router come back at once after a loss.
-pub(super) const BACKLOG: u32 = 1_024;
 
 /// Between two looks for an interface that is not there yet.
 const INTERFACE_PAUSE: Duration = Duration::from_secs(1);
@@ -47,27 +48,62 @@ pub(super) async fn wait_for_interfaces(config: &Config) {
     }
 }
 
-/// A socket that has its address and takes nobody in yet.
-pub(super) struct Bound(TcpSocket);
+/// The doors of a router.
+pub(super) fn doors<'a>(config: &'a Config, servers: &ExtraServers) -> Vec<Opening<'a>> {
+    let clients = &config.clients;
+    vec![Opening {
+        option: "clients.listen",
+        listen: &clients.listen,
+        door: Arc::new(Fau3d::new(servers.clone())),
+    }]
+}
 
-impl Bound {
-    /// From now on clients are taken in.
+/// One door, and where it is to listen.
+pub(super) struct Opening<'a> {
+    /// The option that says where.
+    option: &'static str,
+    listen: &'a [Address],
+    door: Arc<dyn Door>,
+}
+
+impl Opening<'_> {
+    /// Takes its addresses, also those that are not on any interface yet: at boot they may
+    /// come later.
     ///
     /// # Errors
-    /// The system's.
-    pub(super) fn listen(self) -> Result<TcpListener, String> {
-        self.0.listen(BACKLOG).map_err(|error| format!("cannot listen: {error}"))
+    /// What went wrong, and what to do about it.
+    pub(super) fn bind(self) -> Result<Bound, String> {
+        let sockets = self.listen.iter().map(|address| {
+            let wanted = address
+                .socket_addr(interface_number)
+                .ok_or_else(|| format!("cannot listen on {address}: there is no such interface now"))?;
+            open_listening("this router", self.option, address, wanted, bind_tcp)
+        });
+        Ok(Bound { sockets: sockets.collect::<Result<_, _>>()?, door: self.door })
     }
 }
 
-/// Takes `address`, also if that is not on any interface yet: at boot it may
-/// come later.
-///
-/// # Errors
-/// What went wrong, and what to do about it.
-pub(super) fn bind(address: &Address) -> Result<Bound, String> {
-    let wanted = address
-        .socket_addr(interface_number)
-        .ok_or_else(|| format!("cannot listen on {address}: there is no such interface now"))?;
-    open_listening("this router", "clients.listen", address, wanted, bind_tcp).map(Bound)
+/// A door that has its addresses, and takes nobody in yet.
+pub(super) struct Bound {
+    sockets: Vec<TcpSocket>,
+    door: Arc<dyn Door>,
+}
+
+impl Bound {
+    /// From now on clients are taken in, until these tasks are ended. One entrance for all
+    /// addresses: its bounds are the router's.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(super) fn open(self, hall: &Hall) -> Result<Vec<JoinHandle<()>>, String> {
+        let entrance = Entrance::new(hall.clone());
+        let open = |socket: TcpSocket| {
+            let listener = socket.listen(BACKLOG).map_err(|error| format!("cannot listen: {error}"))?;
+            if let Ok(address) = listener.local_addr() {
+                info!("serving clients on {}", self.door.url(address));
+            }
+            Ok(tokio::spawn(entrance.clone().listen(self.door.clone(), listener)))
+        };
+        self.sockets.into_iter().map(open).collect()
+    }
 }

@@ -29,7 +29,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::DefaultServer;
 use crate::control::{DoorsReport, Identity, Question, Report};
-use crate::gateway::{ClientLink, DoorEvent, Hall, Visitors};
+use crate::gateway::{ClientLink, DoorEvent, Hall, NodeEvents, Visitors, Waiting};
 use crate::router::{ConnId, Input, Output, Refusal, Router, UpstreamInput};
 use crate::store::Store;
 
@@ -87,7 +87,7 @@ pub struct Node {
     store: Option<Store>,
     clock: Clock,
     identity: Identity,
-    events: mpsc::Receiver<DoorEvent>,
+    events: NodeEvents,
     visitors: Arc<Visitors>,
     has_doors: bool,
     inbox: Inbox,
@@ -166,7 +166,7 @@ impl Node {
     /// Waits for something to happen and hands it to the router.
     async fn turn(
         &mut self,
-        batch: &mut Vec<DoorEvent>,
+        batch: &mut Vec<Waiting>,
         departures: &mut Interval,
         looks: &mut Interval,
         timer: std::pin::Pin<&mut Sleep>,
@@ -176,7 +176,7 @@ impl Node {
                 // They are closed before the node is asked to shut down.
                 self.has_doors = count > 0;
                 let now = self.clock.now();
-                for event in batch.drain(..) {
+                for Waiting { event, .. } in batch.drain(..) {
                     self.take(now, event);
                 }
             }

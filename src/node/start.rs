@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
-use super::listen::{BACKLOG, bind, wait_for_interfaces};
+use super::listen::{Opening, doors, wait_for_interfaces};
 use super::log::LogFilter;
 use super::signals::{Asked, Caught, Signals};
 use super::stderr;
@@ -22,7 +22,6 @@ use crate::control::{Control, Identity};
 use crate::failure::Failure;
 use crate::gateway::{Hall, Visitors, fau3d};
 use crate::identity::{self, KeyFile};
-use crate::net::Listener;
 use crate::router::{Input, Origin, Restored, Router, Settings};
 use crate::store::{Bounds, Store, volatile_warning};
 
@@ -91,11 +90,11 @@ async fn serve(
         return Ok(());
     }
     // First: a second router started by mistake shall not write anything.
-    let bound = config.clients.listen.iter().map(bind).collect::<Result<Vec<_>, _>>();
+    let servers = fau3d::ExtraServers::default();
+    let bound = doors(&config, &servers).into_iter().map(Opening::bind).collect::<Result<Vec<_>, _>>();
     let bound = bound.map_err(Failure::new)?;
     let (request, requests) = mpsc::channel(REQUESTS_MAX);
     let (control, questions) = Control::new();
-    let servers = fau3d::ExtraServers::default();
     let (node, hall) = build(&config, &control, &servers, Inbox { requests, questions }).await?;
     let requests = request;
     set_visitors(hall.visitors(), &config);
@@ -109,25 +108,17 @@ async fn serve(
     if let Some(console) = &config.node.console {
         control.serve_console(console, hall.visitors().clone());
     }
-    // Last: whoever finds the port open finds everything there. One door for all
-    // addresses: its bounds are the router's.
     let visitors = hall.visitors().clone();
-    let door = fau3d::Door::new(hall, servers);
-    let mut served = Vec::new();
-    for socket in bound {
-        let listener = socket.listen().map_err(Failure::new)?;
-        if let Ok(address) = listener.local_addr() {
-            info!("serving clients on ws://{address}");
-        }
-        served.push(tokio::spawn(door.clone().listen(Listener::new(listener, BACKLOG))));
-    }
-    drop(door);
+    // Last: whoever finds the port open finds everything there.
+    let served = bound.into_iter().map(|door| door.open(&hall)).collect::<Result<Vec<_>, _>>();
+    let served = served.map_err(Failure::new)?;
+    drop(hall);
     let node = tokio::spawn(node.run());
     let keys = keys_on_disk(&config);
     let reload = Reload { args, log, requests: requests.clone(), control, visitors, keys };
     wait_for_the_end(&mut config, &reload, &mut signals).await;
     info!("going down: saying goodbye");
-    for door in served {
+    for door in served.into_iter().flatten() {
         door.abort();
     }
     let goodbyes = async {

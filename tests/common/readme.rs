@@ -8,7 +8,7 @@ macro_rules! pages {
 /// Each page's path from the root of this workspace, and its text, as compiled in.
 pub(crate) const PAGES: &[(&str, &str)] = pages![
     "README.md" "CONTRIBUTING.md" "openwrt/README.md" "docs/README.md" "docs/architecture.md"
-    "docs/benchmarks.md" "docs/configuration.md" "docs/demo.md" "docs/election.md" "docs/fau3vom-d.md"
+    "docs/benchmarks.md" "docs/configuration.md" "docs/demo.md" "docs/doors.md" "docs/election.md" "docs/fau3vom-d.md"
     "docs/glossary.md" "docs/limits.md" "docs/main-server.md" "docs/mesh.md" "docs/openwrt.md"
     "docs/safety.md" "docs/storage.md" "docs/watching.md"
 ];

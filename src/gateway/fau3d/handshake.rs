@@ -4,7 +4,6 @@
 //! The router is asked last, when nothing that this door knows of can fail any
 //! more: an id that somebody takes over is taken from a client that is served.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +13,12 @@ use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 use tracing::debug;
 
-use super::door::{Door, HANDSHAKE_TIME_MAX};
+use super::HANDSHAKE_TIME_MAX;
+use super::door::Fau3d;
 use super::socket::Socket;
 use super::words::http_status;
-use crate::gateway::DoorEvent;
+use crate::gateway::{DoorEvent, Guest};
 use crate::http::{Answer, Head, read_head, say_last, upgrade};
-use crate::lobby::Place;
 use crate::router::{Input, Refusal};
 use crate::wire::ClientId;
 use crate::wire::mistaken::{NO_SERVER_OF_ROUTERS, RELAY_HEADER};
@@ -35,15 +34,11 @@ const EXTRA_SERVERS_PATH: &str = "/fau3vom/GetExtraServersList";
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// A connection that is not a client's yet.
-pub(super) struct Guest {
-    pub(super) door: Arc<Door>,
-    pub(super) address: IpAddr,
-    /// This router's address that it has reached.
-    pub(super) here: IpAddr,
-    pub(super) stream: TcpStream,
+struct Stranger {
+    door: Arc<Fau3d>,
+    guest: Guest,
     /// What has come and is not read yet.
-    pub(super) buffer: Vec<u8>,
-    pub(super) place: Place,
+    buffer: Vec<u8>,
 }
 
 /// A request that lacks nothing: who asks, and what it is answered if the router
@@ -53,29 +48,30 @@ struct Upgrade {
     answer: Answer,
 }
 
-impl Guest {
-    /// Answers it, and serves it to its end if it becomes a client.
-    pub(super) async fn attend(mut self) {
-        let deadline = tokio::time::Instant::now() + HANDSHAKE_TIME_MAX;
-        match timeout_at(deadline, self.converse()).await {
-            Ok(Some(upgrade)) => self.let_in(upgrade).await,
-            Ok(None) => {}
-            // One that has begun to ask is told.
-            Err(_) if !self.buffer.is_empty() => {
-                say_last(&mut self.stream, &Answer::line(408, "the request did not end within 10 s"), true)
-                    .await;
-            }
-            Err(_) => {}
+/// Answers a guest, and serves it to its end if it becomes a client.
+pub(super) async fn attend(door: Arc<Fau3d>, guest: Guest) {
+    let mut stranger = Stranger { door, guest, buffer: Vec::new() };
+    let deadline = tokio::time::Instant::now() + HANDSHAKE_TIME_MAX;
+    match timeout_at(deadline, stranger.converse()).await {
+        Ok(Some(upgrade)) => stranger.let_in(upgrade).await,
+        Ok(None) => {}
+        // One that has begun to ask is told.
+        Err(_) if !stranger.buffer.is_empty() => {
+            let late = Answer::line(408, "the request did not end within 10 s");
+            say_last(&mut stranger.guest.stream, &late, true).await;
         }
+        Err(_) => {}
     }
+}
 
+impl Stranger {
     /// Answers requests until one is to be an upgrade, or none may follow.
     async fn converse(&mut self) -> Option<Upgrade> {
         loop {
-            let head = match read_head(&mut self.stream, &mut self.buffer).await {
+            let head = match read_head(&mut self.guest.stream, &mut self.buffer).await {
                 Ok(head) => head?,
                 Err(answer) => {
-                    say_last(&mut self.stream, &answer, true).await;
+                    say_last(&mut self.guest.stream, &answer, true).await;
                     return None;
                 }
             };
@@ -85,21 +81,22 @@ impl Guest {
             };
             let with_body = head.method != "HEAD";
             if !head.is_followed() {
-                say_last(&mut self.stream, &answer, with_body).await;
+                say_last(&mut self.guest.stream, &answer, with_body).await;
                 return None;
             }
-            self.stream.write_all(&answer.print(with_body, false)).await.ok()?;
+            self.guest.stream.write_all(&answer.print(with_body, false)).await.ok()?;
         }
     }
 
     /// What a request is: an upgrade, or to be answered.
     fn judge(&self, head: &Head) -> Result<Upgrade, Answer> {
-        self.door.hall.visitors().check_page(head, self.here).map_err(|stranger| {
-            self.door.turned_away(self.address, None, &stranger.reason());
-            stranger.answer()
+        let Guest { address, here, entrance, .. } = &self.guest;
+        entrance.hall().visitors().check_page(head, *here).map_err(|page| {
+            entrance.turned_away(*address, None, &page.reason());
+            page.answer()
         })?;
         if upgrade::is_wanted(head) {
-            let turned_away = |answer: &Answer| self.door.turned_away(self.address, None, answer.text());
+            let turned_away = |answer: &Answer| entrance.turned_away(*address, None, answer.text());
             return client_of(head).inspect_err(turned_away);
         }
         Err(match (&*head.method, head.path_and_query().0) {
@@ -119,21 +116,23 @@ impl Guest {
     /// Asks the router, says what it decided, and serves the client if it may come
     /// in.
     async fn let_in(self, Upgrade { client_id, answer }: Upgrade) {
-        let Self { door, address, mut stream, buffer, place, .. } = self;
+        let Self { door, guest, buffer } = self;
+        let Guest { mut stream, address, entrance, place, .. } = guest;
+        let hall = entrance.hall().clone();
         // Whoever has gone meanwhile throws nobody out.
         if has_gone(&stream) {
             debug!(%client_id, %address, "gone before it was let in");
             return;
         }
-        let conn = door.hall.next_conn();
+        let conn = hall.next_conn();
         let socket = Arc::new(Socket::new(address, door.tails.clone(), door.unfinished.clone()));
-        if let Err(refusal) = door.hall.connect(conn, client_id.clone(), address, socket.clone()).await {
-            door.turned_away(address, Some(client_id.as_str()), &refusal.to_string());
+        if let Err(refusal) = hall.connect(conn, client_id.clone(), address, socket.clone()).await {
+            entrance.turned_away(address, Some(client_id.as_str()), &refusal.to_string());
             return say_last(&mut stream, &refused(refusal), true).await;
         }
         debug!(%client_id, %address, conn = conn.0, "client let in");
-        let events = door.hall.events().clone();
-        drop((door, place));
+        let events = hall.events().clone();
+        drop((door, entrance, hall, place));
         let told = timeout(ANSWER_TIME_MAX, stream.write_all(&answer.print(false, false))).await;
         if matches!(told, Ok(Ok(()))) {
             socket.serve(conn, stream, buffer, events).await;
@@ -220,20 +219,19 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
 
-    use super::super::ExtraServers;
     use super::*;
-    use crate::gateway::Hall;
+    use crate::gateway::{Entrance, Hall, NodeEvents};
 
     const REQUEST: &str = "GET / HTTP/1.1\r\nHost: r\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: abc\r\nfau3-client-id: gone\r\n\r\n";
 
     /// A door that serves, and the node's end of it.
-    async fn door() -> (TcpStream, tokio::sync::mpsc::Receiver<DoorEvent>) {
+    async fn door() -> (TcpStream, NodeEvents) {
         let (hall, node) = Hall::new();
-        let door = Door::new(hall, ExtraServers::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        tokio::spawn(door.listen(crate::net::Listener::new(listener, 16)));
+        let door = Arc::new(Fau3d::default());
+        tokio::spawn(Entrance::new(hall).listen(door, listener));
         (client, node)
     }
 
@@ -243,13 +241,15 @@ mod tests {
     async fn who_is_let_in_after_it_has_vanished_is_said_to_be_gone() {
         let (mut client, mut node) = door().await;
         client.write_all(REQUEST.as_bytes()).await.unwrap();
-        let Some(DoorEvent::Connect { conn: asked, answer, .. }) = node.recv().await else {
+        let Some(DoorEvent::Connect { conn: asked, answer, .. }) = node.recv().await.map(|it| it.event)
+        else {
             panic!("the router is not asked")
         };
         drop(client);
         let _ = answer.send(Ok(()));
         let told = timeout(Duration::from_secs(10), node.recv()).await;
-        let gone = matches!(told, Ok(Some(DoorEvent::Input(Input::Disconnected { conn }))) if conn == asked);
+        let told = told.ok().flatten().map(|it| it.event);
+        let gone = matches!(told, Some(DoorEvent::Input(Input::Disconnected { conn })) if conn == asked);
         assert!(gone, "the router keeps a client that nobody serves");
     }
 

@@ -19,6 +19,11 @@ mod unfinished;
 mod unsent;
 mod words;
 
+use std::time::Duration;
+
 #[cfg(feature = "net")]
-pub use door::{Door, ExtraServers, HANDSHAKE_TIME_MAX, HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX};
+pub use door::{ExtraServers, Fau3d};
 pub use words::{close_code, http_status, says, status};
+
+/// A connection that has not become a client's after this time is closed.
+pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);

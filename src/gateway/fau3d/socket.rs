@@ -13,8 +13,6 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::mpsc::Sender;
-use tokio::sync::mpsc::error::TrySendError;
 
 use super::frames::{Decoder, Received, Violation};
 use super::outbox::Outbox;
@@ -22,7 +20,7 @@ use super::tails::Tails;
 use super::unfinished::{Holding, Unfinished};
 use super::unsent::{keep_short, unsent_bytes};
 use super::words::{close_code, says};
-use crate::gateway::{ClientLink, DoorEvent};
+use crate::gateway::{ClientLink, DoorEvent, Events, NotNow};
 use crate::router::{CloseReason, ConnId, FrameNo, Input, Told};
 use crate::wire::fau3d;
 
@@ -118,7 +116,7 @@ impl Socket {
         conn: ConnId,
         stream: TcpStream,
         early: Vec<u8>,
-        events: Sender<DoorEvent>,
+        events: Events,
     ) {
         keep_short(&stream);
         let Ok(()) = self.stream.set(stream) else { return };
@@ -276,7 +274,7 @@ enum End {
 struct Reader<'a> {
     socket: &'a Arc<Socket>,
     conn: ConnId,
-    events: &'a Sender<DoorEvent>,
+    events: &'a Events,
     decoder: Decoder,
     /// The decoder's share of [`Unfinished`], in bytes.
     held: usize,
@@ -285,7 +283,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(socket: &'a Arc<Socket>, conn: ConnId, events: &'a Sender<DoorEvent>) -> Self {
+    fn new(socket: &'a Arc<Socket>, conn: ConnId, events: &'a Events) -> Self {
         Self { socket, conn, events, decoder: Decoder::default(), held: 0, stalled: None }
     }
 
@@ -327,11 +325,11 @@ impl<'a> Reader<'a> {
             let Some(event) = event else { continue };
             match self.events.try_send(event) {
                 Ok(()) => {}
-                Err(TrySendError::Full(event)) => {
-                    self.stalled = Some(Box::new((event, rest.to_vec())));
+                Err(NotNow::Full(event)) => {
+                    self.stalled = Some(Box::new((*event, rest.to_vec())));
                     return Ok(());
                 }
-                Err(TrySendError::Closed(_)) => return Err(End::Closed),
+                Err(NotNow::Ended) => return Err(End::Closed),
             }
         }
         Ok(())

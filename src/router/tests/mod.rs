@@ -33,7 +33,7 @@
 //! | Monitor: FAU3_MONED or FAU3_OK | `liveness::a_monitor_is_settled_by_ok_and_by_moned_and_a_negative_status_is_a_failed_try` |
 //! | Playlist: any Status from 0 up | `confirm::any_status_from_0_up_settles_a_playlist` |
 //! | FAU3_INVALID, echo, connection stays | `confirm::a_frame_that_is_no_message_is_confirmed_with_invalid_and_the_connection_stays`, `wire::fau3d::parse` `a_bad_field_is_named_and_the_message_uuid_echoed` and `without_a_usable_message_uuid_an_empty_one_is_echoed` |
-//! | ... a record too large for a Playlist's frame | `limits::a_message_whose_playlist_would_exceed_1_mib_is_invalid_and_the_log_is_told_once` |
+//! | ... a message that is too large for a frame | `limits::a_message_that_would_not_fit_a_frame_is_invalid_and_the_log_is_told_once` |
 //! | FAU3_SERROR | `storage::a_failed_commit_is_answered_with_serror_and_the_resend_works`, `storage::records_on_their_way_to_a_hanging_disk_are_bounded_by_number_and_answered_with_serror`, `limits::a_record_larger_than_the_storage_is_answered_with_serror_and_disturbs_nothing` |
 //! | a resend is stored once, confirmed every time | `once::a_resent_propogate_is_stored_once_and_confirmed_every_time`, `once::a_resend_on_a_new_connection_is_the_same_message`, `storage::a_message_resent_while_its_commit_is_under_way_is_stored_once`, `storage::a_resend_after_a_restart_is_the_same_message` |
 //! | ... with the same payload | `once::another_payload_or_another_client_with_that_message_uuid_is_another_message` |

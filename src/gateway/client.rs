@@ -1,0 +1,170 @@
+//! A client of the router for a door that needs no outbox of its own.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::hall::{ClientLink, DoorEvent, Hall};
+use crate::router::{CloseReason, ConnId, FrameNo, Input, Refusal, Says, Told};
+use crate::wire::ClientId;
+
+/// From so many things that wait for the client on, nothing more is heard from it,
+/// and of what is live the oldest goes.
+pub const TOLD_WAITING_MAX: usize = 64;
+
+/// A client that is let in. It has left when this is dropped.
+pub struct Client {
+    conn: ConnId,
+    hall: Hall,
+    waiting: Arc<Waiting>,
+}
+
+/// What the router has told, and the door has not taken.
+#[derive(Default)]
+struct Waiting {
+    queue: Mutex<Queue>,
+    /// There is more for the door.
+    more: Notify,
+    /// There is room again.
+    room: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    things: VecDeque<Thing>,
+    /// Told since the start.
+    told: FrameNo,
+    /// The newest that the door has taken.
+    taken: FrameNo,
+    /// The newest that the door is done with: it has come for more.
+    done: FrameNo,
+    closed: Option<CloseReason>,
+}
+
+enum Thing {
+    Told(FrameNo, Told),
+    Probe(u32),
+}
+
+impl Hall {
+    /// Asks the router to let a client in.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn enter(&self, client_id: ClientId, address: IpAddr) -> Result<Client, Refusal> {
+        let (conn, waiting) = (self.next_conn(), Arc::<Waiting>::default());
+        self.connect(conn, client_id, address, waiting.clone()).await?;
+        Ok(Client { conn, hall: self.clone(), waiting })
+    }
+}
+
+impl Client {
+    /// The client says something. Waits while much waits for the client itself, or
+    /// for the router.
+    pub async fn says(&self, what: Says) {
+        self.waiting.make_room().await;
+        self.send(Input::Says { conn: self.conn, what }).await;
+    }
+
+    /// What the router tells it next. To be asked again once that is sent: then it
+    /// counts as on its way. Nothing is lost where this is not waited for to its end.
+    ///
+    /// # Errors
+    /// The router ends it, and why.
+    pub async fn told(&self) -> Result<Told, CloseReason> {
+        loop {
+            match self.waiting.next() {
+                Some(Ok(Thing::Told(_, told))) => return Ok(told),
+                // What was told before it is sent.
+                Some(Ok(Thing::Probe(probe))) => {
+                    self.send(Input::Pong { conn: self.conn, probe }).await;
+                }
+                Some(Err(why)) => return Err(why),
+                None => self.waiting.more.notified().await,
+            }
+        }
+    }
+
+    async fn send(&self, input: Input) {
+        // The node ends before its doors: then nobody minds.
+        let _ = self.hall.events().send(DoorEvent::Input(input)).await;
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let (events, conn) = (self.hall.events().clone(), self.conn);
+        tokio::spawn(async move {
+            let _ = events.send(DoorEvent::Input(Input::Disconnected { conn })).await;
+        });
+    }
+}
+
+impl Waiting {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Result<Thing, CloseReason>> {
+        let mut queue = self.queue();
+        queue.done = queue.taken;
+        let next = queue.things.pop_front();
+        if let Some(Thing::Told(number, _)) = &next {
+            queue.taken = *number;
+        }
+        self.room.notify_waiters();
+        next.map(Ok).or_else(|| queue.closed.map(Err))
+    }
+
+    fn has_room(&self) -> bool {
+        let queue = self.queue();
+        queue.things.len() < TOLD_WAITING_MAX || queue.closed.is_some()
+    }
+
+    async fn make_room(&self) {
+        loop {
+            let room = self.room.notified();
+            if self.has_room() {
+                return;
+            }
+            room.await;
+        }
+    }
+}
+
+impl ClientLink for Waiting {
+    fn tell(&self, what: Told) {
+        let mut queue = self.queue();
+        queue.told += 1;
+        let number = queue.told;
+        let is_live = |thing: &Thing| matches!(thing, Thing::Told(_, Told::Live(_)));
+        if queue.things.len() >= TOLD_WAITING_MAX
+            && let Some(oldest) = queue.things.iter().position(is_live)
+        {
+            queue.things.remove(oldest);
+        }
+        queue.things.push_back(Thing::Told(number, what));
+    }
+
+    fn probe(&self, probe: u32) {
+        self.queue().things.push_back(Thing::Probe(probe));
+        self.more.notify_one();
+    }
+
+    fn close(&self, why: CloseReason) {
+        self.queue().closed = Some(why);
+        self.room.notify_waiters();
+        self.more.notify_one();
+    }
+
+    fn flush(&self) {
+        self.more.notify_one();
+    }
+
+    fn departed(&self) -> (Option<FrameNo>, bool) {
+        let queue = self.queue();
+        ((queue.done > 0).then_some(queue.done), queue.done < queue.told)
+    }
+}
