@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use super::status::{dropped, drops, election, trouble_counts};
 use crate::control::{DoorsReport, Report};
+use crate::gateway::DoorReport;
 use crate::router::{LATENCY_BOUNDS_MS, Stats};
 use crate::store::Counters;
 
@@ -20,7 +21,7 @@ pub(super) fn render(report: &Report, resident_bytes: Option<u64>) -> String {
     this_router(&mut text, report);
     what_it_holds(&mut text, report);
     what_it_did(&mut text, &report.router.stats);
-    turned_away(&mut text, report.doors);
+    doors(&mut text, &report.doors);
     latency(&mut text, &report.router.stats);
     store(&mut text, report);
     mesh(&mut text, report);
@@ -100,7 +101,16 @@ fn what_it_did(text: &mut Text, stats: &Stats) {
     text.counter("fau3_sessions_ended_total", "Sessions whose client stayed away.", stats.sessions_ended);
 }
 
-fn turned_away(text: &mut Text, doors: DoorsReport) {
+fn doors(text: &mut Text, doors: &DoorsReport) {
+    let by = |of: fn(&DoorReport) -> usize| -> Vec<(&str, u64)> {
+        doors.each.iter().map(|door| (door.name, of(door) as u64)).collect()
+    };
+    let through = "What clients have said, by their door.";
+    text.by("fau3_door_messages_total", through, "door", &by(|door| door.messages));
+    let refused = "Connections that were not let in, by the door.";
+    text.by("fau3_door_turned_away_total", refused, "door", &by(|door| door.turned_away));
+    let dropped = "Live frames that clients did not take in time, by their door.";
+    text.by("fau3_door_live_dropped_total", dropped, "door", &by(|door| door.live_dropped));
     text.counter(
         "fau3_pages_refused_total",
         "Requests of pages that may not connect (clients.allow_origin).",
@@ -325,6 +335,9 @@ mod tests {
         for (name, value) in [
             ("fau3_clients", 2.0),
             ("fau3_rooms", 1.0),
+            ("fau3_door_messages_total{door=\"fau3d\"}", 30.0),
+            ("fau3_door_turned_away_total{door=\"fau3d\"}", 7.0),
+            ("fau3_door_live_dropped_total{door=\"fau3d\"}", 6.0),
             ("fau3_records", 2.0),
             ("fau3_record_bytes", 19_000.0),
             ("fau3_deliveries_total", 100.0),

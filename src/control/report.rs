@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fau3_election::RouterId;
 
+use crate::gateway::DoorReport;
 use crate::mesh::Counts;
 use crate::router::{ServerKind, Snapshot};
 use crate::store::Counters;
@@ -71,8 +72,10 @@ pub struct DefaultServerReport {
 
 /// The doors to clients, for people: what was turned away there before the router
 /// was asked, since the start.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct DoorsReport {
+    /// What has passed through each of them.
+    pub each: Vec<DoorReport>,
     /// Requests of pages that may not connect, or that were sent to a name that is
     /// not this router's.
     pub pages: usize,

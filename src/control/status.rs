@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::control::{DoorsReport, Report};
+use crate::gateway::DoorReport;
 use crate::router::{LATENCY_BOUNDS_MS, Stats};
 
 use mesh::{Leading, MeshStatus, RouterStatus};
@@ -48,6 +49,8 @@ pub struct Status<'a> {
     pub deliveries: DeliveriesStatus,
     pub streams: StreamsStatus,
     pub connections: ConnectionsStatus,
+    /// The doors to clients.
+    pub doors: Vec<DoorStatus>,
     /// What was dropped, by the reason.
     pub drops: BTreeMap<&'static str, u64>,
     /// `null` with storage `ram`.
@@ -92,6 +95,20 @@ impl Mode {
             Self::Waiting => "waiting",
         }
     }
+}
+
+/// What has passed through a door to clients since the start.
+#[derive(Debug, Serialize)]
+#[allow(missing_docs, reason = "as in Status")]
+pub struct DoorStatus {
+    pub door: &'static str,
+    /// Connected now.
+    pub clients: usize,
+    pub messages: usize,
+    pub live_frames: usize,
+    /// For its clients, which took them too slowly.
+    pub live_dropped: usize,
+    pub turned_away: usize,
 }
 
 /// A client that is connected.
@@ -236,7 +253,8 @@ impl<'a> Status<'a> {
             records: records(report),
             deliveries: deliveries(&router.stats),
             streams: streams(&router.stats),
-            connections: connections(&router.stats, report.doors),
+            connections: connections(&router.stats, &report.doors),
+            doors: report.doors.each.iter().map(door).collect(),
             drops: drops(&router.stats).into_iter().collect(),
             store: store(report),
             writes: WritesStatus {
@@ -321,7 +339,18 @@ fn streams(stats: &Stats) -> StreamsStatus {
     StreamsStatus { received: stats.streams_in, sent: stats.streams_out, passed: stats.streams_passed }
 }
 
-fn connections(stats: &Stats, doors: DoorsReport) -> ConnectionsStatus {
+const fn door(report: &DoorReport) -> DoorStatus {
+    DoorStatus {
+        door: report.name,
+        clients: report.clients,
+        messages: report.messages,
+        live_frames: report.live,
+        live_dropped: report.live_dropped,
+        turned_away: report.turned_away,
+    }
+}
+
+fn connections(stats: &Stats, doors: &DoorsReport) -> ConnectionsStatus {
     ConnectionsStatus {
         refused: stats.refused,
         pages_refused: doors.pages as u64,

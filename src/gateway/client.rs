@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::events::Events;
 use super::hall::{ClientLink, DoorEvent, Hall};
 use crate::router::{CloseReason, ConnId, FrameNo, Input, Refusal, Says, Told};
 use crate::wire::ClientId;
@@ -22,8 +23,8 @@ pub struct Client {
 }
 
 /// What the router has told, and the door has not taken.
-#[derive(Default)]
 struct Waiting {
+    events: Events,
     queue: Mutex<Queue>,
     /// There is more for the door.
     more: Notify,
@@ -54,7 +55,13 @@ impl Hall {
     /// # Errors
     /// Why it does not.
     pub async fn enter(&self, client_id: ClientId, address: IpAddr) -> Result<Client, Refusal> {
-        let (conn, waiting) = (self.next_conn(), Arc::<Waiting>::default());
+        let waiting = Waiting {
+            events: self.events().clone(),
+            queue: Mutex::default(),
+            more: Notify::new(),
+            room: Notify::new(),
+        };
+        let (conn, waiting) = (self.next_conn(), Arc::new(waiting));
         self.connect(conn, client_id, address, waiting.clone()).await?;
         Ok(Client { conn, hall: self.clone(), waiting })
     }
@@ -144,6 +151,7 @@ impl ClientLink for Waiting {
             && let Some(oldest) = queue.things.iter().position(is_live)
         {
             queue.things.remove(oldest);
+            self.events.count_dropped_live(1);
         }
         queue.things.push_back(Thing::Told(number, what));
     }

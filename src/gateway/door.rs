@@ -71,11 +71,11 @@ pub struct Entrance {
 }
 
 impl Entrance {
-    /// That of a door to this hall.
+    /// That of a door to this hall, which the configuration and the status call so.
     #[must_use]
-    pub fn new(hall: Hall) -> Arc<Self> {
+    pub fn new(hall: &Hall, name: &'static str) -> Arc<Self> {
         Arc::new(Self {
-            hall,
+            hall: hall.of_door(name),
             lobby: Lobby::new(HANDSHAKES_MAX, HANDSHAKES_PER_ADDRESS_MAX),
             notices: Mutex::default(),
             began: Instant::now(),
@@ -128,6 +128,9 @@ impl Entrance {
     /// Says of one that is not let in why, once a minute for each address: some try
     /// again for ever.
     pub fn turned_away(&self, address: IpAddr, client_id: Option<&str>, why: &str) {
+        if let Some(counts) = self.hall.events().counts() {
+            counts.turned_away();
+        }
         let now = Time::ZERO + self.began.elapsed();
         let mut notices = self.notices.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(unsaid) = notices.may_say(now, address, &BTreeSet::new()) else { return };

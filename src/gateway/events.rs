@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::counts::DoorCounts;
 use super::hall::DoorEvent;
 use crate::router::{Input, Says};
 
@@ -19,6 +19,8 @@ pub const EVENTS_WAITING_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 pub struct Events {
     waiting: mpsc::Sender<Waiting>,
     bytes: Arc<Semaphore>,
+    /// Of the door that has this end.
+    counts: Option<Arc<DoorCounts>>,
 }
 
 /// The node's end.
@@ -48,7 +50,33 @@ impl Events {
     #[must_use]
     pub fn new() -> (Self, NodeEvents) {
         let (waiting, node) = mpsc::channel(EVENTS_WAITING_MAX);
-        (Self { waiting, bytes: Arc::new(Semaphore::new(EVENTS_WAITING_BYTES_MAX)) }, node)
+        (Self { waiting, bytes: Arc::new(Semaphore::new(EVENTS_WAITING_BYTES_MAX)), counts: None }, node)
+    }
+
+    /// The same, counted as a door's.
+    pub(super) fn counted(&self, counts: Arc<DoorCounts>) -> Self {
+        Self { counts: Some(counts), ..self.clone() }
+    }
+
+    pub(super) fn counts(&self) -> Option<&DoorCounts> {
+        self.counts.as_deref()
+    }
+
+    /// Counts live frames that a client did not take in time.
+    pub(super) fn count_dropped_live(&self, count: usize) {
+        if let (1.., Some(counts)) = (count, &self.counts) {
+            counts.dropped_live(count);
+        }
+    }
+
+    fn count(&self, event: &DoorEvent) {
+        let (DoorEvent::Input(input), Some(counts)) = (event, &self.counts) else { return };
+        match input {
+            Input::Says { what: Says::Post { .. }, .. } => counts.said(),
+            Input::Says { what: Says::Live(_), .. } => counts.said_live(),
+            Input::Disconnected { .. } => counts.left(),
+            _ => {}
+        }
     }
 
     /// Hands an event over, once there is a place.
@@ -56,6 +84,7 @@ impl Events {
     /// # Errors
     /// There will be none.
     pub async fn send(&self, event: DoorEvent) -> Result<(), NodeEnded> {
+        self.count(&event);
         let _place = match bytes(&event) {
             0 => None,
             bytes => Some(self.bytes.clone().acquire_many_owned(bytes).await.map_err(|_| NodeEnded)?),
@@ -75,10 +104,12 @@ impl Events {
                 Err(_) => return Err(NotNow::Full(event.into())),
             },
         };
-        self.waiting.try_send(Waiting { event, _place }).map_err(|error| match error {
-            TrySendError::Full(waiting) => NotNow::Full(waiting.event.into()),
-            TrySendError::Closed(_) => NotNow::Ended,
-        })
+        let Ok(waits) = self.waiting.try_reserve() else {
+            return Err(if self.waiting.is_closed() { NotNow::Ended } else { NotNow::Full(event.into()) });
+        };
+        self.count(&event);
+        waits.send(Waiting { event, _place });
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 use super::Visitors;
+use super::counts::DoorsCounts;
 use super::events::{Events, NodeEvents};
 use crate::router::{CloseReason, ConnId, FrameNo, Input, Refusal, Told};
 use crate::wire::ClientId;
@@ -52,6 +53,7 @@ pub enum DoorEvent {
 #[derive(Clone)]
 pub struct Hall {
     events: Events,
+    counts: DoorsCounts,
     conns: Arc<AtomicUsize>,
     visitors: Arc<Visitors>,
 }
@@ -61,7 +63,20 @@ impl Hall {
     #[must_use]
     pub fn new() -> (Self, NodeEvents) {
         let (events, node) = Events::new();
-        (Self { events, conns: Arc::default(), visitors: Arc::default() }, node)
+        let counts = DoorsCounts::default();
+        (Self { events, counts, conns: Arc::default(), visitors: Arc::default() }, node)
+    }
+
+    /// The same hall, as one more door has it that is called so.
+    #[must_use]
+    pub fn of_door(&self, name: &'static str) -> Self {
+        Self { events: self.events.counted(self.counts.of(name)), ..self.clone() }
+    }
+
+    /// What has passed through each door.
+    #[must_use]
+    pub fn counts(&self) -> &DoorsCounts {
+        &self.counts
     }
 
     /// A number that no other connection has: they would have to come at a
@@ -98,6 +113,10 @@ impl Hall {
         let (answer, decision) = oneshot::channel();
         let event = DoorEvent::Connect { conn, client_id, address, link, answer };
         self.events.send(event).await.map_err(|_| Refusal::ShuttingDown)?;
-        decision.await.unwrap_or(Err(Refusal::ShuttingDown))
+        let decision = decision.await.unwrap_or(Err(Refusal::ShuttingDown));
+        if let (Ok(()), Some(counts)) = (&decision, self.events.counts()) {
+            counts.let_in();
+        }
+        decision
     }
 }

@@ -9,6 +9,8 @@ pub mod call;
 #[cfg(feature = "net")]
 mod client;
 #[cfg(feature = "net")]
+mod counts;
+#[cfg(feature = "net")]
 mod door;
 #[cfg(feature = "net")]
 mod events;
@@ -20,6 +22,8 @@ mod visitors;
 
 #[cfg(feature = "net")]
 pub use client::{Client, TOLD_WAITING_MAX};
+#[cfg(feature = "net")]
+pub use counts::{DoorCounts, DoorReport, DoorsCounts};
 #[cfg(feature = "net")]
 pub(crate) use door::BACKLOG;
 #[cfg(feature = "net")]

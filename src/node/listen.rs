@@ -52,6 +52,7 @@ pub(super) async fn wait_for_interfaces(config: &Config) {
 pub(super) fn doors<'a>(config: &'a Config, servers: &ExtraServers) -> Vec<Opening<'a>> {
     let clients = &config.clients;
     vec![Opening {
+        name: "fau3d",
         option: "clients.listen",
         listen: &clients.listen,
         door: Arc::new(Fau3d::new(servers.clone())),
@@ -60,6 +61,7 @@ pub(super) fn doors<'a>(config: &'a Config, servers: &ExtraServers) -> Vec<Openi
 
 /// One door, and where it is to listen.
 pub(super) struct Opening<'a> {
+    name: &'static str,
     /// The option that says where.
     option: &'static str,
     listen: &'a [Address],
@@ -79,12 +81,13 @@ impl Opening<'_> {
                 .ok_or_else(|| format!("cannot listen on {address}: there is no such interface now"))?;
             open_listening("this router", self.option, address, wanted, bind_tcp)
         });
-        Ok(Bound { sockets: sockets.collect::<Result<_, _>>()?, door: self.door })
+        Ok(Bound { name: self.name, sockets: sockets.collect::<Result<_, _>>()?, door: self.door })
     }
 }
 
 /// A door that has its addresses, and takes nobody in yet.
 pub(super) struct Bound {
+    name: &'static str,
     sockets: Vec<TcpSocket>,
     door: Arc<dyn Door>,
 }
@@ -96,7 +99,7 @@ impl Bound {
     /// # Errors
     /// The system's.
     pub(super) fn open(self, hall: &Hall) -> Result<Vec<JoinHandle<()>>, String> {
-        let entrance = Entrance::new(hall.clone());
+        let entrance = Entrance::new(hall, self.name);
         let open = |socket: TcpSocket| {
             let listener = socket.listen(BACKLOG).map_err(|error| format!("cannot listen: {error}"))?;
             if let Ok(address) = listener.local_addr() {

@@ -29,7 +29,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::DefaultServer;
 use crate::control::{DoorsReport, Identity, Question, Report};
-use crate::gateway::{ClientLink, DoorEvent, Hall, NodeEvents, Visitors, Waiting};
+use crate::gateway::{ClientLink, DoorEvent, DoorsCounts, Hall, NodeEvents, Visitors, Waiting};
 use crate::router::{ConnId, Input, Output, Refusal, Router, UpstreamInput};
 use crate::store::Store;
 
@@ -89,6 +89,7 @@ pub struct Node {
     identity: Identity,
     events: NodeEvents,
     visitors: Arc<Visitors>,
+    counts: DoorsCounts,
     has_doors: bool,
     inbox: Inbox,
     links: BTreeMap<ConnId, Arc<dyn ClientLink>>,
@@ -126,6 +127,7 @@ impl Node {
             identity,
             events,
             visitors: hall.visitors().clone(),
+            counts: hall.counts().clone(),
             has_doors: true,
             inbox,
             links: BTreeMap::new(),
@@ -482,7 +484,11 @@ impl Node {
         Report {
             identity: self.identity.clone(),
             uptime: self.clock.now().since(Time::ZERO),
-            doors: DoorsReport { pages: self.visitors.refused(), crowded_out: self.visitors.crowded_out() },
+            doors: DoorsReport {
+                each: self.counts.report(),
+                pages: self.visitors.refused(),
+                crowded_out: self.visitors.crowded_out(),
+            },
             router,
             store: self.store.as_ref().map(Store::counters),
             files_written: crate::identity::written(),

@@ -10,17 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fau3::config::{Config, Places, Surroundings};
-use fau3::control::{Control, Identity};
+use fau3::control::{Control, Identity, Report};
 use fau3::gateway::fau3d::{ExtraServers, Fau3d};
 use fau3::gateway::{Door, Entrance, HANDSHAKES_PER_ADDRESS_MAX, Hall};
 use fau3::node::{Inbox, Node, Request, Shown, UpstreamSide};
 use fau3::router::{Origin, Restored, Router, Settings};
+use fau3::wire::Present;
 use fau3_election::{Incarnation, RouterId};
 use lines::Lines;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::common::readme::{PAGES, blocks_of};
 use crate::common::{TempDir, fau3, finish_with_input};
@@ -51,8 +52,8 @@ impl Scene {
         let inbox = Inbox { requests, questions };
         let (node, hall) = Node::new(router, None, identity, inbox, None, upstream, shown);
         tokio::spawn(node.run());
-        let lines = open(&hall, Arc::new(Lines)).await;
-        let fau3d = open(&hall, Arc::new(Fau3d::new(servers))).await;
+        let lines = open(&hall, "lines", Arc::new(Lines)).await;
+        let fau3d = open(&hall, "fau3d", Arc::new(Fau3d::new(servers))).await;
         Self { lines, fau3d, control, _requests: request, _dir: dir }
     }
 
@@ -64,22 +65,28 @@ impl Scene {
 
     /// Once so many are in a room.
     async fn until_in_a_room(&self, count: usize) {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        let is_in = |client: &Present| client.room.is_some();
+        self.until(|report| report.router.clients.iter().filter(|client| is_in(client)).count() == count)
+            .await;
+    }
+
+    async fn until(&self, is_so: impl Fn(&Report) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let report = self.control.report().await.unwrap();
-            if report.router.clients.iter().filter(|client| client.room.is_some()).count() == count {
+            if is_so(&report) {
                 return;
             }
-            assert!(tokio::time::Instant::now() < deadline, "{:?}", report.router.clients);
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert!(Instant::now() < deadline, "{:?} {:?}", report.router.clients, report.doors);
+            sleep(Duration::from_millis(10)).await;
         }
     }
 }
 
-async fn open(hall: &Hall, door: Arc<dyn Door>) -> SocketAddr {
+async fn open(hall: &Hall, name: &'static str, door: Arc<dyn Door>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(Entrance::new(hall.clone()).listen(door, listener));
+    tokio::spawn(Entrance::new(hall, name).listen(door, listener));
     address
 }
 
@@ -113,6 +120,15 @@ async fn clients_of_two_doors_are_in_one_room_and_hear_each_other_once() {
     let talked = talked.await.unwrap();
     assert!(talked.status.success(), "{talked}");
     assert_eq!((ann.hear().await, ben.hear().await), ("from a radio".into(), "from a radio".into()));
+    // What went through each door is counted, and nothing is left of who has gone.
+    let through = [("lines", 2, 1, 0), ("fau3d", 0, 1, 0)];
+    scene
+        .until(|report| {
+            let counts =
+                report.doors.each.iter().map(|it| (it.name, it.clients, it.messages, it.turned_away));
+            counts.eq(through)
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -137,6 +153,8 @@ async fn one_address_cannot_take_all_places_of_a_door_nor_any_of_another() {
     }
     let mut late = Visitor(BufReader::new(TcpStream::connect(scene.lines).await.unwrap()));
     assert_eq!(late.hear().await, "no place; try again");
+    let turned_away = scene.control.report().await.unwrap().doors.each[0].turned_away;
+    assert_eq!(turned_away, 1);
     let url = format!("ws://{}", scene.fau3d);
     let talked = tokio::task::spawn_blocking(move || {
         finish_with_input(fau3(&["talk", "--room", "lines", "--url", &url, "-"]), b"x")

@@ -1,7 +1,8 @@
 //! Where routers stand in a picture: links pull, routers push each other away
 //! (Fruchterman and Reingold 1991), from a circle, without chance, so that the
 //! same mesh gives the same picture. Where nearly all hear all, the circle is
-//! what shows most.
+//! what shows most. Square roots do for all angles: they are the same to the bit on every
+//! machine, which sines are not.
 
 use super::map::Map;
 
@@ -23,8 +24,40 @@ pub(super) struct Point {
 
 impl Point {
     fn to(self, other: Self) -> (Self, f64) {
-        let (x, y) = (other.x - self.x, other.y - self.y);
-        (Self { x, y }, x.hypot(y).max(1e-6))
+        let along = Self { x: other.x - self.x, y: other.y - self.y };
+        (along, along.length().max(1e-6))
+    }
+
+    fn length(self) -> f64 {
+        (self.x * self.x + self.y * self.y).sqrt()
+    }
+
+    /// Turned around the origin, by as much as the point (1, 0) has to be to come to `by`.
+    fn turned(self, by: Self) -> Self {
+        Self { x: self.x * by.x - self.y * by.y, y: self.x * by.y + self.y * by.x }
+    }
+
+    /// Half of the angle of a point of the unit circle, which is from 0 to half a turn.
+    fn half(self) -> Self {
+        let x = f64::midpoint(1.0, self.x).max(0.0).sqrt();
+        // Of a small angle the cosine says too little.
+        let y = if x > 0.5 { self.y / (2.0 * x) } else { f64::midpoint(1.0, -self.x).max(0.0).sqrt() };
+        Self { x, y }
+    }
+
+    /// Where on the unit circle a part of a turn, from 0 to 1, leads to.
+    fn of_turn(mut part: f64) -> Self {
+        let (mut at, mut step) = (Self { x: 1.0, y: 0.0 }, Self { x: -1.0, y: 0.0 });
+        // Half a turn, a quarter, an eighth, ..., as the part's binary digits say.
+        for _ in 0..40 {
+            part *= 2.0;
+            if part >= 1.0 {
+                part -= 1.0;
+                at = at.turned(step);
+            }
+            step = step.half();
+        }
+        at
     }
 
     fn push(&mut self, along: Self, by: f64) {
@@ -40,8 +73,9 @@ pub(super) fn place(map: &Map) -> Vec<Point> {
     let radius = count as f64 / std::f64::consts::TAU;
     let mut points: Vec<_> = (0..count)
         .map(|at| {
-            let turn = std::f64::consts::TAU * (at as f64 / count as f64 - 0.25);
-            Point { x: radius * turn.cos(), y: radius * turn.sin() }
+            // From the top.
+            let on = Point::of_turn((at as f64 / count as f64 + 0.75).fract());
+            Point { x: radius * on.x, y: radius * on.y }
         })
         .collect();
     let steps = if is_dense(map) { 0 } else { STEPS };
@@ -49,7 +83,7 @@ pub(super) fn place(map: &Map) -> Vec<Point> {
         let reach = STEP_MAX * (1.0 - f64::from(step) / f64::from(steps));
         let forces = forces(map, &points);
         for (point, force) in points.iter_mut().zip(forces) {
-            let length = force.x.hypot(force.y).max(1e-6);
+            let length = force.length().max(1e-6);
             point.push(force, length.min(reach) / length);
         }
     }
@@ -66,8 +100,15 @@ fn lengthwise(points: Vec<Point>) -> Vec<Point> {
         points.iter().map(|point| of(point.x - x, point.y - y)).sum()
     };
     let (xx, xy, yy) = (moment(&|x, _| x * x), moment(&|x, y| x * y), moment(&|_, y| y * y));
-    let (sin, cos) = (0.5 * (2.0 * xy).atan2(xx - yy)).sin_cos();
-    points.iter().map(|at| Point { x: at.x * cos + at.y * sin, y: at.y * cos - at.x * sin }).collect()
+    // Twice the axis's angle.
+    let double = Point { x: xx - yy, y: 2.0 * xy };
+    let length = double.length();
+    if length < 1e-9 {
+        return points; // As long as wide.
+    }
+    let half = Point { x: double.x / length, y: double.y.abs() / length }.half();
+    let back = Point { y: -half.y.copysign(double.y), ..half };
+    points.iter().map(|at| at.turned(back)).collect()
 }
 
 /// Whether more than half of all possible links are there.
@@ -115,6 +156,27 @@ mod tests {
 
     fn length(points: &[Point], a: usize, b: usize) -> f64 {
         points[a].to(points[b]).1
+    }
+
+    #[test]
+    fn a_turn_by_square_roots_is_a_turn() {
+        for step in 0..=360 {
+            let (part, at) = (f64::from(step) / 361.0, Point::of_turn(f64::from(step) / 361.0));
+            let (sin, cos) = (part * std::f64::consts::TAU).sin_cos();
+            assert!((at.x - cos).abs() < 1e-9 && (at.y - sin).abs() < 1e-9, "{part}: {at:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_of_routers_lies_along_the_picture_however_it_stood() {
+        for step in 0..24 {
+            let direction = Point::of_turn(f64::from(step) / 24.0);
+            let row =
+                (0..5).map(|at| Point { x: direction.x * f64::from(at), y: direction.y * f64::from(at) });
+            let laid = lengthwise(row.collect());
+            assert!(laid.iter().all(|at| (at.y - laid[0].y).abs() < 1e-9), "{step}: {laid:?}");
+            assert!((laid[4].x - laid[0].x).abs() > 3.9, "{step}: {laid:?}");
+        }
     }
 
     #[test]

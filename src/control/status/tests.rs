@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::control::{DefaultServerReport, DoorsReport, Identity, MeshReport, MeshTrouble};
+use crate::gateway::DoorReport;
 use crate::mesh::Counts;
 use crate::router::{self, ServerKind, Snapshot};
 use crate::store::Counters;
@@ -32,7 +33,18 @@ pub(in crate::control) fn report() -> Report {
             router_id: RouterId([0xaa; 16]),
         },
         uptime: Duration::from_millis(61_500),
-        doors: DoorsReport { pages: 4, crowded_out: 5 },
+        doors: DoorsReport {
+            each: vec![DoorReport {
+                name: "fau3d",
+                clients: 2,
+                messages: 30,
+                live: 40,
+                live_dropped: 6,
+                turned_away: 7,
+            }],
+            pages: 4,
+            crowded_out: 5,
+        },
         router: Snapshot {
             clients: vec![client("AA:BB", Some(NASTY_ROOM), 7), client("new", None, 0)],
             detached: 3,
@@ -255,6 +267,8 @@ fn what_happened_is_counted_by_its_name() {
     assert_eq!(json["records"]["expired"], 10);
     assert_eq!(json["streams"], json!({"in": 50, "out": 250, "passed": 0}));
     assert_eq!(json["drops"]["invalid"], 4);
+    let door = json!({"door": "fau3d", "clients": 2, "messages": 30, "live_frames": 40, "live_dropped": 6, "turned_away": 7});
+    assert_eq!(json["doors"], json!([door]));
     assert_eq!((&json["store"]["transactions"], &json["store"]["records"]), (&json!(8), &json!(12)));
     let in_ram = Report { store: None, ..report() };
     assert_eq!(parsed(&in_ram)["store"], Value::Null);

@@ -125,20 +125,25 @@ impl Stranger {
             return;
         }
         let conn = hall.next_conn();
-        let socket = Arc::new(Socket::new(address, door.tails.clone(), door.unfinished.clone()));
+        let socket = Arc::new(Socket::new(
+            address,
+            hall.events().clone(),
+            door.tails.clone(),
+            door.unfinished.clone(),
+        ));
         if let Err(refusal) = hall.connect(conn, client_id.clone(), address, socket.clone()).await {
             entrance.turned_away(address, Some(client_id.as_str()), &refusal.to_string());
             return say_last(&mut stream, &refused(refusal), true).await;
         }
         debug!(%client_id, %address, conn = conn.0, "client let in");
-        let events = hall.events().clone();
-        drop((door, entrance, hall, place));
+        drop((door, entrance, place));
         let told = timeout(ANSWER_TIME_MAX, stream.write_all(&answer.print(false, false))).await;
         if matches!(told, Ok(Ok(()))) {
-            socket.serve(conn, stream, buffer, events).await;
+            drop(hall);
+            socket.serve(conn, stream, buffer).await;
         } else {
             // Gone between request and answer.
-            let _ = events.send(DoorEvent::Input(Input::Disconnected { conn })).await;
+            let _ = hall.events().send(DoorEvent::Input(Input::Disconnected { conn })).await;
         }
     }
 }
@@ -231,7 +236,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let door = Arc::new(Fau3d::default());
-        tokio::spawn(Entrance::new(hall).listen(door, listener));
+        tokio::spawn(Entrance::new(&hall, "fau3d").listen(door, listener));
         (client, node)
     }
 

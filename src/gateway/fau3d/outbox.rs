@@ -44,8 +44,6 @@ pub(super) struct Outbox {
     /// Frames to be reported when they have left the socket buffer: number, and
     /// `total` at their end.
     watched: VecDeque<(FrameNo, u64)>,
-    /// Streams dropped since the start.
-    pub streams_dropped: u64,
 }
 
 #[derive(Debug)]
@@ -71,8 +69,8 @@ impl Frame {
 }
 
 impl Outbox {
-    /// Appends what the router tells.
-    pub(super) fn push(&mut self, what: Told, tails: &Tails) {
+    /// Appends what the router tells, and says how many older Streams were dropped for it.
+    pub(super) fn push(&mut self, what: Told, tails: &Tails) -> usize {
         self.pushed += 1;
         let number = self.pushed;
         let text = OpCode::Data(Data::Text);
@@ -98,11 +96,13 @@ impl Outbox {
                 self.append(text, body, Some(tails.of_record(&record)), Kind::Watched(number));
             }
             Told::Live(frame) => {
-                self.make_room_for_stream();
+                let dropped = self.make_room_for_stream();
                 self.streams += 1;
                 self.append(OpCode::Data(Data::Binary), Vec::new(), Some(frame), Kind::Stream);
+                return dropped;
             }
         }
+        0
     }
 
     /// Appends a Ping with a probe's number. It overtakes what has not left, of which it
@@ -147,17 +147,16 @@ impl Outbox {
     }
 
     /// Drops the oldest Stream that is not half written, if there are too many.
-    fn make_room_for_stream(&mut self) {
+    fn make_room_for_stream(&mut self) -> usize {
         if self.streams < STREAMS_WAITING_MAX {
-            return;
+            return 0;
         }
         let begun = usize::from(self.written > 0);
         let oldest = self.frames.iter().skip(begun).position(|frame| frame.kind == Kind::Stream);
-        if let Some(at) = oldest {
-            self.frames.remove(at + begun);
-            self.streams -= 1;
-            self.streams_dropped += 1;
-        }
+        let Some(at) = oldest else { return 0 };
+        self.frames.remove(at + begun);
+        self.streams -= 1;
+        1
     }
 
     /// Whether everything is written.
@@ -280,10 +279,8 @@ mod tests {
     fn old_audio_is_dropped_first_and_nothing_else_is() {
         let (mut outbox, tails) = (Outbox::default(), Tails::default());
         outbox.push(Told::Ask { item: Uuid::from_hash(1) }, &tails);
-        for byte in 0..20 {
-            outbox.push(stream(byte), &tails);
-        }
-        assert_eq!((outbox.frames.len(), outbox.streams_dropped), (1 + STREAMS_WAITING_MAX, 12));
+        let dropped: usize = (0..20).map(|byte| outbox.push(stream(byte), &tails)).sum();
+        assert_eq!((outbox.frames.len(), dropped), (1 + STREAMS_WAITING_MAX, 12));
         let out = written(&mut outbox, 9);
         assert!(out.ends_with(&[0x82, 3, 19, 19, 19]));
         assert!(!out.contains(&11) && out.contains(&12));

@@ -39,6 +39,7 @@ pub(super) struct Socket {
     /// Set when the upgrade is done; frames wait until then.
     stream: OnceLock<TcpStream>,
     address: IpAddr,
+    events: Events,
     tails: Arc<Tails>,
     unfinished: Arc<Unfinished>,
     state: Mutex<SocketState>,
@@ -63,19 +64,22 @@ enum Wake {
 
 impl Socket {
     /// A connection whose upgrade is still going on.
-    pub(super) fn new(address: IpAddr, tails: Arc<Tails>, unfinished: Arc<Unfinished>) -> Self {
-        Self { stream: OnceLock::new(), address, tails, unfinished, state: Mutex::default() }
+    pub(super) fn new(
+        address: IpAddr,
+        events: Events,
+        tails: Arc<Tails>,
+        unfinished: Arc<Unfinished>,
+    ) -> Self {
+        Self { stream: OnceLock::new(), address, events, tails, unfinished, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, SocketState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn append(&self, append: impl FnOnce(&mut Outbox)) {
+    fn append<T: Default>(&self, append: impl FnOnce(&mut Outbox) -> T) -> T {
         let mut state = self.state();
-        if !state.closing {
-            append(&mut state.outbox);
-        }
+        if state.closing { T::default() } else { append(&mut state.outbox) }
     }
 
     /// Ends the connection once what was told before is out.
@@ -111,17 +115,11 @@ impl Socket {
 
     /// Serves an upgraded connection to its end. `early` came in behind the
     /// upgrade request.
-    pub(super) async fn serve(
-        self: Arc<Self>,
-        conn: ConnId,
-        stream: TcpStream,
-        early: Vec<u8>,
-        events: Events,
-    ) {
+    pub(super) async fn serve(self: Arc<Self>, conn: ConnId, stream: TcpStream, early: Vec<u8>) {
         keep_short(&stream);
         let Ok(()) = self.stream.set(stream) else { return };
         self.flush();
-        let mut reader = Reader::new(&self, conn, &events);
+        let mut reader = Reader::new(&self, conn);
         let end = reader.run(early).await;
         // Half a message is not kept for the goodbye's sake.
         let mut decoder = Some(std::mem::take(&mut reader.decoder)).filter(|decoder| decoder.held() == 0);
@@ -130,13 +128,13 @@ impl Socket {
             self.end(violation.code, violation.reason);
         }
         // The router lets go at once; the goodbye is the door's own affair.
-        let _ = events.send(DoorEvent::Input(Input::Disconnected { conn })).await;
+        let _ = self.events.send(DoorEvent::Input(Input::Disconnected { conn })).await;
         if matches!(end, Err(End::Broken)) {
             return;
         }
         let answered = tokio::time::timeout(GOODBYE, self.say_goodbye(&mut decoder)).await;
         if answered == Ok(true) {
-            let _ = events.send(DoorEvent::Input(Input::Alive { conn })).await;
+            let _ = self.events.send(DoorEvent::Input(Input::Alive { conn })).await;
         }
     }
 
@@ -212,7 +210,8 @@ impl Holding for Socket {
 
 impl ClientLink for Socket {
     fn tell(&self, what: Told) {
-        self.append(|outbox| outbox.push(what, &self.tails));
+        let dropped = self.append(|outbox| outbox.push(what, &self.tails));
+        self.events.count_dropped_live(dropped);
     }
 
     fn probe(&self, probe: u32) {
@@ -274,7 +273,6 @@ enum End {
 struct Reader<'a> {
     socket: &'a Arc<Socket>,
     conn: ConnId,
-    events: &'a Events,
     decoder: Decoder,
     /// The decoder's share of [`Unfinished`], in bytes.
     held: usize,
@@ -283,8 +281,8 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(socket: &'a Arc<Socket>, conn: ConnId, events: &'a Events) -> Self {
-        Self { socket, conn, events, decoder: Decoder::default(), held: 0, stalled: None }
+    fn new(socket: &'a Arc<Socket>, conn: ConnId) -> Self {
+        Self { socket, conn, decoder: Decoder::default(), held: 0, stalled: None }
     }
 
     async fn run(&mut self, mut early: Vec<u8>) -> Result<(), End> {
@@ -294,7 +292,7 @@ impl<'a> Reader<'a> {
         loop {
             while let Some(stalled) = self.stalled.take() {
                 let (event, mut rest) = *stalled;
-                self.events.send(event).await.map_err(|_| End::Closed)?;
+                self.socket.events.send(event).await.map_err(|_| End::Closed)?;
                 self.take(&mut rest)?;
             }
             match self.socket.wake(stream).await.map_err(|_| End::Broken)? {
@@ -323,7 +321,7 @@ impl<'a> Reader<'a> {
             self.account().map_err(End::Violation)?;
             rest = &mut rest[used..];
             let Some(event) = event else { continue };
-            match self.events.try_send(event) {
+            match self.socket.events.try_send(event) {
                 Ok(()) => {}
                 Err(NotNow::Full(event)) => {
                     self.stalled = Some(Box::new((*event, rest.to_vec())));
