@@ -14,7 +14,7 @@ use rustix::net::{AddressFamily, SocketType, netdevice, sockopt};
 use tokio::net::TcpSocket;
 use tracing::warn;
 
-pub(crate) use listener::Listener;
+pub(crate) use listener::{Follower, Listener};
 pub(crate) use refused::refused;
 
 /// Opens what listens on `wanted`, or, where a kernel without IPv6 is asked for

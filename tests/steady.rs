@@ -193,7 +193,14 @@ fn an_interface_that_is_made_anew_is_listened_on_again() {
                 && ip addr add fe80::b/64 dev cable nodad";
     run(plug);
     let dir = TempDir::new("bridge");
-    let node = node(&dir, &["clients.listen=[fe80::a%br-lan]:8901", "node.console=[fe80::a%br-lan]:8903"]);
+    let node = node(
+        &dir,
+        &[
+            "clients.listen=[fe80::a%br-lan]:8901",
+            "mesh.listen=[fe80::a%br-lan]:8902",
+            "node.console=[fe80::a%br-lan]:8903",
+        ],
+    );
     let mut inside = net.command(0, node.get_program());
     inside.args(node.get_args()).stdin(Stdio::null());
     let mut program = Program::start(inside);
@@ -212,7 +219,22 @@ fn an_interface_that_is_made_anew_is_listened_on_again() {
         .status
         .success()
     };
+    // What is no beacon is counted.
+    let is_heard = || {
+        let count = || status(&dir).unwrap()["mesh"]["dropped"]["beacons_strange"].as_u64().unwrap();
+        let before = count();
+        let send = "import socket\nn = socket.if_nametoindex('br-lan')\n\
+                    socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).sendto(b'hello', ('fe80::a', 8902, 0, n))";
+        let mut python = net.command(0, crate::common::PYTHON);
+        finish({
+            python.args(["-c", send]);
+            python
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        count() > before
+    };
     wait_for("a client's connection", PATIENCE, || reached(8901) && reached(8903));
+    wait_for("a datagram", PATIENCE, is_heard);
 
     // when the bridge is deleted and made anew, then clients are heard again.
     run("ip link del br-lan");
@@ -220,6 +242,8 @@ fn an_interface_that_is_made_anew_is_listened_on_again() {
     run(plug);
     wait_for("clients, again", PATIENCE, || reached(8901));
     wait_for("the console, again", PATIENCE, || reached(8903));
+    wait_for("routers, again", PATIENCE, || reached(8902));
+    wait_for("datagrams, again", PATIENCE, is_heard);
 }
 
 #[test]

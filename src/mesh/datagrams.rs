@@ -19,7 +19,9 @@ use super::asked::{self, Asked, Own};
 use super::beacon::{self, BeaconKey, SEALED_MAX_BYTES, Stamp};
 use super::hub::{Hub, State};
 use super::link::Link;
+use super::sockets::open_udp;
 use super::warm::{HEARD_LATELY, Interfaces, PATH_SILENT, Path, TRY_EVERY, warm};
+use crate::net::Follower;
 
 /// Most addresses without a proved router that one beacon goes to; the next
 /// one goes to the next of them.
@@ -49,19 +51,37 @@ struct Ways {
 }
 
 struct Socket {
-    socket: Arc<UdpSocket>,
+    /// Another one, once its interface was made anew.
+    socket: Mutex<Arc<UdpSocket>>,
     is_ipv6: bool,
 }
 
+impl Socket {
+    fn new(socket: UdpSocket) -> Self {
+        let is_ipv6 = socket.local_addr().is_ok_and(|address| address.is_ipv6());
+        let opened = Self { socket: Mutex::new(Arc::new(socket)), is_ipv6 };
+        opened.set_up();
+        opened
+    }
+
+    fn get(&self) -> Arc<UdpSocket> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, socket: UdpSocket) {
+        *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(socket);
+        self.set_up();
+    }
+
+    fn set_up(&self) {
+        // Where the system cannot, it chooses from which address an answer goes.
+        let _ = asked::tell(self.get().as_ref(), self.is_ipv6);
+    }
+}
+
 impl Datagrams {
-    pub(super) fn new(sockets: Vec<Arc<UdpSocket>>, keys: Vec<BeaconKey>) -> Self {
-        let is_ipv6 = |socket: &UdpSocket| socket.local_addr().is_ok_and(|address| address.is_ipv6());
-        let sockets: Vec<_> =
-            sockets.into_iter().map(|socket| Socket { is_ipv6: is_ipv6(&socket), socket }).collect();
-        for Socket { socket, is_ipv6 } in &sockets {
-            // Where the system cannot, it chooses from which address an answer goes.
-            let _ = asked::tell(socket.as_ref(), *is_ipv6);
-        }
+    pub(super) fn new(sockets: Vec<UdpSocket>, keys: Vec<BeaconKey>) -> Self {
+        let sockets = sockets.into_iter().map(Socket::new).collect();
         Self { sockets, keys, ways: Mutex::default(), asked: Mutex::default() }
     }
 
@@ -123,10 +143,10 @@ impl Datagrams {
     fn send_to(&self, now: Time, address: SocketAddr, bytes: &[u8]) -> bool {
         let asked = self.asked().from(now, address);
         if let Some((number, own)) = asked
-            && let Some(Socket { socket, is_ipv6 }) = self.sockets.get(number)
+            && let Some(socket) = self.sockets.get(number)
         {
-            let to = if *is_ipv6 { mapped(address) } else { address };
-            match asked::send(socket.as_ref(), bytes, to, own) {
+            let to = if socket.is_ipv6 { mapped(address) } else { address };
+            match asked::send(socket.get().as_ref(), bytes, to, own) {
                 Ok(()) => return true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // The own address is gone, most likely: the system chooses another one.
@@ -143,7 +163,7 @@ impl Datagrams {
             },
         };
         // Not tokio's: that takes a socket for full until it was waited for.
-        rustix::net::sendto(&socket.socket, bytes, SendFlags::DONTWAIT, &address).is_ok()
+        rustix::net::sendto(socket.get().as_ref(), bytes, SendFlags::DONTWAIT, &address).is_ok()
     }
 
     /// Asks the main server whether it is there whenever its connection may
@@ -163,10 +183,17 @@ impl Datagrams {
 
     /// Receives on one of the sockets until the mesh ends.
     pub(super) async fn receive(self: Arc<Self>, hub: Arc<Hub>, number: usize) {
-        let Some(Socket { socket, .. }) = self.sockets.get(number) else { return };
+        let Some(place) = self.sockets.get(number) else { return };
+        let mut socket = place.get();
+        let mut follower = Follower::new(socket.local_addr());
         let mut buffer = vec![0; SEALED_MAX_BYTES + 1];
         loop {
             let received = tokio::select! {
+                anew = follower.anew(open_udp) => {
+                    place.replace(anew);
+                    socket = place.get();
+                    continue;
+                }
                 received = socket.async_io(Interest::READABLE, || asked::receive(socket.as_ref(), &mut buffer)) => received,
                 () = hub.closing() => return,
             };

@@ -120,7 +120,7 @@ impl Mesh {
         let mut datagrams = Vec::new();
         for sockets in opened {
             tokio::spawn(doors::listen(hub.clone(), sockets.tcp, lobby.clone()));
-            datagrams.push(Arc::new(sockets.udp));
+            datagrams.push(sockets.udp);
         }
         let datagrams = Arc::new(Datagrams::new(datagrams, keys));
         for number in 0..addresses.len() {

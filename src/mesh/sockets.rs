@@ -42,7 +42,8 @@ fn open_both(wanted: SocketAddr) -> io::Result<Sockets> {
     }
 }
 
-fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+/// The one for beacons.
+pub(super) fn open_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
