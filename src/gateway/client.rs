@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::events::Events;
+use super::events::{Events, NotNow};
 use super::hall::{ClientLink, DoorEvent, Hall};
 use crate::router::{CloseReason, ConnId, FrameNo, Input, Refusal, Says, Told};
 use crate::wire::ClientId;
@@ -103,9 +104,13 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         let (events, conn) = (self.hall.events().clone(), self.conn);
-        tokio::spawn(async move {
-            let _ = events.send(DoorEvent::Input(Input::Disconnected { conn })).await;
-        });
+        let gone = DoorEvent::Input(Input::Disconnected { conn });
+        // Where there is no place now, it waits for one; where nothing runs any more, nobody minds.
+        if let (Err(NotNow::Full(gone)), Ok(runtime)) = (events.try_send(gone), Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = events.send(*gone).await;
+            });
+        }
     }
 }
 

@@ -44,7 +44,10 @@ async fn converse(guest: Guest) -> io::Result<()> {
     let Ok(name) = ClientId::new(&name) else { return output.write_all(b"a name, please\n").await };
     let client = match entrance.hall().enter(name, address).await {
         Ok(client) => client,
-        Err(refusal) => return output.write_all(format!("{refusal}\n").as_bytes()).await,
+        Err(refusal) => {
+            entrance.turned_away(address, None, &refusal.to_string());
+            return output.write_all(format!("{refusal}\n").as_bytes()).await;
+        }
     };
     drop(place);
     let room = RoomId::new("lines").map_err(io::Error::other)?;
