@@ -27,7 +27,7 @@ impl ClientConnection {
         room: &'a Room,
         suspects: &BTreeMap<Position, u32>,
     ) -> Option<(Position, &'a Arc<Record>)> {
-        let first = self.playlists.front();
+        let first = self.items.front();
         if first.is_some_and(|first| first.sent == 1 && self.alone == Some(first.uuid)) {
             return None;
         }
@@ -37,7 +37,7 @@ impl ClientConnection {
             if endings(position) + 1 == ENDINGS_MAX && first.is_some() {
                 return None; // It goes alone.
             }
-            if !has_room_for(&self.playlists, record) {
+            if !has_room_for(&self.items, record) {
                 return None;
             }
             self.next = position + 1;
@@ -60,7 +60,7 @@ impl Router {
     /// may be why.
     pub(super) fn suspect(&mut self, key: SessionKey) {
         let session = &mut self.sessions[key];
-        let Some(first) = session.link.as_ref().and_then(|link| link.playlists.front()) else { return };
+        let Some(first) = session.link.as_ref().and_then(|link| link.items.front()) else { return };
         if first.sent > 1 {
             return; // It has read on behind it: what came back says so.
         }

@@ -1,4 +1,4 @@
-//! Playlists: sent in order, a few in flight, again when unconfirmed, given up
+//! Items: sent in order, a few in flight, again when unconfirmed, given up
 //! without being lost.
 //!
 //! A resend must not overtake a slow link. So T counts from when the frame has
@@ -29,7 +29,7 @@ impl Router {
         }
         let Some(room) = session.room.as_ref().and_then(|room| self.rooms.get(room)) else { return };
         while let Some(link) = &mut session.link
-            && link.playlists.len() < IN_FLIGHT_MAX
+            && link.items.len() < IN_FLIGHT_MAX
             && let Some((position, record)) = link.next_of(room, &session.suspects)
         {
             let is_own = record.client_id == session.client_id && !mutated!(self.settings, OwnEcho);
@@ -41,13 +41,13 @@ impl Router {
                 continue;
             }
             let uuid = self.upstream.playlist_uuid(record, &session.client_id);
-            if link.playlists.iter().any(|playlist| playlist.uuid == uuid) {
+            if link.items.iter().any(|item| item.uuid == uuid) {
                 continue; // Looked at again, since more is owed than was known.
             }
             link.frames += 1;
             let wait = Wait::ToLeave(link.frames);
             let in_flight = InFlight { uuid, what: record.clone(), sent: 1, wait, since: self.now };
-            link.playlists.push_back(in_flight);
+            link.items.push_back(in_flight);
             if session.suspects.get(&position).is_some_and(|endings| *endings + 1 == ENDINGS_MAX) {
                 link.alone = Some(uuid);
             }
@@ -65,7 +65,7 @@ impl Router {
             return;
         };
         let Some(link) = &mut self.sessions[key].link else { return };
-        if let Some(at) = link.playlists.iter().position(|playlist| playlist.uuid == uuid) {
+        if let Some(at) = link.items.iter().position(|item| item.uuid == uuid) {
             self.item_settled(key, at, is_taken);
         } else if let Some(at) = link.pings.iter().position(|(ping, _)| *ping == uuid) {
             // Whatever it says, somebody is there.
@@ -80,13 +80,13 @@ impl Router {
     fn item_settled(&mut self, key: SessionKey, at: usize, is_taken: bool) {
         let Some(link) = &mut self.sessions[key].link else { return };
         if is_taken {
-            let Some(playlist) = link.playlists.remove(at) else { return };
-            self.stats.delivered(self.now.since(playlist.since));
-            self.settle(key, &playlist.what);
+            let Some(item) = link.items.remove(at) else { return };
+            self.stats.delivered(self.now.since(item.since));
+            self.settle(key, &item.what);
             self.pump(key);
         } else {
             // A failed try: the next one comes after T, as if it had been lost.
-            link.playlists[at].wait = Wait::Until(self.now + self.settings.retry_interval);
+            link.items[at].wait = Wait::Until(self.now + self.settings.retry_interval);
         }
     }
 
@@ -138,7 +138,7 @@ impl Router {
         let until = Wait::Until(self.now + self.settings.retry_interval);
         let Some(link) = &mut self.sessions[key].link else { return };
         link.alive_at = self.now;
-        let waits = link.playlists.iter_mut().map(|playlist| &mut playlist.wait);
+        let waits = link.items.iter_mut().map(|item| &mut item.wait);
         for wait in waits.chain(link.monitor.as_mut().map(|monitor| &mut monitor.wait)) {
             if matches!(wait, Wait::ToLeave(number) if *number <= frame) {
                 *wait = until;
@@ -165,10 +165,10 @@ impl Router {
         }
         let back = |wait: &Wait| matches!(wait, Wait::Pong(number) if *number <= probe);
         let mut resends = 0;
-        for playlist in link.playlists.iter_mut().filter(|playlist| back(&playlist.wait)) {
+        for item in link.items.iter_mut().filter(|item| back(&item.wait)) {
             link.frames += 1;
-            let what = Told::Item { item: playlist.uuid, record: playlist.what.clone() };
-            playlist.resent(link.frames);
+            let what = Told::Item { item: item.uuid, record: item.what.clone() };
+            item.resent(link.frames);
             self.outputs.push_back(Output::Tell { conn, what });
             resends += 1;
         }
@@ -194,15 +194,15 @@ impl Router {
         let sends_max = self.settings.retry_count.saturating_add(1);
         let Some(link) = &mut self.sessions[key].link else { return };
         let due = |wait: &Wait| matches!(wait, Wait::Until(at) if *at <= now);
-        let before = link.playlists.len();
-        link.playlists.retain(|playlist| !due(&playlist.wait) || playlist.sent < sends_max);
-        let given_up = before - link.playlists.len();
+        let before = link.items.len();
+        link.items.retain(|item| !due(&item.wait) || item.sent < sends_max);
+        let given_up = before - link.items.len();
         link.monitor.take_if(|monitor| due(&monitor.wait) && monitor.sent >= sends_max);
-        let waits = link.playlists.iter().map(|playlist| &playlist.wait);
+        let waits = link.items.iter().map(|item| &item.wait);
         if waits.chain(link.monitor.iter().map(|monitor| &monitor.wait)).any(due) {
             let probe = self.probe(key);
             let Some(link) = &mut self.sessions[key].link else { return };
-            let waits = link.playlists.iter_mut().map(|playlist| &mut playlist.wait);
+            let waits = link.items.iter_mut().map(|item| &mut item.wait);
             for wait in waits.chain(link.monitor.as_mut().map(|monitor| &mut monitor.wait)) {
                 if due(wait) {
                     *wait = Wait::Pong(probe);
@@ -218,7 +218,7 @@ impl Router {
 
 /// Whether one more fits beside those in flight, by its bytes: one alone always does.
 pub(super) fn has_room_for(in_flight: &VecDeque<InFlight<Arc<Record>>>, record: &Record) -> bool {
-    let bytes: usize = in_flight.iter().map(|playlist| playlist.what.payload.len()).sum();
+    let bytes: usize = in_flight.iter().map(|item| item.what.payload.len()).sum();
     in_flight.is_empty() || bytes + record.payload.len() <= IN_FLIGHT_BYTES_MAX
 }
 

@@ -20,7 +20,7 @@ impl ClientConnection {
             block,
             frames: 0,
             next: 0,
-            playlists: VecDeque::new(),
+            items: VecDeque::new(),
             monitor: None,
             monitor_at: None,
             pings: VecDeque::new(),
@@ -57,7 +57,7 @@ impl ClientConnection {
         if let Some(until) = self.silent_until {
             return until;
         }
-        let waits = self.playlists.iter().map(|playlist| playlist.wait);
+        let waits = self.items.iter().map(|item| item.wait);
         let retries =
             waits.chain(self.monitor.iter().map(|monitor| monitor.wait)).filter_map(|wait| match wait {
                 Wait::Until(at) => Some(at),

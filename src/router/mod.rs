@@ -6,7 +6,7 @@
 //! every machine. Every rule of PROTOCOLS.md section 1 that is not about bytes
 //! is decided here.
 //!
-//! A record's way: `propogate` takes it in, `saving` has it stored, `rooms`
+//! A record's way: `posts` takes it in, `saving` has it stored, `rooms`
 //! and `delivery` bring it to every session of its room until it is confirmed.
 
 mod behind;
@@ -17,7 +17,7 @@ mod liveness;
 mod look;
 mod mesh;
 mod mutants;
-mod propogate;
+mod posts;
 mod record;
 mod rooms;
 mod saving;
@@ -39,7 +39,7 @@ use crate::wire::{ClientId, RoomId, Uuid};
 pub use clients::AddressBlock;
 use clients::Contests;
 use mesh::{Mesh, Origins};
-use propogate::{Remembered, Uncommitted};
+use posts::{Remembered, Uncommitted};
 use record::Log;
 use rooms::Room;
 use saving::SavePlan;
@@ -308,7 +308,7 @@ impl Router {
         bytes[16..20].copy_from_slice(&self.origin.incarnation.counter.to_le_bytes());
         bytes[20..28].copy_from_slice(&self.origin.incarnation.random.to_le_bytes());
         bytes[28..].copy_from_slice(&self.uuids.to_le_bytes());
-        // A Playlist's has a client id behind this, so that the two never hash
+        // An item's has a client id behind this, so that the two never hash
         // the same bytes.
         Uuid::from_hash(xxh3_128(&bytes))
     }

@@ -113,7 +113,7 @@ impl Router {
         if let Some(link) = &mut session.link {
             link.next = room.end();
             // What was in flight belongs to the room that was left.
-            link.playlists.clear();
+            link.items.clear();
         }
     }
 

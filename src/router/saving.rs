@@ -24,7 +24,7 @@ pub(super) struct SavePlan {
     /// Sessions that have subscribed: they go with the next record.
     subscribed: BTreeSet<SessionKey>,
     /// Sessions that have settled something: a lost change costs a repeated
-    /// Playlist, which clients recognise.
+    /// item, which clients recognise.
     settled: BTreeSet<SessionKey>,
     /// At most [`ENDED_MAX`].
     ended: Vec<ClientId>,

@@ -154,8 +154,8 @@ pub(super) struct ClientConnection {
     pub(super) frames: FrameNo,
     /// Where in the room's records delivery stands: the next one to look at.
     pub(super) next: Position,
-    /// Playlists, oldest first; at most [`super::settings::IN_FLIGHT_MAX`].
-    pub(super) playlists: VecDeque<InFlight<Arc<Record>>>,
+    /// Items, oldest first; at most [`super::settings::IN_FLIGHT_MAX`].
+    pub(super) items: VecDeque<InFlight<Arc<Record>>>,
     /// The newest Monitor, while it is unconfirmed.
     pub(super) monitor: Option<InFlight<Arc<[Present]>>>,
     /// When the next Monitor is due.
@@ -173,7 +173,7 @@ pub(super) struct ClientConnection {
     pub(super) probe_at: Time,
     /// Nothing is said to it until it has said something, or until then.
     pub(super) silent_until: Option<Time>,
-    /// The Playlist that is sent alone, to see whether the connection ends on it.
+    /// The item that is sent alone, to see whether the connection ends on it.
     pub(super) alone: Option<Uuid>,
     /// Of the records that wait behind the others, the next one to look at.
     pub(super) behind: Position,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::wire::ClientId;
 
-/// Unconfirmed Playlists in flight to one client (PROTOCOLS.md, section 1).
+/// Unconfirmed items in flight to one client (PROTOCOLS.md, section 1).
 pub const IN_FLIGHT_MAX: usize = 5;
 /// For so long nothing is said to a connection whose client has not said a word:
 /// radios read the upgrade's answer with one read(2), and lose what has come
@@ -17,7 +17,7 @@ pub const ENDINGS_MAX: u32 = 3;
 /// Records on which a session's connections have ended; beyond it the one that
 /// came first is forgotten, and counted anew.
 pub const SUSPECTS_MAX: usize = 128;
-/// Payload of unconfirmed Playlists in flight to one client, in bytes, if there is more
+/// Payload of unconfirmed items in flight to one client, in bytes, if there is more
 /// than one of them: as much as one of the longest that radios send. What else is
 /// said waits behind no more than that, however slow the link.
 pub const IN_FLIGHT_BYTES_MAX: usize = 40_000;

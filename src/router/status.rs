@@ -57,16 +57,16 @@ pub struct Stats {
     pub streams_seen_before: u64,
     pub store_failed: u64,
     pub playlists_sent: u64,
-    /// Playlists confirmed.
+    /// Items confirmed.
     pub deliveries: u64,
     /// From first sending to Confirm, one bucket for each of
     /// [`LATENCY_BOUNDS_MS`] and one beyond.
     pub latency: [u64; LATENCY_BOUNDS_MS.len() + 1],
     /// Sum of the same, in microseconds.
     pub latency_sum_us: u64,
-    /// Playlists and Monitors sent again.
+    /// Items and Monitors sent again.
     pub resends: u64,
-    /// Playlists not sent again until the client returns.
+    /// Items not sent again until the client returns.
     pub given_up: u64,
     /// Records that wait behind the others for a client whose connections have
     /// ended on them.

@@ -234,7 +234,7 @@ impl Router {
             if joined == Joined::Reopened {
                 (link.next, link.behind) = (0, 0); // From the first one again.
             }
-            link.playlists.retain(|playlist| !log.is_settled(&session.settled, &playlist.what));
+            link.items.retain(|item| !log.is_settled(&session.settled, &item.what));
         }
     }
 
@@ -248,7 +248,7 @@ impl Router {
         session.suspects.clear();
         if let Some(link) = &mut session.link {
             link.next = 0;
-            link.playlists.clear();
+            link.items.clear();
         }
         let old = std::mem::replace(&mut session.room, heard.room.clone());
         if let Some(old) = old {

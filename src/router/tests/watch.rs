@@ -150,7 +150,7 @@ impl Watch {
             assert_ne!(in_room, Some(false), "a member of its room");
             assert!(session.settled.values().all(|settled| settled.beyond.len() <= SETTLED_BEYOND_MAX));
             if let Some(link) = &session.link {
-                assert!(link.playlists.len() <= IN_FLIGHT_MAX);
+                assert!(link.items.len() <= IN_FLIGHT_MAX);
                 assert!(link.pings.len() <= 3);
                 assert!(link.timer.is_some_and(|at| router.timers.contains(&(at, key))));
             }
