@@ -42,6 +42,8 @@ struct Queue {
     taken: FrameNo,
     /// The newest that the door is done with: it has come for more.
     done: FrameNo,
+    /// The newest probe that is to be answered.
+    probe: Option<u32>,
     closed: Option<CloseReason>,
 }
 
@@ -83,12 +85,15 @@ impl Client {
     /// The router ends it, and why.
     pub async fn told(&self) -> Result<Told, CloseReason> {
         loop {
+            let owed = self.waiting.queue().probe;
+            if let Some(probe) = owed {
+                // What was told before it is sent.
+                self.send(Input::Pong { conn: self.conn, probe }).await;
+                self.waiting.queue().probe.take_if(|newest| *newest == probe);
+            }
             match self.waiting.next() {
                 Some(Ok(Thing::Told(_, told))) => return Ok(told),
-                // What was told before it is sent.
-                Some(Ok(Thing::Probe(probe))) => {
-                    self.send(Input::Pong { conn: self.conn, probe }).await;
-                }
+                Some(Ok(Thing::Probe(probe))) => self.waiting.queue().probe = Some(probe),
                 Some(Err(why)) => return Err(why),
                 None => self.waiting.more.notified().await,
             }
@@ -179,5 +184,70 @@ impl ClientLink for Waiting {
     fn departed(&self) -> (Option<FrameNo>, bool) {
         let queue = self.queue();
         ((queue.done > 0).then_some(queue.done), queue.done < queue.told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::gateway::NodeEvents;
+    use crate::wire::Uuid;
+
+    /// A client, and the router's end of it.
+    async fn scene() -> (Client, Arc<dyn ClientLink>, NodeEvents) {
+        let (hall, mut node) = Hall::new();
+        let enter = hall.enter(ClientId::new("c").unwrap(), Ipv4Addr::LOCALHOST.into());
+        let let_in = async {
+            let Some(DoorEvent::Connect { link, answer, .. }) = node.recv().await.map(|it| it.event) else {
+                panic!("nobody asks")
+            };
+            answer.send(Ok(())).unwrap();
+            link
+        };
+        let (client, link) = tokio::join!(enter, let_in);
+        (client.ok().unwrap(), link, node)
+    }
+
+    fn ask(number: u128) -> Told {
+        Told::Ask { item: Uuid::from_hash(number) }
+    }
+
+    #[tokio::test]
+    async fn a_probe_is_answered_once_what_was_told_before_it_was_sent() {
+        let (client, link, mut node) = scene().await;
+        link.tell(ask(1));
+        link.probe(7);
+        link.tell(ask(2));
+        link.flush();
+        assert_eq!(client.told().await, Ok(ask(1)));
+        assert_eq!((node.try_recv().is_err(), link.departed()), (true, (None, true)));
+        assert_eq!(client.told().await, Ok(ask(2)));
+        let answered = node.try_recv().map(|it| it.event);
+        assert!(matches!(answered, Ok(DoorEvent::Input(Input::Pong { probe: 7, .. }))));
+        assert_eq!(link.departed(), (Some(1), true));
+        link.close(CloseReason::TakenOver);
+        assert_eq!(client.told().await, Err(CloseReason::TakenOver));
+        assert_eq!(link.departed(), (Some(2), false));
+        drop(client);
+        let gone = node.recv().await.map(|it| it.event);
+        assert!(matches!(gone, Some(DoorEvent::Input(Input::Disconnected { .. }))));
+    }
+
+    #[tokio::test]
+    async fn old_audio_is_dropped_first_and_who_takes_nothing_is_not_heard() {
+        let (client, link, _node) = scene().await;
+        link.tell(ask(0));
+        (0..200).for_each(|byte| link.tell(Told::Live(vec![byte].into())));
+        let says = || client.says(Says::Ask { token: "t".into() });
+        assert!(timeout(Duration::from_millis(50), says()).await.is_err(), "it waits");
+        assert_eq!(client.told().await, Ok(ask(0)), "no audio, so it stays");
+        let oldest = 200 - (TOLD_WAITING_MAX as u8 - 1);
+        assert_eq!(client.told().await, Ok(Told::Live(vec![oldest].into())));
+        timeout(Duration::from_secs(5), says()).await.unwrap();
     }
 }
